@@ -1,0 +1,98 @@
+"""The one door to a person: a page in the browser, the terminal, or nobody.
+
+Promises that a secret typed by a person is never echoed, never an argument, and never waits for somebody who cannot
+answer. Refuses to read a secret from a prompt that would show it.
+
+The browser page is not built yet; until it is, a machine with a display answers on its terminal.
+"""
+
+import getpass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from authsome.errors import AuthsomeError, ExitCode
+
+TERMINAL_LINE = 4095
+"""Longest line a terminal in canonical mode hands over (N_TTY_BUF_SIZE less the newline); it cuts the rest silently."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One secret to ask for. `why` is the manifest's words; `keys_url` the catalogue's."""
+
+    provider: str
+    display_name: str
+    connection: str
+    required: bool = True
+    why: str | None = None
+    hint: str | None = None
+    keys_url: str | None = None
+
+
+class Human(Protocol):
+    """Who answers."""
+
+    def ask(self, question: Question) -> str | None:
+        """Return what the person gave, None for "skip this one", or raise if there is nobody (exit code 3)."""
+
+
+class Terminal:
+    """A person at the controlling terminal, whatever standard input and output are."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def ask(self, question: Question) -> str | None:
+        """Ask with the echo off; an empty answer skips an optional connection and ends a required one."""
+        account = "" if question.connection == "default" else f" ({question.connection})"
+        if question.why:
+            self._say(f'The manifest says why: "{question.why}"')
+        if question.keys_url:
+            self._say(f"Get a key: {question.keys_url}")
+        skip = "" if question.required else ", Enter to skip"
+        try:
+            answer = getpass.getpass(f"{question.display_name} API key{account} (input is hidden{skip}): ")
+        except EOFError:
+            answer = ""
+        if len(answer.encode()) >= TERMINAL_LINE:
+            raise AuthsomeError(
+                "the key is longer than a terminal takes in one line",
+                hint=f"authsome login {question.provider} --stdin < FILE",
+                code=ExitCode.USAGE,
+            )
+        if not answer.strip() and question.required:
+            raise AuthsomeError(
+                f"no key was given for {question.provider}", hint="nothing was stored", code=ExitCode.MISSING
+            )
+        return answer if answer.strip() else None
+
+
+class Nobody:
+    """There is no person: every question is the error that `reconcile` turns into commands to run elsewhere."""
+
+    def ask(self, question: Question) -> str | None:
+        """Refuse."""
+        raise AuthsomeError(
+            f"nobody to ask for {question.provider}: no terminal and no display, CI, or --no-input",
+            hint=f"authsome login {question.provider} --stdin < FILE",
+            code=ExitCode.MISSING,
+        )
+
+
+def door(environ: Mapping[str, str], *, no_input: bool, say: Callable[[str], None]) -> Human:
+    """Return who answers here. `say` writes one line of talk."""
+    if no_input or environ.get("CI", "").lower() not in ("", "0", "false") or not _has_terminal():
+        return Nobody()
+    return Terminal(say)
+
+
+def _has_terminal() -> bool:
+    """Whether a prompt with the echo off is possible; getpass would else read standard input in the clear."""
+    try:
+        descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.close(descriptor)
+    return True

@@ -1,0 +1,217 @@
+"""The agent's process: what it finds in its environment, which signals reach it, and how it ended.
+
+Promises that the child's clients find the proxy and trust this run, that a variable which carried a secret carries a
+placeholder, that signals reach the child's whole process group once, and that its exit code is the run's. Refuses to
+hand down the vault's key or a variable that would lead a client around the proxy.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from authsome.errors import AuthsomeError, RunExit
+from authsome.proxy.upstream import TRUST_FILE_VARIABLES, bypasses, no_proxy_list
+
+RUN_VARIABLE = "AUTHSOME_RUN"
+"""Set in the child to the pid of its `authsome run`, so that authsome itself refuses to nest."""
+
+_SEALED = ("AUTHSOME_IDENTITY", "AUTHSOME_IDENTITY_FILE", "AUTHSOME_IDENTITY_COMMAND", "AUTHSOME_VAULT_PIN")
+_PROXY = (
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
+    *("GLOBAL_AGENT_HTTPS_PROXY", "GLOBAL_AGENT_HTTP_PROXY", "grpc_proxy"),
+)
+_ONLY_IF_SET = frozenset({"npm_config_cafile"})
+_ADDS_TO_STORE = frozenset({"NODE_EXTRA_CA_CERTS"})
+_SWITCHES = {
+    "NODE_USE_ENV_PROXY": "1",  # Node 22.21, 24: fetch and http ignore the proxy without it
+    "GIT_HTTP_PROXY_AUTHMETHOD": "basic",  # git answers the 407 at once
+    "GIT_TERMINAL_PROMPT": "0",  # a missing credential is an error, not a question nobody sees
+    "ELECTRON_GET_USE_PROXY": "1",
+}
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a child reaches its providers.
+
+    Attributes:
+        proxy_url: With the run's password in it.
+        authority: File with the run's certificate authority alone.
+        bundle: File with it and every root the parent trusts.
+        placeholders: Environment variable → placeholder.
+        withheld: Variables of providers that are declared but not usable.
+        hosts: Names that must not go around the proxy.
+    """
+
+    proxy_url: str
+    authority: Path
+    bundle: Path
+    placeholders: Mapping[str, str]
+    withheld: frozenset[str]
+    hosts: frozenset[str]
+
+
+def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
+    """Return the child's environment. `hosts` and `localhost` stay reachable as they were unless declared."""
+    child = {name: value for name, value in parent.items() if name not in {*_SEALED, *access.withheld}}
+    child |= dict.fromkeys(_PROXY, access.proxy_url)
+    child |= _SWITCHES
+    for name in TRUST_FILE_VARIABLES:
+        if name not in _ONLY_IF_SET or name in parent:
+            alone = name in _ADDS_TO_STORE and name not in parent
+            child[name] = str(access.authority if alone else access.bundle)
+    if "SSL_CERT_DIR" in parent:
+        # OpenSSL and Go read the folder beside the file; the bundle holds what was in it.
+        del child["SSL_CERT_DIR"]
+    # NOTE: an entry that covers a declared host would send its requests around the proxy, with the placeholder.
+    kept = [name for name in dict.fromkeys([*_LOOPBACK, *no_proxy_list(parent)]) if not _covers(name, access.hosts)]
+    child |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(kept))
+    child |= access.placeholders
+    child[RUN_VARIABLE] = str(os.getpid())
+    return child
+
+
+def _covers(entry: str, hosts: frozenset[str]) -> bool:
+    return any(bypasses((entry,), host) for host in hosts)
+
+
+class Child:
+    """A started program in a process group of its own, which has the terminal when it needs it."""
+
+    def __init__(self, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+        self.pid: int | None = None
+        self._early: list[int] = []
+        self._terminal = _Terminal()
+        self._handlers = _catch(self.send)
+        # What Python ignores for itself a program expects to work (see `Popen(restore_signals=True)`).
+        defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+        try:
+            self.pid = os.posix_spawnp(arguments[0], list(arguments), environ, setpgroup=0, setsigdef=defaults)
+        except OSError as error:
+            _restore(self._handlers)
+            raise _cannot_start(arguments[0], error) from error
+        if self._terminal.is_whole():
+            self._hand_over()
+        for number in self._early:
+            self.send(number)
+
+    def wait(self) -> int:
+        """Return the exit code, 128 + N if signal N ended the child. Signals sent to us reach the child's group."""
+        assert self.pid is not None  # noqa: S101  for the type checker; a child that did not start raised
+        while True:
+            _, status = os.waitpid(self.pid, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                break
+            self._stopped(os.WSTOPSIG(status))
+        self._terminal.give(os.getpgrp())
+        _restore(self._handlers)
+        if os.WIFSIGNALED(status):
+            return RunExit.SIGNALLED + os.WTERMSIG(status)
+        return os.waitstatus_to_exitcode(status)
+
+    def send(self, number: int) -> None:
+        """Send a signal to the child's process group."""
+        if self.pid is None:
+            self._early.append(number)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def _hand_over(self) -> None:
+        self._terminal.give(self.pid or 0)
+        self.send(signal.SIGCONT)  # in case it asked for the terminal before it had it
+
+    def _stopped(self, number: int) -> None:
+        """Give the terminal to a child that stopped for want of it; else stop with it, and continue together."""
+        if number in (signal.SIGTTIN, signal.SIGTTOU) and self._terminal.is_ours():
+            self._hand_over()
+            return
+        had_it = self._terminal.belongs_to(self.pid or 0)
+        if had_it:
+            self._terminal.give(os.getpgrp())
+        os.killpg(os.getpgrp(), signal.SIGSTOP)
+        if had_it and self._terminal.is_ours():  # after `fg`; after `bg` the shell has it
+            self._terminal.give(self.pid or 0)
+        self.send(signal.SIGCONT)
+
+
+class _Terminal:
+    """The controlling terminal, if there is one, and whose foreground it is."""
+
+    def __init__(self) -> None:
+        try:
+            self._descriptor = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        except OSError:
+            self._descriptor = -1
+
+    def belongs_to(self, group: int) -> bool:
+        try:
+            return os.tcgetpgrp(self._descriptor) == group
+        except OSError:
+            return False
+
+    def is_ours(self) -> bool:
+        return self.belongs_to(os.getpgrp())
+
+    def is_whole(self) -> bool:
+        """Whether nobody else in a pipeline could need the terminal: `run -- agent | less` leaves it to `less`."""
+        return os.isatty(0) and os.isatty(1) and self.is_ours()
+
+    def give(self, group: int) -> None:
+        """Make a process group the foreground."""
+        if self._descriptor < 0 or self.belongs_to(group):
+            return
+        before = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        try:
+            with contextlib.suppress(OSError):  # it went away; the child will notice by itself
+                os.tcsetpgrp(self._descriptor, group)
+        finally:
+            signal.signal(signal.SIGTTOU, before)
+
+
+_FORWARDED = (
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP, signal.SIGWINCH),
+)
+
+type _Handlers = Mapping[signal.Signals, Any]
+
+
+def _catch(send: Callable[[int], None]) -> _Handlers:
+    """Pass signals on; one that we were started to ignore (nohup) stays ignored."""
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
+    for number, old in before.items():
+        if old is not signal.SIG_IGN:
+            signal.signal(number, lambda got, _frame: send(got))
+    return before
+
+
+def _restore(handlers: _Handlers) -> None:
+    for number, old in handlers.items():
+        signal.signal(number, old)
+
+
+class CannotStartError(AuthsomeError):
+    """The program could not be started; `run` ends with its `exit` (126 or 127)."""
+
+    def __init__(self, message: str, hint: str | None, run_exit: RunExit) -> None:
+        super().__init__(message, hint=hint)
+        self.run_exit = run_exit
+
+
+def _cannot_start(program: str, error: OSError) -> CannotStartError:
+    if error.errno == errno.ENOENT:
+        return CannotStartError(
+            f"`{program}` was not found", "check its name, or give a path such as `./agent`", RunExit.NOT_FOUND
+        )
+    hint = "does its first line name an interpreter (`#!/bin/sh`)?" if error.errno == errno.ENOEXEC else None
+    if error.errno == errno.EACCES:
+        hint = f"chmod +x {program}"
+    reason = (error.strerror or "").lower()
+    return CannotStartError(f"`{program}` cannot be executed: {reason}", hint, RunExit.NOT_EXECUTABLE)

@@ -1,0 +1,245 @@
+"""YAML and JSON files as closed, typed values.
+
+Promises that a document either becomes the dataclass asked for or one error with file:line: an unknown key names the
+nearest known one, and duplicate keys, aliases without end, tabs, binary and oversized files are errors, not surprises.
+Refuses anchors and aliases that multiply, keys that nobody reads, and values that only look like the right type.
+
+The types are plain dataclasses that check themselves in `__post_init__`; pydantic checks their shape. It is imported
+only when a file that people write is read, because it costs more than everything else a short command does.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
+
+type Where = tuple[str | int, ...]
+"""The keys and indices that lead to a value, outermost first."""
+
+MAX_BYTES = 1 << 20
+MAX_NODES = 20_000
+MAX_DEPTH = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Plain data (dict, list, str, int, float, bool, None) and the line each part of it starts on."""
+
+    path: Path
+    data: Any
+    lines: Mapping[Where, int]
+
+    def at(self, where: Where) -> str:
+        """Return `file:line` of the innermost part of `where` that the file holds."""
+        known = next((where[:end] for end in range(len(where), -1, -1) if where[:end] in self.lines), ())
+        return f"{self.path}:{self.lines.get(known, 1)}"
+
+    def error(self, where: Where, message: str, hint: str | None = None) -> AuthsomeError:
+        """Return the error that `message` is wrong at `where`."""
+        return AuthsomeError(f"{self.at(where)}: {message}", hint=hint, code=ExitCode.INVALID)
+
+
+class Closed:
+    """Base of the dataclasses that documents become: a key that is not a field is an error."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a small UTF-8 file, or say why not."""
+    with file_errors("read", path), path.open("rb") as file:
+        raw = file.read(MAX_BYTES + 1)
+    if len(raw) > MAX_BYTES:
+        raise AuthsomeError(f"{path} is larger than {MAX_BYTES >> 20} MiB", code=ExitCode.INVALID)
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise AuthsomeError(f"{path}:{line}: not UTF-8 text", code=ExitCode.INVALID) from error
+
+
+def read_yaml(path: Path) -> Document:
+    """Return a YAML 1.2 (or JSON) file with the line of each of its parts."""
+    from ruamel.yaml import YAML  # noqa: PLC0415  a run without a manifest does not pay for it
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
+
+    text = read_text(path)
+    try:
+        tree = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        problem = (error.problem or error.context or "not valid YAML").splitlines()[0]
+        raise AuthsomeError(
+            f"{path}:{mark.line + 1 if mark else 1}: {problem}",
+            hint="indent with spaces, one `key: value` a line" if "tab" in problem or "\\t" in problem else None,
+            code=ExitCode.INVALID,
+        ) from error
+    except (YAMLError, ValueError) as error:
+        raise AuthsomeError(f"{path}:1: not valid YAML", code=ExitCode.INVALID) from error
+    except RecursionError as error:
+        raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
+    lines: dict[Where, int] = {(): 1}
+    return Document(path, _plain(path, tree, (), lines), lines)
+
+
+def _plain(path: Path, node: Any, where: Where, lines: dict[Where, int]) -> Any:
+    """Copy ruamel's tree into plain data and note where each part stands."""
+    positions: Mapping[Any, Any] = getattr(getattr(node, "lc", None), "data", None) or {}
+    if len(lines) > MAX_NODES or len(where) > MAX_DEPTH:
+        # NOTE: aliases make a small file large; the copy is what would blow up, so it is the copy that is counted.
+        raise AuthsomeError(f"{path}:{lines[()]}: too large or nested too deeply", code=ExitCode.INVALID)
+    if isinstance(node, dict):
+        copy = {}
+        for key, value in node.items():
+            if not isinstance(key, str):
+                line = positions[key][0] + 1 if key in positions else 1
+                raise AuthsomeError(f"{path}:{line}: a key must be text, quote it", code=ExitCode.INVALID)
+            here = (*where, str(key))
+            lines[here] = positions[key][0] + 1 if key in positions else lines.get(where, 1)
+            copy[str(key)] = _plain(path, value, here, lines)
+        return copy
+    if isinstance(node, list):
+        items = []
+        for index, value in enumerate(node):
+            here = (*where, index)
+            lines[here] = positions[index][0] + 1 if index in positions else lines.get(where, 1)
+            items.append(_plain(path, value, here, lines))
+        return items
+    for plain in (bool, int, float, str):
+        if isinstance(node, plain):
+            return plain(node)
+    if node is None:
+        return None
+    raise AuthsomeError(f"{lines.get(where, 1)}: a {type(node).__name__} is not expected here", code=ExitCode.INVALID)
+
+
+def read_json(path: Path) -> Document:
+    """Return a JSON file; lines are looked up only if something is wrong with it (see `shape`)."""
+    text = read_text(path)
+    try:
+        data = json.loads(text, object_pairs_hook=_no_duplicates)
+    except json.JSONDecodeError as error:
+        raise AuthsomeError(f"{path}:{error.lineno}: {error.msg.lower()}", code=ExitCode.INVALID) from error
+    except _DuplicateKeyError as error:
+        line = next((n for n, row in enumerate(text.splitlines(), 1) if f'"{error}"' in row), 1)
+        raise AuthsomeError(f"{path}:{line}: the key `{error}` stands there twice", code=ExitCode.INVALID) from error
+    except RecursionError as error:
+        raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
+    return Document(path, data, {})
+
+
+class _DuplicateKeyError(ValueError):
+    """A JSON object names one key twice; RFC 8259 leaves the meaning open, so it has none here."""
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _DuplicateKeyError(key)
+        found[key] = value
+    return found
+
+
+def shape[T](kind: type[T], document: Document) -> T:
+    """Return the document as a `kind`, or raise an error (exit code 6) that names file, line and what is wrong."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  see the module's own words
+
+    try:
+        # Through JSON, because only there does pydantic's strict mode take a list for a tuple.
+        return TypeAdapter(kind).validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+    if not document.lines:
+        document = read_yaml(document.path)  # every JSON text is YAML 1.2; this time with lines
+    first = problems[0]
+    where = _where(document.data, first["loc"])
+    message, hint = _in_words(kind, where, first)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    raise document.error(where, message + more, hint)
+
+
+def _where(data: Any, location: Where) -> Where:
+    """Return pydantic's location without the names of union members, which the file does not hold."""
+    where: Where = ()
+    for index, part in enumerate(location):
+        holds = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
+        if holds:
+            data = data[part]
+        if holds or (isinstance(data, dict) and index == len(location) - 1):
+            where = (*where, part)
+    return where
+
+
+def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Return message and hint for one of pydantic's findings; its own wording speaks of arguments and inputs."""
+    name = f"`{'.'.join(str(part) for part in where)}`" if where else "the file"
+    match problem["type"]:
+        case "unexpected_keyword_argument":
+            known = _keys_at(kind, where[:-1])
+            around = f" in `{'.'.join(str(part) for part in where[:-1])}`" if where[:-1] else ""
+            return (
+                f"unknown key `{where[-1]}`{around}",
+                did_you_mean(str(where[-1]), known, f"known keys: {', '.join(known)}"),
+            )
+        case "missing" | "missing_argument":
+            return f"{name} is missing", None
+        case "value_error":
+            return f"{name}: {problem['ctx']['error']}", None
+        case "dataclass_type":
+            return f"{name} must be a mapping of keys to values", None
+        case other:
+            return f"{name}: {_EXPECTED.get(other, str(problem['msg']).lower())}", None
+
+
+_EXPECTED = {
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping of keys to values",
+}
+
+
+def _keys_at(kind: Any, where: Where) -> list[str]:
+    """Return the keys that the dataclass at `where` inside `kind` knows."""
+    for part in where:
+        kind = _inside(kind, part)
+    options = [option for option in (get_args(kind) or (kind,)) if is_dataclass(option)]
+    return [field.name for option in options for field in fields(option)]
+
+
+def _inside(kind: Any, part: str | int) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        kind = next((option for option in get_args(kind) if option not in (NoneType, str)), None)
+    if is_dataclass(kind):
+        return get_type_hints(kind).get(str(part))
+    arguments = get_args(kind)
+    if get_origin(kind) is dict:
+        return arguments[1]
+    return arguments[0] if arguments else None
+
+
+def build[T](kind: type[T], data: Any) -> T:
+    """Return data that a test has shaped before as a `kind`: what ships with the program need not be checked twice."""
+    return _build(kind, data)  # type: ignore[no-any-return]
+
+
+def _build(kind: Any, data: Any) -> Any:
+    if get_origin(kind) in (Union, UnionType):
+        if data is None or isinstance(data, str):
+            return data
+        return _build(next(option for option in get_args(kind) if option not in (NoneType, str)), data)
+    if is_dataclass(kind) and isinstance(data, dict):
+        hints = get_type_hints(kind)
+        return kind(**{key: _build(hints[key], value) for key, value in data.items()})  # type: ignore[operator]
+    if get_origin(kind) is tuple:
+        return tuple(_build(get_args(kind)[0], item) for item in data)
+    if get_origin(kind) is dict:
+        return {key: _build(get_args(kind)[1], value) for key, value in data.items()}
+    return data

@@ -1,0 +1,73 @@
+"""What can go wrong, said so that the reader knows what to do next.
+
+Promises that whatever a user can cause ends in one `AuthsomeError`: a line that names the thing, a hint that mends it,
+and an exit code. Refuses to carry a secret: messages are built from names, paths and numbers only.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command but `run`, which gives the child's own (see `RunExit`)."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    USAGE = 2
+    MISSING = 3
+    LOCKED = 4
+    INTEGRITY = 5
+    INVALID = 6
+    UNTRUSTED = 7
+    REFUSED = 8
+    INTERRUPTED = 130
+
+
+class RunExit(IntEnum):
+    """What `run` answers when the code is not the child's; the values are those of `env`, `nohup` and `timeout`."""
+
+    FAILED = 125
+    NOT_EXECUTABLE = 126
+    NOT_FOUND = 127
+    SIGNALLED = 128
+
+
+class AuthsomeError(Exception):
+    """An error with its remedy.
+
+    Attributes:
+        message: One line that names the thing, without the leading `Error:`.
+        hint: A command or a `file:line` that mends it, or None.
+        code: The exit code of the command that raised it.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, code: ExitCode = ExitCode.UNEXPECTED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code
+
+
+def nearest(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that a typing error most likely meant, or None."""
+    from difflib import get_close_matches  # noqa: PLC0415  only an error needs it
+
+    return next(iter(get_close_matches(word, list(candidates), n=1, cutoff=0.6)), None)
+
+
+def did_you_mean(word: str, candidates: Iterable[str], otherwise: str | None = None) -> str | None:
+    """Return the hint for a wrong name: the nearest one, else `otherwise`."""
+    near = nearest(word, candidates)
+    return f"did you mean `{near}`?" if near else otherwise
+
+
+@contextmanager
+def file_errors(doing: str, path: Path, *, hint: str | None = None) -> Iterator[None]:
+    """Turn an `OSError` on `path` into one sentence: `cannot <doing> <path>: <reason>`."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise AuthsomeError(f"cannot {doing} {path}: {reason}", hint=hint) from error

@@ -1,0 +1,232 @@
+"""`authsome.yaml`: which providers and connections a project's agent needs.
+
+Promises that what a manifest declares is found the same way from every folder below it, and that it names only what
+the catalogue has. Refuses keys it does not know: a misspelt restriction must not become no restriction.
+
+A manifest is written by whoever wrote the repository. Its words are shown as theirs and never trusted with a host.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from authsome import documents
+from authsome.documents import Closed, Document
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import DEFAULT_CONNECTION, Catalogue, Host, Provider, check_name
+
+FILE_NAME = "authsome.yaml"
+
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ALLOW = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<path>/\S*)")
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEntry(Closed):
+    """One account of a provider; what it leaves out it takes from its provider."""
+
+    env: str | None = None
+    required: bool | None = None
+    why: str | None = None
+    scopes: tuple[str, ...] | None = None
+    allow: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEntry(Closed):
+    """One provider; without `connections` its default one is meant."""
+
+    required: bool = True
+    why: str | None = None
+    scopes: tuple[str, ...] | None = None
+    allow: tuple[str, ...] | None = None
+    env: str | None = None
+    connections: dict[str, ConnectionEntry | None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.env is not None and self.connections is not None:
+            raise ValueError("`env` belongs to a connection, write it below `connections`")
+
+
+@dataclass(frozen=True, slots=True)
+class Egress(Closed):
+    """What happens to hosts that no provider declares."""
+
+    default: Literal["allow", "deny"] = "allow"
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest(Closed):
+    """The file as it is written."""
+
+    version: Literal[1]
+    profile: str | None = None
+    providers: dict[str, ProviderEntry | None] = field(default_factory=dict)
+    egress: Egress = field(default_factory=Egress)
+    isolation: Literal["auto", "require", "off"] = "auto"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Allowed:
+    """One line of `allow`: a method (or `*`) and a pattern for the path."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "Allowed":
+        """Return the rule of `GET /repos/**`, or of `/repos/**` for every method."""
+        found = _ALLOW.fullmatch(text)
+        if not found:
+            raise ValueError(f"{ascii(text)} is not of the form `GET /path/*`")
+        return cls(found["method"] or "*", found["path"])
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One connection that is wanted, with every setting decided."""
+
+    provider: Provider
+    connection: str = DEFAULT_CONNECTION
+    required: bool = True
+    why: str | None = None
+    scopes: tuple[str, ...] = ()
+    allow: tuple[Allowed, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The connection as messages and commands write it: `openai`, or `openai/team`."""
+        return full_name(self.provider.name, self.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A manifest that was found, or its absence."""
+
+    manifest: Manifest | None
+    path: Path | None
+    connections: tuple[Declared, ...]
+
+    @property
+    def egress(self) -> Egress:
+        """The manifest's egress, or the one that holds without a manifest."""
+        return self.manifest.egress if self.manifest else Egress()
+
+
+def full_name(provider: str, connection: str) -> str:
+    """Return `openai` for a default connection and `openai/team` for a further one."""
+    return provider if connection == DEFAULT_CONNECTION else f"{provider}/{connection}"
+
+
+def find(start: Path, named: str | None = None) -> Path | None:
+    """Return the manifest: the one named, else the first one upwards from `start`, else None."""
+    if named is not None:
+        path = start / named
+        if not path.is_file():
+            raise AuthsomeError(f"there is no manifest at {path}", code=ExitCode.INVALID)
+        return path
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    return None
+
+
+def load(path: Path, catalogue: Catalogue) -> Project:
+    """Return the manifest at `path` with its connections, or raise (exit code 6) with file:line."""
+    document = documents.read_yaml(path)
+    if document.data is None:
+        raise document.error((), "is empty", "start with `version: 1`")
+    manifest = documents.shape(Manifest, document)
+    connections = tuple(_resolve(manifest, document, catalogue))
+    _check_variables(connections, document)
+    for index, host in enumerate(manifest.egress.allow):
+        with _placed(document, ("egress", "allow", index)):
+            Host.parse(host)
+    return Project(manifest, path, connections)
+
+
+def default_project(catalogue: Catalogue, held: Iterable[tuple[str, str]]) -> Project:
+    """Return what holds without a manifest: the default connection of every connected provider, each as optional."""
+    known = catalogue.names()
+    names = sorted({provider for provider, connection in held if connection == DEFAULT_CONNECTION} & set(known))
+    return Project(None, None, tuple(undeclared(catalogue.get(name), required=False) for name in names))
+
+
+def undeclared(provider: Provider, connection: str = DEFAULT_CONNECTION, *, required: bool = True) -> Declared:
+    """Return a connection as if a manifest had only named it."""
+    return Declared(provider, connection, required, env=_variables(provider, connection, None))
+
+
+def _variables(provider: Provider, connection: str, named: str | None) -> Mapping[str, str]:
+    """Return environment variable → field; a further connection has only the variable its manifest names."""
+    if named is not None:
+        return {named: provider.fields[0].name}
+    return dict(provider.env) if connection == DEFAULT_CONNECTION else {}
+
+
+def _resolve(manifest: Manifest, document: Document, catalogue: Catalogue) -> Iterator[Declared]:
+    if manifest.profile is not None:
+        with _placed(document, ("profile",)):
+            check_name(manifest.profile, "profile")
+    for name, given in manifest.providers.items():
+        with _placed(document, ("providers", name)):
+            provider = catalogue.get(name)
+        entry = given or ProviderEntry()
+        if entry.connections == {}:
+            raise document.error(("providers", name, "connections"), "`connections` is empty")
+        accounts = entry.connections or {DEFAULT_CONNECTION: ConnectionEntry(env=entry.env)}
+        for connection, account in accounts.items():
+            where = ("providers", name, *(("connections", connection) if entry.connections else ()))
+            with _placed(document, where):
+                yield _declare(provider, connection, entry, account or ConnectionEntry())
+
+
+def _declare(provider: Provider, connection: str, entry: ProviderEntry, account: ConnectionEntry) -> Declared:
+    """Return one connection; what the account leaves out is its provider's."""
+    if account.env is not None and not _ENV.fullmatch(account.env):
+        raise ValueError(f"{ascii(account.env)} is not an environment variable")
+    allow = account.allow if account.allow is not None else entry.allow
+    return Declared(
+        provider=provider,
+        connection=check_name(connection, "connection"),
+        required=entry.required if account.required is None else account.required,
+        why=account.why or entry.why,
+        scopes=(account.scopes if account.scopes is not None else entry.scopes) or (),
+        allow=None if allow is None else tuple(Allowed.parse(line) for line in allow),
+        env=_variables(provider, connection, account.env),
+    )
+
+
+def _check_variables(connections: tuple[Declared, ...], document: Document) -> None:
+    """Refuse two connections that would fill one variable: the child could not tell which it holds."""
+    owners: dict[str, Declared] = {}
+    for each in connections:
+        for variable in each.env:
+            other = owners.setdefault(variable, each)
+            if other is not each:
+                raise document.error(
+                    ("providers", each.provider.name),
+                    f"`{each.name}` and `{other.name}` both set {variable}",
+                    f"give one of them another variable: `env: {variable}_2`",
+                )
+
+
+@contextmanager
+def _placed(document: Document, where: documents.Where) -> Iterator[None]:
+    """Give an error raised inside the line of the manifest it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise document.error(where, str(error)) from error
+    except AuthsomeError as error:
+        if error.code is not ExitCode.USAGE:
+            raise
+        raise document.error(where, error.message, error.hint) from error

@@ -1,0 +1,113 @@
+"""What must happen between a manifest and the vault, decided without doing any of it.
+
+Promises to be pure: the same declarations and holdings give the same plan, and a plan holds names and states only, so
+it can be printed, compared and logged. Refuses to guess: a holding that does not fit the definition any more needs a
+person.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from authsome.manifest import Declared, full_name
+from authsome.vault import Holding
+
+
+class State(StrEnum):
+    """How one connection stands."""
+
+    IN_PLACE = "in place"
+    MISSING = "missing"
+    ABSENT = "optional and absent"
+    OFF_PATTERN = "key no longer matches the pattern"
+    HOSTS_CHANGED = "hosts differ from those agreed to"
+    UNUSED = "held but not declared"
+
+
+_NEEDS_PERSON = frozenset({State.MISSING, State.OFF_PATTERN, State.HOSTS_CHANGED})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One connection of the plan.
+
+    Attributes:
+        why: The manifest's words, not ours.
+        detail: What exactly differs, where the state alone does not say it.
+    """
+
+    provider: str
+    connection: str
+    state: State
+    required: bool = True
+    why: str | None = None
+    detail: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`openai`, or `openai/team`."""
+        return full_name(self.provider, self.connection)
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether nothing but a person can bring this connection into place."""
+        return self.state in _NEEDS_PERSON
+
+    @property
+    def command(self) -> str:
+        """The command that mends the step."""
+        connection = "" if self.name == self.provider else f" --connection {self.connection}"
+        force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
+        return f"authsome login {self.provider}{connection}{force}"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps, the manifest's first and in its order."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether a run can start as it is."""
+        return not self.blocking
+
+    @property
+    def blocking(self) -> tuple[Step, ...]:
+        """The steps that need a person before anything starts; an optional connection never does."""
+        return tuple(step for step in self.steps if step.required and step.needs_person)
+
+
+def make(
+    declared: Iterable[Declared],
+    holdings: Mapping[tuple[str, str], Holding],
+    held: Iterable[tuple[str, str]] = (),
+) -> Plan:
+    """Return the plan.
+
+    Args:
+        declared: What is wanted.
+        holdings: What the vault says about those of them it holds, by (provider, connection).
+        held: Everything the vault holds, to tell what nobody declared.
+    """
+    steps = [_step(each, holdings.get((each.provider.name, each.connection))) for each in declared]
+    wanted = {(step.provider, step.connection) for step in steps}
+    spare = [Step(provider, name, State.UNUSED, required=False) for provider, name in sorted(set(held) - wanted)]
+    return Plan((*steps, *spare))
+
+
+def _step(declared: Declared, found: Holding | None) -> Step:
+    state, detail = _state(declared, found)
+    return Step(declared.provider.name, declared.connection, state, declared.required, declared.why, detail)
+
+
+def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:
+    if found is None:
+        return (State.MISSING if declared.required else State.ABSENT), None
+    if lacking := [each.name for each in declared.provider.fields if each.name not in found.field_names]:
+        return State.MISSING, f"holds no {', '.join(lacking)}"
+    if new := sorted(set(declared.provider.host_names) - set(found.hosts)):
+        return State.HOSTS_CHANGED, f"new: {', '.join(new)}"
+    if found.off_pattern:
+        return State.OFF_PATTERN, declared.provider.fields[0].hint
+    return State.IN_PLACE, None

@@ -1,0 +1,373 @@
+"""How one service authenticates, and to which hosts its credential may go.
+
+Promises that a `Provider` is complete and safe to act on: every host is an exact name and port, every header is a legal
+field name, every template uses fields that exist. Refuses a definition that could send a credential somewhere its
+author did not name: patterns for hosts, plain `http`, control characters, placements without a host.
+
+A definition is a JSON file, bundled with the program or put into `<home>/providers/` by its user; the user's wins.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from authsome import documents
+from authsome.documents import Closed
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+
+PLACEHOLDER = "authsome-proxy-managed"
+"""What the child holds instead of a default connection's secret; a further one appends `-<connection>`."""
+
+DEFAULT_CONNECTION = "default"
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+
+class Source(StrEnum):
+    """Where a definition was found."""
+
+    BUNDLED = "bundled"
+    CUSTOM = "custom"
+
+
+def check_name(name: str, what: str) -> str:
+    """Return a provider, connection or profile name that is safe as a file name everywhere, or raise (exit code 2)."""
+    if not _NAME.fullmatch(name) or name in _DEVICES:
+        shown = ascii(name[:40])
+        raise AuthsomeError(
+            f"{shown} is not a {what} name",
+            hint="use up to 63 lower-case letters, digits, `-` and `_`",
+            code=ExitCode.USAGE,
+        )
+    return name
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Host:
+    """An exact DNS name, lower case and without a final dot, and a port."""
+
+    name: str
+    port: int = 443
+
+    @classmethod
+    def parse(cls, text: str) -> "Host":
+        """Return the host of `api.example.com`, `api.example.com:8443` or `https://api.example.com`."""
+        if text.startswith("regex:") or "*" in text:
+            raise ValueError(f"`{text}` is a pattern; write each host exactly, as in `api.example.com`")
+        scheme, separator, rest = text.partition("://")
+        if separator and scheme != "https":
+            raise ValueError(f"`{text}`: a credential leaves over https only")
+        authority = (rest if separator else text).removesuffix("/").lower()
+        name, _, port = authority.partition(":")
+        if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
+            raise ValueError(f"`{text}` is not a host name")
+        if port and not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):  # noqa: PLR2004  ports
+            raise ValueError(f"`{text}`: not a port")
+        return cls(name, int(port or 443))
+
+    def __str__(self) -> str:
+        return self.name if self.port == 443 else f"{self.name}:{self.port}"  # noqa: PLR2004  https
+
+
+# The file as it is written. The names are those of the documented schema, which loads unchanged.
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey(Closed):
+    """The short form for a provider with one key in one header."""
+
+    header_name: str = "Authorization"
+    header_prefix: str = "Bearer"
+    env_var: str | None = None
+    key_pattern: str | None = None
+    key_pattern_hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Export(Closed):
+    """Which environment variables carry which field; several names of one field in a list."""
+
+    env: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BasicDefinition(Closed):
+    """Templates for the user name and password of RFC 7617."""
+
+    username: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InjectDefinition(Closed):
+    """One place a secret goes: `header` and `value`, or `basic`, on these hosts and paths (all of them if left out)."""
+
+    header: str = "Authorization"
+    value: str | None = None
+    basic: BasicDefinition | None = None
+    hosts: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.basic is None):
+            raise ValueError("give either `value` or `basic`")
+
+
+@dataclass(frozen=True, slots=True)
+class TestRequest(Closed):
+    """A cheap authenticated request and the status that tells a good key from a bad one."""
+
+    url: str
+    method: str = "GET"
+    good_status: int = 200
+    bad_status: int = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Definition(Closed):
+    """A definition file, closed: what it does not know is an error."""
+
+    name: str
+    host_url: str | tuple[str, ...]
+    schema_version: Literal[1] = 1
+    display_name: str = ""
+    auth_type: Literal["api_key", "oauth2"] = "api_key"
+    flow: str = "api_key"
+    oauth: dict[str, Any] | None = None
+    api_key: ApiKey | None = None
+    inject: tuple[InjectDefinition, ...] = ()
+    headers: dict[str, str] = field(default_factory=dict)
+    export: Export | None = None
+    docs: str | None = None
+    keys_url: str | None = None
+    test: TestRequest | None = None
+
+    def __post_init__(self) -> None:
+        if self.auth_type == "api_key" and self.api_key is None:
+            raise ValueError("`api_key` is missing")
+
+
+# What the rest of the program reads.
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One secret value of a connection: what it looks like and which variables clients read it from."""
+
+    name: str
+    pattern: re.Pattern[str] | None
+    hint: str | None
+    env: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a secret goes: `value` rendered into `header`, or `basic` as user name and password.
+
+    Attributes:
+        hosts: The hosts it goes to, never empty.
+        paths: Patterns of the paths it goes to (see `rules`); empty means all.
+    """
+
+    header: str
+    value: str | None
+    basic: tuple[str, str] | None
+    hosts: frozenset[Host]
+    paths: tuple[str, ...] = ()
+
+    def render(self, secrets: Mapping[str, str]) -> str:
+        """Return the header's value with the secrets in their slots."""
+        if self.basic is None:
+            return _fill(self.value or "", secrets)
+        from base64 import b64encode  # noqa: PLC0415  only a proxy that serves such a provider needs it
+
+        userinfo = ":".join(_fill(part, secrets) for part in self.basic)
+        return "Basic " + b64encode(userinfo.encode()).decode()
+
+
+def _fill(template: str, secrets: Mapping[str, str]) -> str:
+    return _SLOT.sub(lambda slot: secrets[slot[1]], template)
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One service, ready to be acted on."""
+
+    name: str
+    display_name: str
+    auth_type: str
+    hosts: tuple[Host, ...]
+    fields: tuple[Field, ...]
+    placements: tuple[Placement, ...]
+    constant_headers: tuple[tuple[str, str], ...] = ()
+    keys_url: str | None = None
+    docs: str | None = None
+
+    @cached_property
+    def env(self) -> Mapping[str, str]:
+        """Environment variable → field, in the order of the definition."""
+        return {name: each.name for each in self.fields for name in each.env}
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The hosts as text, sorted: what a person agrees to when giving a secret."""
+        return tuple(sorted(str(host) for host in self.hosts))
+
+
+def resolve(definition: Definition) -> Provider:
+    """Return the provider a definition describes, or raise `ValueError` with what is wrong with it."""
+    urls = (definition.host_url,) if isinstance(definition.host_url, str) else definition.host_url
+    hosts = tuple(dict.fromkeys(Host.parse(url) for url in urls))
+    if not hosts:
+        raise ValueError("`host_url` names no host")
+    headers = tuple((_header_name(name), _header_value(value)) for name, value in definition.headers.items())
+    fields = tuple(_fields(definition))
+    return Provider(
+        name=definition.name,
+        display_name=definition.display_name or definition.name,
+        auth_type=definition.auth_type,
+        hosts=hosts,
+        fields=fields,
+        placements=tuple(_placements(definition, hosts, {each.name for each in fields})),
+        constant_headers=headers,
+        keys_url=definition.keys_url,
+        docs=definition.docs,
+    )
+
+
+def _fields(definition: Definition) -> Iterator[Field]:
+    exported = definition.export.env if definition.export else {}
+    names = {"api_key"} if definition.auth_type == "api_key" else {"access_token", "refresh_token"}
+    if unknown := sorted(set(exported) - names):
+        raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
+    for variable in _flat(exported.values()):
+        if not _ENV.fullmatch(variable):
+            raise ValueError(f"`{variable}` is not an environment variable")
+    if definition.auth_type == "oauth2":
+        yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
+        return
+    key = definition.api_key or ApiKey()
+    env = _flat([exported.get("api_key", ()), key.env_var or ()])
+    yield Field("api_key", _pattern(key.key_pattern), key.key_pattern_hint, env)
+
+
+def _flat(values: Any) -> tuple[str, ...]:
+    """Return strings and tuples of strings as one tuple without repetition."""
+    return tuple(dict.fromkeys(one for value in values for one in ((value,) if isinstance(value, str) else value)))
+
+
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"`key_pattern` is not a regular expression: {error.msg}") from error
+
+
+def _placements(definition: Definition, hosts: tuple[Host, ...], names: set[str]) -> Iterator[Placement]:
+    if not definition.inject:
+        header, prefix = "Authorization", "Bearer"
+        if definition.api_key:
+            header, prefix = definition.api_key.header_name, definition.api_key.header_prefix
+        value = f"{prefix.strip()} {{{next(iter(names))}}}".strip()
+        yield Placement(_header_name(header), _template(value, names), None, frozenset(hosts))
+    for each in definition.inject:
+        named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
+        if strange := sorted(str(host) for host in named - set(hosts)):
+            raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
+        for path in each.paths:
+            if not path.startswith("/"):
+                raise ValueError(f"`{path}`: a path starts with `/`")
+        basic = (_template(each.basic.username, names), _template(each.basic.password, names)) if each.basic else None
+        raw = _template(each.value, names) if each.value is not None else None
+        yield Placement(_header_name(each.header), raw, basic, named, each.paths)
+
+
+def _header_name(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"{ascii(text)} is not a header name")
+    if text.lower() in {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"}:
+        raise ValueError(f"`{text}` belongs to the connection and carries no credential")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isascii() or any(ord(char) < 32 or ord(char) == 127 for char in text):  # noqa: PLR2004  RFC 9110, 5.5
+        raise ValueError(f"{ascii(text)} is not a header value")
+    return text
+
+
+def _template(text: str, names: set[str]) -> str:
+    for name in _SLOT.findall(_header_value(text)):
+        if name not in names:
+            raise ValueError(f"`{{{name}}}` is not a field; there is: {', '.join(sorted(names))}")
+    return text
+
+
+class Catalogue:
+    """All definitions there are, by name; a file is read when somebody asks for it and not before."""
+
+    def __init__(self, home: Path) -> None:
+        self._folders = ((Source.CUSTOM, home / "providers"), (Source.BUNDLED, bundled("providers")))
+        self._loaded: dict[str, Provider] = {}
+
+    def names(self) -> dict[str, Source]:
+        """Return every provider's name and where its definition stands, sorted."""
+        found: dict[str, Source] = {}
+        for source, folder in reversed(self._folders):
+            if folder.is_dir():
+                found |= dict.fromkeys((path.stem for path in folder.glob("*.json")), source)
+        return dict(sorted(found.items()))
+
+    def find(self, name: str) -> tuple[Source, Path]:
+        """Return where a provider is defined; an unknown name is an error (exit code 2) with the nearest one."""
+        check_name(name, "provider")
+        for source, folder in self._folders:
+            path = folder / f"{name}.json"
+            if path.is_file():
+                return source, path
+        known = self.names()
+        raise AuthsomeError(
+            f"there is no provider `{name}`",
+            hint=did_you_mean(name, known, f"known providers: {', '.join(known)}"),
+            code=ExitCode.USAGE,
+        )
+
+    def get(self, name: str) -> Provider:
+        """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
+        if name not in self._loaded:
+            source, path = self.find(name)
+            document = documents.read_json(path)
+            if source is Source.BUNDLED:
+                definition = documents.build(Definition, document.data)
+            else:
+                definition = documents.shape(Definition, document)
+            if definition.name != name:
+                raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
+            try:
+                self._loaded[name] = resolve(definition)
+            except ValueError as error:
+                raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error
+        return self._loaded[name]
+
+
+def bundled(folder: str) -> Path:
+    """Return a folder of data that ships with the program: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def placeholder(connection: str) -> str:
+    """Return what the child holds instead of this connection's secret."""
+    return PLACEHOLDER if connection == DEFAULT_CONNECTION else f"{PLACEHOLDER}-{connection}"

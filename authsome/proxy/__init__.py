@@ -1,0 +1,54 @@
+"""The proxy of one run: it listens before the child starts and thinks only afterwards.
+
+Promises that the port exists before the child does, that a connection made before the engine is ready waits instead of
+failing, and that nothing listens any more when the run is over. Refuses callers without this run's password.
+"""
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+
+from authsome.errors import AuthsomeError
+from authsome.proxy.authority import Authority
+from authsome.proxy.upstream import Upstream
+from authsome.rules import Rules
+from authsome.session import Session
+
+_BACKLOG = 512
+
+
+class Proxy:
+    """A listening port and the thread behind it."""
+
+    def __init__(self, rules: Rules, session: Session, authority: Authority, upstream: Upstream) -> None:
+        self._rules, self._session, self._authority, self._upstream = rules, session, authority, upstream
+        self._password = os.urandom(24).hex()
+        try:
+            # NOTE: with protocol 0 asyncio leaves Nagle's algorithm on, and each request waits 40 ms for an ACK.
+            self._listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+            self._listener.bind(("127.0.0.1", 0))
+            self._listener.listen(_BACKLOG)
+        except OSError as error:
+            raise AuthsomeError(f"cannot listen on 127.0.0.1: {(error.strerror or '').lower()}") from error
+
+    @property
+    def url(self) -> str:
+        """The proxy's address with this run's password, for `HTTPS_PROXY`."""
+        return f"http://authsome:{self._password}@127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def start(self, failed: Callable[[BaseException], None]) -> None:
+        """Import the engine and serve, in a thread; `failed` is called from there if that cannot be done."""
+        threading.Thread(target=self._serve, args=(failed,), name="authsome-proxy", daemon=True).start()
+
+    def _serve(self, failed: Callable[[BaseException], None]) -> None:
+        try:
+            import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
+
+            from authsome.proxy import engine  # noqa: PLC0415
+
+            gate = engine.Gate(self._rules, self._session, self._authority, self._upstream, self._password)
+            asyncio.run(engine.serve(self._listener, gate))
+        except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
+            self._listener.close()
+            failed(error)

@@ -1,0 +1,422 @@
+"""mitmproxy's layers, driven without its addons.
+
+Promises that only declared hosts are decrypted, that every request to them is decided by `rules` before its first byte
+leaves, that bodies stream in both directions, and that a refusal is JSON and not a page. Refuses callers without this
+run's password, upstreams whose certificate does not verify, and falls back to nothing: an error here is a 502.
+
+This is the only module that knows mitmproxy and OpenSSL. It costs a quarter of a second to import, so nothing imports
+it before the child has been started.
+"""
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import logging
+import socket
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+from mitmproxy import connection, http
+from mitmproxy.proxy import commands, events, layer, mode_specs, server
+from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls, websocket
+from mitmproxy.proxy.layers.http import _events, _hooks
+from mitmproxy.tls import ClientHelloData, TlsData
+from OpenSSL import SSL, crypto
+
+from authsome.provider import Host
+from authsome.proxy.authority import Authority
+from authsome.proxy.upstream import Upstream
+from authsome.rules import Inject, Pass, Refusal, Request, Rules
+from authsome.session import Session
+
+if TYPE_CHECKING:
+    from mitmproxy.options import Options as MitmproxyOptions
+
+_HOST_FLAGS = 0x04  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `w*.example.com` is no wildcard (RFC 6125, 6.4.3)
+_ALPN = (b"h2", b"http/1.1")
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What one run's engine works with."""
+
+    rules: Rules
+    session: Session
+    authority: Authority
+    upstream: Upstream
+    password: str
+
+
+@dataclass
+class _Options:
+    """The options that mitmproxy's layers read; `Options()` would load every default of the command-line tool."""
+
+    connection_strategy: str = "lazy"
+    tcp_timeout: int = 3600
+    http2_ping_keepalive: int = 58
+    body_size_limit: str | None = None
+    stream_large_bodies: str | None = None
+    store_streamed_bodies: bool = False
+    validate_inbound_headers: bool = True
+    normalize_outbound_headers: bool = True
+    keep_host_header: bool = False
+    http_connect_send_host_header: bool = True
+    websocket: bool = True
+    rawtcp: bool = True
+    proxy_debug: bool = False
+
+
+async def serve(listener: socket.socket, gate: Gate) -> None:
+    """Serve connections from a listening socket until cancelled."""
+    for name in ("mitmproxy", "asyncio", "hpack"):
+        # NOTE: the engine's own log lines quote what passes through it.
+        logging.getLogger(name).addHandler(logging.NullHandler())
+        logging.getLogger(name).propagate = False
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _Handler(reader, writer, gate).handle_client()
+
+    async with await asyncio.start_server(client, sock=listener, limit=1 << 16) as running:
+        await running.serve_forever()
+
+
+class _Handler(server.LiveConnectionHandler):
+    """One client connection. Its hooks are the whole of what mitmproxy's addons would do."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate) -> None:
+        self._options = _Options()
+        mode = mode_specs.ProxyMode.parse("regular")
+        super().__init__(reader, writer, cast("MitmproxyOptions", self._options), mode)
+        self.gate = gate
+        self._target: Host | None = None
+
+    def log(self, *_: Any, **__: Any) -> None:
+        """Say nothing: see `serve`."""
+
+    async def handle_hook(self, hook: commands.StartHook) -> None:
+        """Answer mitmproxy's question, by the hook's type."""
+        answer = _HOOKS.get(type(hook))
+        if answer is not None:
+            answer(self, *hook.args())
+
+    # Which protocol comes next.
+
+    def next_layer(self, data: layer.NextLayer) -> None:
+        """HTTP first; after a CONNECT, TLS that is opened for declared hosts and carried unread for all others."""
+        here = data.context
+        if not here.layers:
+            data.layer = modes.HttpProxy(here)
+        elif len(here.layers) == 1:
+            data.layer = _HttpLayer(here, http_layers.HTTPMode.regular)
+        elif self._target is None:
+            data.layer = tcp.TCPLayer(here, ignore=True)
+        elif not isinstance(here.layers[-1], tls.ClientTLSLayer):
+            data.layer = self._open_tls(data)
+        else:
+            data.layer = _HttpLayer(here, http_layers.HTTPMode.transparent)
+
+    def _open_tls(self, data: layer.NextLayer) -> layer.Layer | None:
+        start = data.data_client()  # type: ignore[no-untyped-call]
+        if len(start) < 3:  # noqa: PLR2004  the first three bytes of a TLS record tell it apart
+            return None
+        if start[0] != 0x16 or start[1] != 0x03:  # noqa: PLR2004
+            return _HttpLayer(data.context, http_layers.HTTPMode.transparent)
+        data.context.server.tls = True
+        opened = tls.ServerTLSLayer(data.context)
+        opened.child_layer = tls.ClientTLSLayer(data.context)
+        return opened
+
+    # CONNECT and plain requests.
+
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Let a caller with the password reach a host, and remember whether it is one of ours."""
+        if self._unknown_caller(flow):
+            return
+        try:
+            target = Host(flow.request.host.lower(), flow.request.port)
+        except ValueError:
+            flow.response = _refuse(Refusal("bad_request", "CONNECT names no host", status=400))
+            return
+        if self.gate.rules.decrypts(target):
+            self._target = target
+        elif refusal := self.gate.rules.refuses(target):
+            flow.response = _refuse(refusal)
+        else:
+            # Nothing is decided later for such a host, so its errors belong into the answer to the CONNECT.
+            self._options.connection_strategy = "eager"
+        self._go_through_parent(flow, target.name)
+
+    def _unknown_caller(self, flow: http.HTTPFlow) -> bool:
+        expected = b64encode(f"authsome:{self.gate.password}".encode()).decode()
+        scheme, _, given = flow.request.headers.get("proxy-authorization", "").partition(" ")
+        flow.request.headers.pop("proxy-authorization", None)
+        if scheme.lower() == "basic" and hmac.compare_digest(given.strip().encode(), expected.encode()):
+            return False
+        flow.response = http.Response.make(407, b"", {"Proxy-Authenticate": 'Basic realm="authsome"'})
+        return True
+
+    def _go_through_parent(self, flow: http.HTTPFlow, host: str) -> None:
+        parent = self.gate.upstream.proxy_for(host)
+        if parent and flow.response is None:
+            flow.server_conn.via = (parent.scheme, parent.address)  # type: ignore[assignment]
+
+    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        """Present the user's own password to the user's own proxy."""
+        parent = self.gate.upstream.proxy_for(flow.request.host)
+        if parent and parent.userinfo:
+            flow.request.headers["Proxy-Authorization"] = "Basic " + b64encode(parent.userinfo.encode()).decode()
+
+    # TLS.
+
+    def tls_clienthello(self, data: ClientHelloData) -> None:
+        """Shake hands with the upstream first, so that both sides speak the same HTTP."""
+        data.establish_server_tls_first = True
+
+    def tls_start_client(self, data: TlsData) -> None:
+        """Show the child this run's certificate for the host it asked for."""
+        if self._target is None:
+            return
+        offered = data.context.server.alpn if data.context.server.tls_established else None
+        ssl = SSL.Connection(_towards_client(offered))
+        ssl.use_certificate(self.gate.authority.leaf(self._target.name))
+        ssl.use_privatekey(self.gate.authority.leaf_key)
+        ssl.set_accept_state()
+        data.ssl_conn = ssl
+
+    def tls_start_server(self, data: TlsData) -> None:
+        """Verify the upstream's certificate for the name it was opened by, always."""
+        upstream = cast("connection.Server", data.conn)
+        if upstream.address is None:
+            return
+        name = upstream.address[0]
+        upstream.sni = name
+        if not upstream.alpn_offers:
+            upstream.alpn_offers = [alpn for alpn in data.context.client.alpn_offers if alpn in _ALPN]
+        ssl = SSL.Connection(_towards_upstream(self.gate.upstream.roots))
+        parameters = SSL._lib.SSL_get0_param(ssl._ssl)  # type: ignore[attr-defined]  # noqa: SLF001  no public way
+        SSL._lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)  # type: ignore[attr-defined]  # noqa: SLF001
+        encoded = name.encode("idna")
+        if _is_address(name):
+            address = ipaddress.ip_address(name).packed
+            done = SSL._lib.X509_VERIFY_PARAM_set1_ip(parameters, address, len(address))  # type: ignore[attr-defined]  # noqa: SLF001
+        else:
+            ssl.set_tlsext_host_name(encoded)
+            done = SSL._lib.X509_VERIFY_PARAM_set1_host(parameters, encoded, len(encoded))  # type: ignore[attr-defined]  # noqa: SLF001
+        if done != 1:
+            raise RuntimeError("OpenSSL took no host name to verify")
+        if upstream.alpn_offers:
+            ssl.set_alpn_protos(list(upstream.alpn_offers))
+        ssl.set_connect_state()
+        data.ssl_conn = ssl
+
+    # Requests.
+
+    def request_headers(self, flow: http.HTTPFlow) -> None:
+        """Decide on a request before anything of it leaves. A body streams, so this is the last moment."""
+        if flow.error is not None:
+            return
+        if self._target is None:
+            self._plain_request(flow)
+        else:
+            self._declared_request(flow, self._target)
+        flow.request.stream = flow.response is None
+
+    def _plain_request(self, flow: http.HTTPFlow) -> None:
+        """A request to the proxy itself, in the clear: forwarded for undeclared hosts, without any secret."""
+        if self._unknown_caller(flow):
+            return
+        target = Host(flow.request.host.lower(), flow.request.port)
+        declared = {host.name for host in self.gate.rules.hosts}
+        if flow.request.scheme != "http":
+            refusal: Refusal | None = Refusal("bad_request", "https goes through CONNECT", status=400)
+        elif target.name in declared:
+            refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
+        else:
+            refusal = self.gate.rules.refuses(target)
+        if refusal:
+            flow.response = _refuse(refusal)
+        self._go_through_parent(flow, target.name)
+
+    def _declared_request(self, flow: http.HTTPFlow, target: Host) -> None:
+        request = flow.request
+        if not self.client.tls_established:
+            flow.response = _refuse(
+                Refusal("not_encrypted", f"`{target}` is reached over https only", "use an https:// URL")
+            )
+            return
+        decision = self.gate.rules.decide(_describe(flow, target, self.client.sni))
+        match decision:
+            case Refusal():
+                flow.response = _refuse(decision)
+            case Inject(rule, placement, drop):
+                for name in drop:
+                    request.headers.pop(name, None)
+                for name, value in rule.constant_headers:
+                    if name not in request.headers:
+                        request.headers[_cased(flow, name)] = value
+                secrets = self.gate.session.secrets(rule.provider, rule.connection)
+                request.headers[_cased(flow, placement.header)] = placement.render(secrets)
+            case Pass():
+                pass
+        request.headers.pop("proxy-authorization", None)
+
+    def response_headers(self, flow: http.HTTPFlow) -> None:
+        """Let the response stream."""
+        if flow.response is not None:
+            flow.response.stream = True
+
+
+_HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
+    layer.NextLayerHook: _Handler.next_layer,
+    _hooks.HttpConnectHook: _Handler.http_connect,
+    _hooks.HttpRequestHeadersHook: _Handler.request_headers,
+    _hooks.HttpResponseHeadersHook: _Handler.response_headers,
+    _hooks.HttpConnectUpstreamHook: _Handler.http_connect_upstream,
+    tls.TlsClienthelloHook: _Handler.tls_clienthello,
+    tls.TlsStartClientHook: _Handler.tls_start_client,
+    tls.TlsStartServerHook: _Handler.tls_start_server,
+    # The layers keep every message for whoever wants to look at it later; nobody does.
+    websocket.WebsocketMessageHook: lambda _, flow: flow.websocket.messages.clear(),
+    tcp.TcpMessageHook: lambda _, flow: flow.messages.clear(),
+}
+
+
+class _HttpLayer(http_layers.HttpLayer):
+    """HTTP whose streams can be refused before their body and answer errors in JSON."""
+
+    def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
+        here = self.context.fork()
+        self.streams[stream_id] = _Stream(here, stream_id)
+        yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class _Stream(http_layers.HttpStream):
+    """One request and its response."""
+
+    def handle_connect_regular(self) -> layer.CommandGenerator[None]:
+        """Go through the parent's proxy where there is one."""
+        if self.context.server.via and not self.flow.response:
+            yield from self.handle_connect_upstream()  # type: ignore[no-untyped-call]
+        else:
+            yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
+
+    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
+        """Answer a refusal at once: mitmproxy would first keep the whole body."""
+        if (yield from super().check_killed(emit_error_hook)):
+            return True
+        undecided = self.client_state == self.state_wait_for_request_headers
+        if emit_error_hook and undecided and self.flow.response is not None:
+            yield from self._answer(self.flow.response)
+            return True
+        return False
+
+    def handle_protocol_error(
+        self, event: _events.RequestProtocolError | _events.ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        """Answer an upstream that cannot be reached or trusted with a 502 in JSON, as long as nothing was answered."""
+        unanswered = self.flow.response is None and self.client_state != self.state_errored
+        if isinstance(event, _events.ResponseProtocolError) and unanswered and self.context.client.connected:
+            yield from self._answer(_refuse(_upstream_failure(self.flow.request.host, event.message)))
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
+        """Send a response of ours and let the rest of the request run dry, in constant memory."""
+        client = self.context.client
+        self.client_state = self.server_state = self.state_errored
+        self.flow.live = False
+        content = response.raw_content or b""
+        yield http_layers.SendHttp(_events.ResponseHeaders(self.stream_id, response, end_stream=not content), client)
+        if content:
+            yield http_layers.SendHttp(_events.ResponseData(self.stream_id, content), client)
+        yield http_layers.SendHttp(_events.ResponseEndOfMessage(self.stream_id), client)
+        yield http_layers.DropStream(self.stream_id)
+
+
+def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
+    """Return what `rules` looks at."""
+    request = flow.request
+    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.fields)
+    hosts: Iterable[str] = [value for name, value in headers if name == "host"]
+    if request.is_http2:
+        # RFC 9113, 8.3.1: a `host` beside `:authority` has to say the same; two that do count as one.
+        hosts = dict.fromkeys([request.authority, *hosts])
+    return Request(target, sni, tuple(hosts), request.method, request.path, headers)
+
+
+def _cased(flow: http.HTTPFlow, name: str) -> str:
+    """Return a header's name as the protocol wants it: HTTP/2 has lower case only (RFC 9113, 8.2.1)."""
+    return name.lower() if flow.request.is_http2 else name
+
+
+def _refuse(refusal: Refusal) -> http.Response:
+    """Return a refusal as a response that programs and people can read."""
+    body: dict[str, str] = {"error": refusal.error, "reason": refusal.reason}
+    body |= {key: text for key, text in (("hint", refusal.hint), ("connection", refusal.connection)) if text}
+    content = json.dumps(body).encode() + b"\n"
+    return http.Response.make(
+        refusal.status, content, {"Content-Type": "application/json", "X-Authsome-Error": refusal.error}
+    )
+
+
+def _upstream_failure(host: str, message: str) -> Refusal:
+    """Return why an upstream was not used; no secret was sent to it."""
+    if message.startswith("Certificate verify failed"):
+        return Refusal(
+            "upstream_untrusted",
+            f"the certificate of `{host}` does not verify: {message.partition(': ')[2]}; nothing was sent",
+            "if your network replaces certificates, point SSL_CERT_FILE at its roots before `authsome run`",
+            status=502,
+        )
+    return Refusal("upstream_failed", f"`{host}`: {message}", status=502)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+@lru_cache
+def _towards_client(offered: bytes | None) -> SSL.Context:
+    """Return the TLS settings towards the child: the upstream's choice of HTTP, if it made one."""
+    settings = SSL.Context(SSL.TLS_SERVER_METHOD)
+    settings.set_min_proto_version(SSL.TLS1_2_VERSION)
+    acceptable = _ALPN if offered is None else (offered,) if offered in _ALPN else _ALPN[1:]
+
+    def select(_: SSL.Connection, options: list[bytes]) -> Any:
+        return next((alpn for alpn in acceptable if alpn in options), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+    settings.set_alpn_select_callback(select)
+    return settings
+
+
+@lru_cache
+def _towards_upstream(roots: str) -> SSL.Context:
+    """Return the TLS settings towards the upstream: TLS 1.2 or later, verified against the user's roots."""
+    settings = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    settings.set_min_proto_version(SSL.TLS1_2_VERSION)
+    settings.set_verify(SSL.VERIFY_PEER)
+    store = settings.get_cert_store()
+    if store is None:
+        raise RuntimeError("OpenSSL has no certificate store")
+    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # as curl and Python 3.13: a root need not sign itself
+    for certificate in _each_certificate(roots):
+        store.add_cert(certificate)
+    return settings
+
+
+def _each_certificate(roots: str) -> Iterable[crypto.X509]:
+    end = "-----END CERTIFICATE-----\n"
+    for text in roots.split(end):
+        if text.strip():
+            try:
+                yield crypto.load_certificate(crypto.FILETYPE_PEM, (text + end).encode())
+            except crypto.Error:  # one root that OpenSSL cannot read must not take the others with it
+                continue

@@ -1,0 +1,312 @@
+"""Which connection a request belongs to, what it becomes, and why not.
+
+Promises one pure decision per request: the same request under the same rules gets the same answer, and the answer holds
+no secret. Refuses when in doubt: another name in SNI or `Host` than in CONNECT, a path the rule and the upstream could
+read differently, a placeholder anywhere it would leave unreplaced.
+"""
+
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from urllib.parse import unquote
+
+from authsome.manifest import Allowed, Declared, full_name
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Host, Placement
+
+_PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
+_AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
+_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One connection and where its secret goes.
+
+    Attributes:
+        allow: The methods and paths that are permitted; None means all.
+        held: False for an optional connection nobody logged in: its hosts answer with that instead of a bare 401.
+    """
+
+    provider: str
+    connection: str
+    placements: tuple[Placement, ...]
+    constant_headers: tuple[tuple[str, str], ...] = ()
+    allow: tuple[Allowed, ...] | None = None
+    held: bool = True
+
+    @property
+    def name(self) -> str:
+        """`openai`, or `openai/team`."""
+        return full_name(self.provider, self.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is known of a request before its body.
+
+    Attributes:
+        target: Where the client's CONNECT asked to go.
+        sni: The name in the client's TLS hello, None without one.
+        authority: `Host` or `:authority`, every one of them.
+        path: The request target's path and query, as sent.
+        headers: Names in lower case, repeated ones repeated.
+    """
+
+    target: Host
+    sni: str | None
+    authority: tuple[str, ...]
+    method: str
+    path: str
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inject:
+    """The request leaves with this connection's secret in `placement`; every other credential header is dropped."""
+
+    rule: Rule
+    placement: Placement
+    drop: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The request leaves as it is, without a secret: the definition sends none to this path."""
+
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The request does not leave.
+
+    Attributes:
+        error: A word that programs compare.
+        status: One that clients do not retry.
+    """
+
+    error: str
+    reason: str
+    hint: str | None = None
+    connection: str | None = None
+    status: int = 403
+
+
+type Decision = Inject | Pass | Refusal
+
+
+@dataclass(frozen=True)
+class Rules:
+    """Every rule of a run; one immutable value, replaced whole.
+
+    Attributes:
+        open_egress: Whether hosts that nobody declares may be reached.
+        egress: Those that may be reached all the same.
+    """
+
+    rules: tuple[Rule, ...]
+    open_egress: bool = True
+    egress: frozenset[Host] = frozenset()
+
+    @property
+    def hosts(self) -> frozenset[Host]:
+        """The hosts that are decrypted."""
+        return frozenset(host for rule in self.rules for place in rule.placements for host in place.hosts)
+
+    def decrypts(self, host: Host) -> bool:
+        """Whether a CONNECT to this name and port is one of a provider's."""
+        return host in _hosts(self)
+
+    def refuses(self, host: Host) -> Refusal | None:
+        """Return why an undeclared host may not be reached, or None if it may."""
+        if self.open_egress or host in self.egress:
+            return None
+        return Refusal(
+            "egress_denied",
+            f"`{host}` belongs to no declared provider and `egress.default` is `deny`",
+            f"to reach it, add `{host}` to `egress.allow` in authsome.yaml",
+        )
+
+    def decide(self, request: Request) -> Decision:
+        """Return what becomes of a request to a declared host."""
+        if refusal := _one_destination(request):
+            return refusal
+        candidates = {
+            rule.connection: rule
+            for rule in self.rules
+            if any(request.target in place.hosts for place in rule.placements)
+        }
+        chosen = _choose(candidates, request)
+        if isinstance(chosen, Refusal):
+            return chosen
+        if refusal := _not_held(chosen) or _not_allowed(chosen, request):
+            return refusal
+        return _place(chosen, request)
+
+
+@cache
+def _hosts(rules: Rules) -> frozenset[Host]:
+    return rules.hosts
+
+
+def make(
+    declared: Iterable[Declared],
+    holds: Callable[[Declared], bool],
+    *,
+    open_egress: bool = True,
+    egress: Iterable[Host] = (),
+) -> Rules:
+    """Return the rules of a run; `holds` tells which connections are usable."""
+    return Rules(
+        tuple(
+            Rule(
+                each.provider.name,
+                each.connection,
+                each.provider.placements,
+                each.provider.constant_headers,
+                each.allow,
+                holds(each),
+            )
+            for each in declared
+        ),
+        open_egress,
+        frozenset(egress),
+    )
+
+
+def _one_destination(request: Request) -> Refusal | None:
+    """Refuse a request that names another host than the one its connection was opened to."""
+    asked = {"the TLS hello (SNI)": request.sni} | {f"`Host: {text}`": text for text in request.authority}
+    for where, text in asked.items():
+        named = _host(text, request.target.port if where.startswith("the TLS") else 443) if text else None
+        if named != request.target:
+            said = f"names `{text}`" if text else "names no host"
+            return Refusal(
+                "host_mismatch",
+                f"the connection was opened to `{request.target}`, {where} {said}",
+                "send the request to the host it is for",
+                status=421,
+            )
+    if len(request.authority) != 1:
+        return Refusal("host_mismatch", "a request names its host exactly once", status=400)
+    return None
+
+
+def _host(text: str, port: int) -> Host | None:
+    name, _, given = text.lower().partition(":")
+    if given and not (given.isascii() and given.isdecimal()):
+        return None
+    return Host(name, int(given) if given else port)
+
+
+def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
+    """Return the rule of the connection that the request's placeholder names, else of the default one."""
+    provider = next(iter(candidates.values())).provider
+    named = {
+        found[1] or DEFAULT_CONNECTION
+        for name, value in request.headers
+        if name in _credential_headers(candidates.values())
+        for found in _PLACEHOLDER.finditer(_readable(value))
+    }
+    if len(named) > 1:
+        return Refusal("ambiguous_connection", f"one request names several connections: {', '.join(sorted(named))}")
+    wanted = next(iter(named), DEFAULT_CONNECTION if len(candidates) > 1 else next(iter(candidates)))
+    if wanted in candidates:
+        return candidates[wanted]
+    shown = full_name(provider, wanted)
+    return Refusal(
+        "no_such_connection",
+        f"this run has no connection `{shown}`; it has {', '.join(rule.name for rule in candidates.values())}",
+        f"declare `{shown}` in authsome.yaml and run `authsome login {provider} --connection {wanted}`",
+        shown,
+    )
+
+
+def _credential_headers(rules: Iterable[Rule]) -> frozenset[str]:
+    """Return the headers, in lower case, in which a client of these providers sends its credential."""
+    return frozenset({"authorization", *(place.header.lower() for rule in rules for place in rule.placements)})
+
+
+def _readable(value: str) -> str:
+    """Return a header value with the user name and password of RFC 7617 in the clear."""
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() != "basic":
+        return value
+    try:
+        return b64decode(rest.strip(), validate=True).decode("latin-1")
+    except (Base64Error, ValueError):
+        return value
+
+
+def _not_held(rule: Rule) -> Refusal | None:
+    if rule.held:
+        return None
+    flag = "" if rule.connection == DEFAULT_CONNECTION else f" --connection {rule.connection}"
+    return Refusal(
+        "not_connected",
+        f"{rule.name} is declared as optional and was not logged in when this run started",
+        f"authsome login {rule.provider}{flag}",
+        rule.name,
+    )
+
+
+def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
+    """Refuse what the manifest's `allow` does not name, and what it could be tricked into naming."""
+    if rule.allow is None:
+        return None
+    path = request.path.partition("?")[0]
+    overrides = [name for name, _ in request.headers if name in _OVERRIDES]
+    if _AMBIGUOUS.search(path) or overrides:
+        trick = f"the header `{overrides[0]}`" if overrides else "dots, slashes or escapes in the path"
+        return Refusal(
+            "not_allowed", f"{trick} could mean another request upstream than `allow` permits", None, rule.name
+        )
+    if any(line.method in ("*", request.method) and matches(line.path, path) for line in rule.allow):
+        return None
+    permitted = ", ".join(f"`{line}`" for line in rule.allow) or "nothing"
+    return Refusal(
+        "not_allowed",
+        f"`allow` of {rule.name} permits {permitted}, not `{request.method} {path}`",
+        f"to permit it, add `{request.method} {path}` to `allow` in authsome.yaml",
+        rule.name,
+    )
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = re.split(r"(\*\*|\*)", pattern)
+    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part) or re.escape(part) for part in parts), re.DOTALL)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Return whether a path fits a pattern in which `*` stands for one segment or less and `**` for any number."""
+    return _compiled(pattern).fullmatch(path) is not None
+
+
+def _place(rule: Rule, request: Request) -> Decision:
+    """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
+    path = request.path.partition("?")[0]
+    ambiguous = _AMBIGUOUS.search(path)
+    fitting = [
+        place
+        for place in rule.placements
+        if request.target in place.hosts
+        and (not place.paths or (not ambiguous and any(matches(pattern, path) for pattern in place.paths)))
+    ]
+    replaced = _credential_headers([rule]) if fitting else frozenset()
+    left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
+    if PLACEHOLDER in unquote(request.path):
+        left.append("the path or query")
+    if left:
+        return Refusal(
+            "placeholder_misplaced",
+            f"the placeholder stands in {', '.join(left)}, where {rule.provider} takes no credential",
+            f"send it as the header `{rule.placements[0].header}`",
+            rule.name,
+        )
+    if not fitting:
+        return Pass(rule)
+    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()})

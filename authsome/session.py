@@ -1,0 +1,140 @@
+"""Live credentials of this run, and how they come to be there.
+
+Promises that after `reconcile` every required connection is usable, or nothing was started. What a person gives is
+checked before it is stored, and stored before it is used. Refuses to be printed: a `Session` shows names only.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from authsome import plan
+from authsome.bridge import Human, Nobody, Question
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.manifest import Declared
+from authsome.provider import PLACEHOLDER, Provider
+from authsome.vault import Holding, Vault, holding
+
+ATTEMPTS = 3
+"""How often a person may mistype before the command ends."""
+
+
+class Session:
+    """The secrets of the connections that are in place, by (provider, connection). Its `repr` shows their names."""
+
+    def __init__(self, secrets: Mapping[tuple[str, str], Mapping[str, str]]) -> None:
+        self._secrets = secrets
+
+    def __repr__(self) -> str:
+        return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
+
+    def holds(self, declared: Declared) -> bool:
+        """Whether the connection is usable in this run."""
+        return (declared.provider.name, declared.connection) in self._secrets
+
+    def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
+        """Return the fields of a connection that is held; secret."""
+        return self._secrets[provider, connection]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Declarations, the plan for them, and the vault both were compared with."""
+
+    vault: Vault
+    declared: tuple[Declared, ...]
+    plan: plan.Plan
+
+
+def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
+    """Compare what is wanted with what the vault holds; writes nothing and asks nobody."""
+    held = vault.names()
+    found: dict[tuple[str, str], Holding] = {}
+    for each in declared:
+        name = (each.provider.name, each.connection)
+        if name in held and (entry := vault.read(*name)):
+            found[name] = holding(entry, each.provider)
+    return Position(vault, declared, plan.make(declared, found, held))
+
+
+def reconcile(position: Position, human: Human, say: Callable[[str], None]) -> Session:
+    """Ask for everything that needs a person, store it, and return the live credentials.
+
+    Raises (exit code 3) with one command per missing connection when there is nobody to ask.
+    """
+    blocking = position.plan.blocking
+    if blocking and isinstance(human, Nobody):
+        lines = "\n".join(f"  {step.command}" for step in blocking)
+        raise AuthsomeError(
+            f"{_count(len(blocking), 'connection')} missing or unusable, and nobody to ask: "
+            + ", ".join(f"{step.name} ({step.state})" for step in blocking),
+            hint=f"run where a person can answer:\n{lines}",
+            code=ExitCode.MISSING,
+        )
+    wanted = {(each.provider.name, each.connection): each for each in position.declared}
+    for step in blocking:
+        login(position.vault, wanted[step.provider, step.connection], human, say)
+    usable = [step for step in position.plan.steps if step.state is plan.State.IN_PLACE or step in blocking]
+    entries = {(step.provider, step.connection): position.vault.read(step.provider, step.connection) for step in usable}
+    return Session({name: entry.fields for name, entry in entries.items() if entry})
+
+
+def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], None]) -> None:
+    """Ask for a connection's secret until it looks right, and store it."""
+    provider = declared.provider
+    question = Question(
+        provider=provider.name,
+        display_name=provider.display_name,
+        connection=declared.connection,
+        required=True,
+        why=declared.why,
+        keys_url=provider.keys_url,
+    )
+    for attempt in range(1, ATTEMPTS + 1):
+        answer = human.ask(question)
+        try:
+            store(vault, provider, declared.connection, answer or "")
+        except AuthsomeError as error:
+            if error.code is not ExitCode.USAGE or attempt == ATTEMPTS:
+                raise
+            say(f"Error: {error.message}")
+            say(f"Hint: {error.hint}")
+        else:
+            return
+
+
+def store(vault: Vault, provider: Provider, connection: str, given: str) -> bool:
+    """Check and store what somebody gave as the secret; return False if exactly that was held already."""
+    if provider.auth_type != "api_key":
+        raise AuthsomeError(
+            f"{provider.display_name} logs in with OAuth, which this version cannot do yet",
+            hint=f"define a provider of your own for a personal token: authsome inspect {provider.name}",
+            code=ExitCode.REFUSED,
+        )
+    secret = check(provider, given)
+    return vault.write(provider, connection, {provider.fields[0].name: secret}, time.time())
+
+
+def check(provider: Provider, given: str) -> str:
+    """Return the secret without the white space at its end, or raise (exit code 2) with what is wrong with it."""
+    secret = given.rstrip()
+    only = provider.fields[0]
+    wrong = f"This does not look like a valid {provider.display_name} API key."
+    if not secret:
+        raise AuthsomeError("the key is empty", hint="nothing was stored", code=ExitCode.USAGE)
+    if secret.startswith(PLACEHOLDER):
+        raise AuthsomeError(
+            wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
+        )
+    if only.pattern and not only.pattern.fullmatch(secret):
+        raise AuthsomeError(wrong, hint=only.hint, code=ExitCode.USAGE)
+    if not secret.isascii() or any(char.isspace() or not char.isprintable() for char in secret):
+        # NOTE: it is going to stand in a header; a line break in it would start another one.
+        raise AuthsomeError(
+            wrong, hint="it contains white space, a line break or a character that no header takes", code=ExitCode.USAGE
+        )
+    return secret
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
