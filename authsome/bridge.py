@@ -10,9 +10,11 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-from authsome.errors import AuthsomeError, ExitCode
+from authsome import documents
+from authsome.errors import AuthsomeError, ExitCode, clean
+from authsome.provider import bundled
 
 TERMINAL_LINE = 4095
 """Longest line a terminal in canonical mode hands over (N_TTY_BUF_SIZE less the newline); it cuts the rest silently."""
@@ -20,15 +22,30 @@ TERMINAL_LINE = 4095
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One secret to ask for. `why` is the manifest's words; `keys_url` the catalogue's."""
+    """One secret to ask for. `why` and `scopes` are the manifest's words; `keys_url` the catalogue's."""
 
     provider: str
     display_name: str
     connection: str
     required: bool = True
     why: str | None = None
-    hint: str | None = None
+    scopes: tuple[str, ...] = ()
     keys_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Preset(documents.Closed):
+    """How a profile is used; `ask` names who may be asked, in order of preference."""
+
+    description: str
+    ask: tuple[Literal["browser", "terminal"], ...]
+
+
+def preset(profile: str) -> Preset:
+    """Return the bundled preset of this name, else the one of `default`."""
+    folder = bundled("profiles")
+    named = folder / f"{profile}.yaml"
+    return documents.shape(Preset, documents.read_yaml(named if named.is_file() else folder / "default.yaml"))
 
 
 class Human(Protocol):
@@ -49,11 +66,13 @@ class Terminal:
         account = "" if question.connection == "default" else f" ({question.connection})"
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
+        if question.scopes:
+            self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
         if question.keys_url:
             self._say(f"Get a key: {question.keys_url}")
         skip = "" if question.required else ", Enter to skip"
         try:
-            answer = getpass.getpass(f"{question.display_name} API key{account} (input is hidden{skip}): ")
+            answer = getpass.getpass(f"{clean(question.display_name)} API key{account} (input is hidden{skip}): ")
         except EOFError:
             answer = ""
         if len(answer.encode()) >= TERMINAL_LINE:
@@ -75,15 +94,16 @@ class Nobody:
     def ask(self, question: Question) -> str | None:
         """Refuse."""
         raise AuthsomeError(
-            f"nobody to ask for {question.provider}: no terminal and no display, CI, or --no-input",
+            f"nobody to ask for {question.provider}: no terminal, CI, --no-input or a profile that asks nobody",
             hint=f"authsome login {question.provider} --stdin < FILE",
             code=ExitCode.MISSING,
         )
 
 
-def door(environ: Mapping[str, str], *, no_input: bool, say: Callable[[str], None]) -> Human:
+def door(environ: Mapping[str, str], profile: str, *, no_input: bool, say: Callable[[str], None]) -> Human:
     """Return who answers here. `say` writes one line of talk."""
-    if no_input or environ.get("CI", "").lower() not in ("", "0", "false") or not _has_terminal():
+    alone = no_input or environ.get("CI", "").lower() not in ("", "0", "false")
+    if alone or not _has_terminal() or not preset(profile).ask:
         return Nobody()
     return Terminal(say)
 

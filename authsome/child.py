@@ -85,6 +85,8 @@ class Child:
     """A started program in a process group of its own, which has the terminal when it needs it."""
 
     def __init__(self, arguments: Sequence[str], environ: Mapping[str, str]) -> None:
+        if not arguments[0]:
+            raise _cannot_start("", OSError(errno.ENOENT, ""))
         self.pid: int | None = None
         self._early: list[int] = []
         self._terminal = _Terminal()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, cast
 import typer
 
 import authsome
-from authsome.errors import AuthsomeError, ExitCode, RunExit, did_you_mean
+from authsome.errors import AuthsomeError, ExitCode, RunExit, clean, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, Catalogue, check_name, placeholder
 
 if TYPE_CHECKING:
@@ -124,9 +124,13 @@ app.callback()(_sign(_root, _parameters(_VERSION)))
 
 
 def _data(text: str) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _talk(settings: Settings, text: str) -> None:
@@ -135,9 +139,8 @@ def _talk(settings: Settings, text: str) -> None:
 
 
 def _say(text: str) -> None:
-    print(
-        text.encode(sys.stderr.encoding or "ascii", "replace").decode(sys.stderr.encoding or "ascii"), file=sys.stderr
-    )
+    encoding = sys.stderr.encoding or "ascii"
+    print(clean(text, keep="\n").encode(encoding, "replace").decode(encoding), file=sys.stderr)
 
 
 # The stations of the one way through.
@@ -180,10 +183,10 @@ def _survey(settings: Settings) -> "tuple[Project, Position]":
     return project, survey(vault, project.connections)
 
 
-def _human(settings: Settings) -> "Human":
+def _human(settings: Settings, vault: "Vault") -> "Human":
     from authsome import bridge
 
-    return bridge.door(os.environ, no_input=settings.no_input, say=_say)
+    return bridge.door(os.environ, vault.profile, no_input=settings.no_input, say=_say)
 
 
 def _sealed(doing: str) -> None:
@@ -218,7 +221,7 @@ def run(
         _explain(error)
         code = getattr(error, "run_exit", RunExit.FAILED)
     except Exception as error:  # noqa: BLE001  as in `main`, with the code that says it was not the agent's
-        _bug(error)
+        _unexpected(error)
         code = RunExit.FAILED
     _leave(code)
 
@@ -228,7 +231,7 @@ def _run(settings: Settings, command: list[str]) -> int:
     from authsome.provider import Host
 
     project, position = _survey(settings)
-    live = session.reconcile(position, _human(settings), _say)
+    live = session.reconcile(position, partial(_human, settings, position.vault), _say)
     level = isolation.enforce(project.manifest.isolation if project.manifest else "auto")
     made = rules.make(
         project.connections,
@@ -373,7 +376,7 @@ def login(
     if stdin:
         session.store(vault, declared.provider, connection, _read_stdin())
     else:
-        session.login(vault, declared, _human(settings), _say)
+        session.login(vault, declared, _human(settings, vault), _say)
     if settings.json:
         from authsome import screens
 
@@ -555,7 +558,7 @@ def export(
         catalogue = _catalogue()
         wanted = _declared(settings, catalogue, provider, check_name(connection, "connection"))
         position = session.survey(_vault(settings, _project(settings, catalogue)), (replace(wanted, required=True),))
-    live = session.reconcile(position, _human(settings), _say)
+    live = session.reconcile(position, partial(_human, settings, position.vault), _say)
     values = exporting.variables(position.declared, live)
     if settings.json:
         _data(screens.as_json("export", variables=values))
@@ -601,16 +604,12 @@ def main() -> None:
     except KeyboardInterrupt:
         _say("\nInterrupted, nothing was left half done.")
         code = ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = ExitCode.DONE
     except typer.Abort:
         code = ExitCode.INTERRUPTED
     except typer.TyperException as error:
         code = _usage(error)
     except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
-        code = _bug(error)
+        code = _unexpected(error)
     sys.exit(code or 0)
 
 
@@ -627,8 +626,15 @@ def _usage(error: Exception) -> int:
     return RunExit.FAILED if path.endswith(" run") else ExitCode.USAGE
 
 
-def _bug(error: Exception) -> int:
-    """Report a bug by where it happened. NOTE: its message and locals may hold a secret, so neither is shown."""
+def _unexpected(error: Exception) -> int:
+    """Explain what the file system refused; report anything else as a bug, by where it happened.
+
+    NOTE: a bug's message and locals may hold a secret, so neither is shown.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        _say(f"Error: cannot use {os.fsdecode(error.filename)}: {(error.strerror or '').lower()}")
+        _say("Hint: check whose it is and who may use it (`ls -ld`)")
+        return ExitCode.UNEXPECTED
     _say(f"Error: unexpected {type(error).__name__}, this is a bug in authsome {authsome.__version__}")
     for frame in traceback.extract_tb(error.__traceback__):
         _say(f"  {Path(frame.filename).name}:{frame.lineno} {frame.name}")

@@ -114,7 +114,9 @@ def _plain(path: Path, node: Any, where: Where, lines: dict[Where, int]) -> Any:
             return plain(node)
     if node is None:
         return None
-    raise AuthsomeError(f"{lines.get(where, 1)}: a {type(node).__name__} is not expected here", code=ExitCode.INVALID)
+    raise AuthsomeError(
+        f"{path}:{lines.get(where, 1)}: a {type(node).__name__} is not expected here", code=ExitCode.INVALID
+    )
 
 
 def read_json(path: Path) -> Document:
@@ -125,7 +127,7 @@ def read_json(path: Path) -> Document:
     except json.JSONDecodeError as error:
         raise AuthsomeError(f"{path}:{error.lineno}: {error.msg.lower()}", code=ExitCode.INVALID) from error
     except _DuplicateKeyError as error:
-        line = next((n for n, row in enumerate(text.splitlines(), 1) if f'"{error}"' in row), 1)
+        line = max((n for n, row in enumerate(text.splitlines(), 1) if f'"{error}"' in row), default=1)
         raise AuthsomeError(f"{path}:{line}: the key `{error}` stands there twice", code=ExitCode.INVALID) from error
     except RecursionError as error:
         raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
@@ -156,7 +158,8 @@ def shape[T](kind: type[T], document: Document) -> T:
         problems = error.errors(include_url=False, include_input=False)
     if not document.lines:
         document = read_yaml(document.path)  # every JSON text is YAML 1.2; this time with lines
-    first = problems[0]
+    # A misspelt key is often also a missing one; the misspelling is what to tell.
+    first = min(problems, key=lambda problem: problem["type"] != _UNKNOWN_KEY)
     where = _where(document.data, first["loc"])
     message, hint = _in_words(kind, where, first)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
@@ -179,7 +182,7 @@ def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str
     """Return message and hint for one of pydantic's findings; its own wording speaks of arguments and inputs."""
     name = f"`{'.'.join(str(part) for part in where)}`" if where else "the file"
     match problem["type"]:
-        case "unexpected_keyword_argument":
+        case _ if problem["type"] == _UNKNOWN_KEY:
             known = _keys_at(kind, where[:-1])
             around = f" in `{'.'.join(str(part) for part in where[:-1])}`" if where[:-1] else ""
             return (
@@ -196,6 +199,7 @@ def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str
             return f"{name}: {_EXPECTED.get(other, str(problem['msg']).lower())}", None
 
 
+_UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it in a dataclass
 _EXPECTED = {
     "string_type": "must be text",
     "bool_type": "must be true or false",

@@ -50,6 +50,11 @@ class AuthsomeError(Exception):
         self.code = code
 
 
+def clean(text: str, keep: str = "") -> str:
+    """Return text without control characters: words of a manifest or a file name must not repaint the terminal."""
+    return "".join(char if char.isprintable() or char in keep else "\ufffd" for char in text)
+
+
 def nearest(word: str, candidates: Iterable[str]) -> str | None:
     """Return the candidate that a typing error most likely meant, or None."""
     from difflib import get_close_matches  # noqa: PLC0415  only an error needs it

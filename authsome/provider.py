@@ -249,13 +249,13 @@ def _fields(definition: Definition) -> Iterator[Field]:
     names = {"api_key"} if definition.auth_type == "api_key" else {"access_token", "refresh_token"}
     if unknown := sorted(set(exported) - names):
         raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
-    for variable in _flat(exported.values()):
+    key = definition.api_key or ApiKey()
+    for variable in _flat([*exported.values(), key.env_var or ()]):
         if not _ENV.fullmatch(variable):
             raise ValueError(f"`{variable}` is not an environment variable")
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
         return
-    key = definition.api_key or ApiKey()
     env = _flat([exported.get("api_key", ()), key.env_var or ()])
     yield Field("api_key", _pattern(key.key_pattern), key.key_pattern_hint, env)
 

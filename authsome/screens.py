@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from authsome.errors import clean
 from authsome.manifest import Egress
 from authsome.plan import Plan, State, Step
 from authsome.provider import Provider, Source, placeholder
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 
 _MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
-
-
-def clean(text: str) -> str:
-    """Return text without control characters, so that it stays the one line it should be."""
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def as_json(kind: str, **data: Any) -> str:
@@ -111,7 +107,14 @@ def _state(step: Step) -> str:
 
 def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
-    steps = [{**asdict(step), "needs_person": step.needs_person, "command": step.command} for step in made.steps]
+    steps = [
+        {
+            **asdict(step),
+            "needs_person": step.needs_person,
+            "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
+        }
+        for step in made.steps
+    ]
     return {"ready": made.ready, "steps": steps}
 
 

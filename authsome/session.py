@@ -57,13 +57,18 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     return Position(vault, declared, plan.make(declared, found, held))
 
 
-def reconcile(position: Position, human: Human, say: Callable[[str], None]) -> Session:
+def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str], None]) -> Session:
     """Ask for everything that needs a person, store it, and return the live credentials.
+
+    Args:
+        human: Finds out who answers; called only if somebody has to.
+        say: Writes one line of talk.
 
     Raises (exit code 3) with one command per missing connection when there is nobody to ask.
     """
     blocking = position.plan.blocking
-    if blocking and isinstance(human, Nobody):
+    answering = human() if blocking else Nobody()
+    if blocking and isinstance(answering, Nobody):
         lines = "\n".join(f"  {step.command}" for step in blocking)
         raise AuthsomeError(
             f"{_count(len(blocking), 'connection')} missing or unusable, and nobody to ask: "
@@ -73,7 +78,7 @@ def reconcile(position: Position, human: Human, say: Callable[[str], None]) -> S
         )
     wanted = {(each.provider.name, each.connection): each for each in position.declared}
     for step in blocking:
-        login(position.vault, wanted[step.provider, step.connection], human, say)
+        login(position.vault, wanted[step.provider, step.connection], answering, say)
     usable = [step for step in position.plan.steps if step.state is plan.State.IN_PLACE or step in blocking]
     entries = {(step.provider, step.connection): position.vault.read(step.provider, step.connection) for step in usable}
     return Session({name: entry.fields for name, entry in entries.items() if entry})
@@ -88,6 +93,7 @@ def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], N
         connection=declared.connection,
         required=True,
         why=declared.why,
+        scopes=declared.scopes,
         keys_url=provider.keys_url,
     )
     for attempt in range(1, ATTEMPTS + 1):

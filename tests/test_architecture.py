@@ -1,0 +1,143 @@
+"""The directory listing is the architecture: imports point one way, and each outside library has one owner."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import authsome
+
+PACKAGE = Path(authsome.__file__).parent
+ORDER = (
+    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules"),
+    *("proxy", "isolation", "child", "export", "demo", "screens", "cli"),
+)
+OWNERS = {
+    "pyrage": {"vault"},
+    "mitmproxy": {"proxy.engine"},
+    "OpenSSL": {"proxy.engine"},
+    "ruamel": {"documents"},
+    "pydantic": {"documents"},
+    "typer": {"cli"},
+    "cryptography": {"proxy.authority", "demo"},
+    "certifi": {"proxy.upstream"},
+}
+WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
+
+
+def _modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        if name not in ("__init__", "__main__"):
+            yield name, ast.parse(path.read_text())
+
+
+def _imports(tree: ast.Module) -> Iterator[str]:
+    """Yield what a module imports when it runs, as dotted names; imports for the type checker do not count."""
+    skipped = {
+        inner
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if node in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_every_module_has_its_place_in_the_order() -> None:
+    assert {name.partition(".")[0] for name, _ in _modules()} == set(ORDER)
+
+
+def test_imports_point_one_way() -> None:
+    wrong = [
+        (name, target)
+        for name, tree in _modules()
+        for target in _imports(tree)
+        if target.startswith("authsome.")
+        and (other := target.split(".")[1]) in ORDER
+        and ORDER.index(other) > ORDER.index(name.partition(".")[0])
+    ]
+    assert wrong == []
+
+
+def test_each_outside_library_has_one_owner() -> None:
+    standard = sys.stdlib_module_names
+    used: dict[str, set[str]] = {}
+    for name, tree in _modules():
+        for target in _imports(tree):
+            library = target.partition(".")[0]
+            if library not in standard and library != "authsome":
+                used.setdefault(library, set()).add(name)
+    assert used == OWNERS
+
+
+def test_only_the_command_line_prints_and_exits() -> None:
+    calls = [
+        (name, ast.unparse(node.func))
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("print", "sys.exit", "exit", "os._exit")
+    ]
+    assert {name for name, _ in calls} == {"cli"}
+
+
+@pytest.mark.parametrize("word", WORDS_NOT_USED)
+def test_no_class_or_module_is_named_with_a_word_that_says_nothing(word: str) -> None:
+    named = [
+        (name, node.name)
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        and word in node.name.lower()
+        # The engine subclasses mitmproxy's layers and handlers and keeps their names.
+        and name != "proxy.engine"
+    ]
+    assert named == []
+
+
+def test_functions_fit_on_a_screen() -> None:
+    long = [
+        (name, node.name, node.end_lineno - node.lineno + 1)
+        for name, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno is not None
+        and node.end_lineno - node.lineno >= 50
+    ]
+    assert long == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [
+        (["--version"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
+        (["list"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
+        (["inspect", "openai"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
+    ],
+)
+def test_a_command_imports_nothing_it_does_not_use(arguments: list[str], unwanted: list[str], tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['authsome', *sys.argv[1:]]\n"
+        "from authsome.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        f"found = [name for name in {unwanted!r} if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env={"AUTHSOME_HOME": str(tmp_path / "home"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

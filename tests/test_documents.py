@@ -1,0 +1,120 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from authsome import documents
+from authsome.documents import Closed
+from authsome.errors import AuthsomeError, ExitCode
+
+
+@dataclass(frozen=True)
+class Leaf(Closed):
+    colour: str
+    size: int = 1
+
+
+@dataclass(frozen=True)
+class Tree(Closed):
+    leaves: dict[str, Leaf | None]
+    names: tuple[str, ...] = ()
+    tall: bool = False
+
+
+def _problem(tmp_path: Path, text: str | bytes, name: str = "tree.yaml") -> AuthsomeError:
+    path = tmp_path / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    with pytest.raises(AuthsomeError) as caught:
+        documents.shape(Tree, documents.read_yaml(path))
+    assert caught.value.code is ExitCode.INVALID
+    return caught.value
+
+
+def test_a_document_becomes_the_dataclass_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "tree.yaml"
+    path.write_text("leaves:\n  a: {colour: green}\n  b:\nnames: [x, y]\n")
+    tree = documents.shape(Tree, documents.read_yaml(path))
+    assert tree == Tree({"a": Leaf("green"), "b": None}, ("x", "y"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("leaves:\n  a:\n    color: red\n", ":3: unknown key `color` in `leaves.a`", "did you mean `colour`?"),
+        ("leaves: {}\nqqq: 1\n", ":2: unknown key `qqq`", "known keys: leaves, names, tall"),
+        ("leaves: {}\ntall: 'yes'\n", ":2: `tall`: must be true or false", None),
+        ("leaves: {}\nnames: x\n", ":2: `names`: must be a list", None),
+        ("leaves: {}\nnames: [x,\n  3]\n", ":3: `names.1`: must be text", None),
+        ("leaves:\n  a: {colour: x, size: '3'}\n", ":2: `leaves.a.size`", None),
+        ("names: []\n", ":1: `leaves` is missing", None),
+        ("leaves: [1]\n", ":1: `leaves`: must be a mapping of keys to values", None),
+        ("just text\n", ":1: the file must be a mapping", None),
+        ("leaves: {}\nleaves: {}\n", ':2: found duplicate key "leaves"', None),
+        ("leaves:\n\ta: 1\n", ":2: found character '\\t' that cannot start any token", "indent with spaces"),
+        ("leaves: [\n", ":2: ", None),
+        ("leaves: {1: {colour: x}}\n", ":1: a key must be text", None),
+        ("leaves: 2026-01-01\n", "is not expected here", None),
+        ("a: " + "[" * 30 + "]" * 30, "nested too deeply", None),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply", None),
+        (b"leaves: {}\n\xff\n", ":2: not UTF-8 text", None),
+        (b"leaves: \x00\n", ":1: ", None),
+        (b"#" * (documents.MAX_BYTES + 1), "larger than 1 MiB", None),
+    ],
+)
+def test_a_wrong_document_is_one_error_with_file_and_line(
+    tmp_path: Path, text: str | bytes, message: str, hint: str | None
+) -> None:
+    error = _problem(tmp_path, text)
+    assert message in error.message
+    assert "\n" not in error.message
+    assert error.message.startswith(f"{tmp_path}/tree.yaml")
+    if hint:
+        assert hint in (error.hint or "")
+
+
+def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+    assert "too large" in _problem(tmp_path, "\n".join(rows)).message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"leaves": {},\n "leaves": {}}', ":2: the key `leaves` stands there twice"),
+        ('{"leaves": {"a":\n {"color": "x"}}}', ":2: unknown key `color` in `leaves.a`"),
+        ('{"leaves": \n', ":2: expecting value"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_wrong_json_file_is_one_error_with_file_and_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "tree.json"
+    path.write_text(text)
+    with pytest.raises(AuthsomeError, match=":") as caught:
+        documents.shape(Tree, documents.read_json(path))
+    assert message in caught.value.message
+
+
+def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AuthsomeError, match="cannot read .*no such file"):
+        documents.read_yaml(tmp_path / "none.yaml")
+    with pytest.raises(AuthsomeError, match="cannot read .*is a directory"):
+        documents.read_yaml(tmp_path)
+
+
+def test_what_ships_is_built_as_what_is_checked(tmp_path: Path) -> None:
+    path = tmp_path / "tree.yaml"
+    path.write_text("leaves: {a: {colour: x, size: 2}, b: null}\nnames: [n]\ntall: true\n")
+    document = documents.read_yaml(path)
+    assert documents.build(Tree, document.data) == documents.shape(Tree, document)
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_more_than_an_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    path.write_bytes(content)
+    try:
+        documents.shape(Tree, documents.read_yaml(path))
+    except AuthsomeError as error:
+        assert error.code is ExitCode.INVALID

@@ -1,0 +1,172 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from authsome import documents
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import (
+    ApiKey,
+    BasicDefinition,
+    Catalogue,
+    Definition,
+    Host,
+    InjectDefinition,
+    Source,
+    bundled,
+    check_name,
+    placeholder,
+    resolve,
+)
+
+DEFINITION = Definition(name="acme", host_url="api.acme.example", api_key=ApiKey(env_var="ACME_KEY"))
+
+# Written from the providers' own documentation, not from the definitions: header, value, host, variables.
+FACTS: dict[str, tuple[str, str, str, list[str]]] = {
+    "openai": ("Authorization", "Bearer THE-KEY", "api.openai.com", ["OPENAI_API_KEY"]),
+    "anthropic": ("x-api-key", "THE-KEY", "api.anthropic.com", ["ANTHROPIC_API_KEY"]),
+    "g2": ("Authorization", "Token THE-KEY", "api.g2.com", ["G2_API_TOKEN"]),
+    "intercom": ("Authorization", "Bearer THE-KEY", "api.intercom.io", ["INTERCOM_API_KEY"]),
+    "github": ("Authorization", "Bearer THE-KEY", "api.github.com", ["GH_TOKEN", "GITHUB_TOKEN"]),
+}
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path) -> Catalogue:
+    return Catalogue(tmp_path)
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_bundled_definition_renders_what_the_provider_documents(catalogue: Catalogue, name: str) -> None:
+    provider = catalogue.get(name)
+    header, value, host, variables = FACTS[name]
+    first = provider.placements[0]
+    assert (first.header, first.render({"api_key": "THE-KEY"})) == (header, value)
+    assert Host(host) in first.hosts
+    assert list(provider.env) == variables
+
+
+@pytest.mark.parametrize("path", sorted(bundled("providers").glob("*.json")), ids=lambda path: path.stem)
+def test_a_bundled_definition_needs_no_second_check_at_run_time(path: Path) -> None:
+    document = documents.read_json(path)
+    checked = documents.shape(Definition, document)
+    assert checked == documents.build(Definition, document.data)
+    assert resolve(checked).name == path.stem
+
+
+def test_every_bundled_definition_has_its_facts(catalogue: Catalogue) -> None:
+    assert set(catalogue.names()) == set(FACTS)
+
+
+def test_git_over_https_gets_basic_on_the_paths_of_git_only(catalogue: Catalogue) -> None:
+    placement = catalogue.get("github").placements[1]
+    assert placement.hosts == {Host("github.com")}
+    assert placement.render({"api_key": "t"}) == "Basic eC1hY2Nlc3MtdG9rZW46dA=="  # x-access-token:t
+    assert all(path.startswith("/*/*/") for path in placement.paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("api.acme.example", Host("api.acme.example")),
+        ("API.Acme.Example", Host("api.acme.example")),
+        ("https://api.acme.example/", Host("api.acme.example")),
+        ("https://api.acme.example:8443", Host("api.acme.example", 8443)),
+        ("localhost:7000", Host("localhost", 7000)),
+    ],
+)
+def test_a_host_is_an_exact_name_and_port(text: str, host: Host) -> None:
+    assert Host.parse(text) == host
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("regex:.*acme.*", "*.acme.example", "http://api.acme.example", "10.0.0.1", "[::1]", "", "a..b", "-a.example"),
+        *("api.acme.example.", "a b", "api.acme.example:0", "api.acme.example:99999", "https://u@a.example", "a/b"),
+        *("аpi.acme.example", "a.example:١", "x" * 300),  # a Cyrillic letter and an Arabic digit
+    ],
+)
+def test_anything_else_is_no_host(text: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        Host.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"host_url": ()}, "names no host"),
+        ({"api_key": ApiKey(header_name="X Y")}, "not a header name"),
+        ({"api_key": ApiKey(header_name="Host")}, "belongs to the connection"),
+        ({"api_key": ApiKey(header_prefix="a\r\nb")}, "not a header value"),
+        ({"api_key": ApiKey(key_pattern="(")}, "not a regular expression"),
+        ({"api_key": ApiKey(env_var="A-B")}, "not an environment variable"),
+        ({"headers": {"x": "a\nb"}}, "not a header value"),
+        ({"inject": (InjectDefinition(value="{other}"),)}, "is not a field"),
+        (
+            {"inject": (InjectDefinition(value="{api_key}", hosts=("evil.example",)),)},
+            "a host that `host_url` does not",
+        ),
+        ({"inject": (InjectDefinition(value="{api_key}", paths=("x",)),)}, "starts with `/`"),
+    ],
+)
+def test_a_definition_that_could_leak_does_not_load(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        resolve(replace(DEFINITION, **change))
+
+
+def test_a_placement_is_one_thing() -> None:
+    with pytest.raises(ValueError, match="either"):
+        InjectDefinition(value="x", basic=BasicDefinition("a", "b"))
+
+
+def test_an_own_definition_wins_over_the_bundled_one(tmp_path: Path, catalogue: Catalogue) -> None:
+    folder = tmp_path / "providers"
+    folder.mkdir()
+    mine = json.loads((bundled("providers") / "g2.json").read_text()) | {"host_url": "g2.internal.example"}
+    (folder / "g2.json").write_text(json.dumps(mine))
+    assert catalogue.names()["g2"] is Source.CUSTOM
+    assert catalogue.names()["openai"] is Source.BUNDLED
+    assert catalogue.get("g2").host_names == ("g2.internal.example",)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"name": "other", "host_url": "a.example", "api_key": {}}', "is named `other` inside"),
+        ('{"name": "acme", "host_url": "regex:.*", "api_key": {}}', "is a pattern"),
+        ('{"name": "acme", "host_url": "a.example"}', "`api_key` is missing"),
+        ('{"name": "acme",\n"host": "a.example"}', ":2: unknown key `host`"),
+        ("", ":1: expecting value"),
+    ],
+)
+def test_a_wrong_own_definition_is_named_with_its_file(
+    tmp_path: Path, catalogue: Catalogue, content: str, message: str
+) -> None:
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "acme.json").write_text(content)
+    with pytest.raises(AuthsomeError) as caught:
+        catalogue.get("acme")
+    assert caught.value.code is ExitCode.INVALID
+    assert message in caught.value.message
+    assert "acme.json" in caught.value.message
+
+
+def test_an_unknown_provider_suggests_the_nearest(catalogue: Catalogue) -> None:
+    with pytest.raises(AuthsomeError, match="no provider `opnai`") as caught:
+        catalogue.get("opnai")
+    assert caught.value.hint == "did you mean `openai`?"
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a/b", "A", "a\0b", "x" * 64, "con", "lpt1", "ａ", ".a", "-a"])
+def test_a_name_that_is_not_safe_as_a_file_name_is_refused(name: str) -> None:
+    with pytest.raises(AuthsomeError, match="is not a provider name") as caught:
+        check_name(name, "provider")
+    assert caught.value.code is ExitCode.USAGE
+
+
+def test_the_placeholder_names_the_connection() -> None:
+    assert placeholder("default") == "authsome-proxy-managed"
+    assert placeholder("team") == "authsome-proxy-managed-team"

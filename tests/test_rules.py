@@ -1,0 +1,210 @@
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, strategies as st
+
+from authsome import rules
+from authsome.manifest import Allowed, Declared, undeclared
+from authsome.provider import Catalogue, Host
+from authsome.rules import Inject, Pass, Refusal, Request
+
+CATALOGUE = Catalogue(Path("nowhere"))
+OPENAI = undeclared(CATALOGUE.get("openai"))
+TEAM = replace(OPENAI, connection="team")
+GITHUB = undeclared(CATALOGUE.get("github"))
+ANTHROPIC = undeclared(CATALOGUE.get("anthropic"))
+HOST = "api.openai.com"
+
+
+def _rules(*declared: Declared) -> rules.Rules:
+    return rules.make(declared, lambda _: True)
+
+
+def _request(host: str = HOST, method: str = "GET", path: str = "/v1/models", **headers: str) -> Request:
+    sent = tuple((name.replace("_", "-"), value) for name, value in headers.items())
+    return Request(Host(host), host, (host,), method, path, sent)
+
+
+def _refusal(decision: rules.Decision) -> Refusal:
+    assert isinstance(decision, Refusal), decision
+    return decision
+
+
+def _injected(decision: rules.Decision) -> Inject:
+    assert isinstance(decision, Inject), decision
+    return decision
+
+
+def test_a_request_to_a_declared_host_gets_its_connection() -> None:
+    decision = _injected(_rules(OPENAI).decide(_request()))
+    assert (decision.rule.name, decision.placement.header) == ("openai", "Authorization")
+
+
+@pytest.mark.parametrize(
+    "authority", ["evil.example", f"{HOST}.evil.example", f"{HOST}.", f"{HOST}:8443", f"x.{HOST}", "", "[::1]:443"]
+)
+def test_another_host_than_that_of_the_connection_is_refused(authority: str) -> None:
+    decision = _refusal(_rules(OPENAI).decide(replace(_request(), authority=(authority,))))
+    assert (decision.error, decision.status) == ("host_mismatch", 421)
+
+
+@pytest.mark.parametrize("authority", [HOST, HOST.upper(), f"{HOST}:443"])
+def test_the_same_host_may_be_written_in_other_ways(authority: str) -> None:
+    _injected(_rules(OPENAI).decide(replace(_request(), authority=(authority,))))
+
+
+def test_no_host_or_two_are_refused() -> None:
+    for authority in ((), (HOST, HOST)):
+        assert _refusal(_rules(OPENAI).decide(replace(_request(), authority=authority))).error == "host_mismatch"
+
+
+@pytest.mark.parametrize("sni", ["evil.example", None, f"{HOST}."])
+def test_another_name_in_the_tls_hello_is_refused(sni: str | None) -> None:
+    assert _refusal(_rules(OPENAI).decide(replace(_request(), sni=sni))).error == "host_mismatch"
+
+
+@pytest.mark.parametrize("name", [f"evil-{HOST}", f"{HOST}.evil.example", f"{HOST}.", "аpi.openai.com"])
+def test_a_look_alike_is_not_a_declared_host(name: str) -> None:
+    made = _rules(OPENAI)
+    assert made.decrypts(Host(HOST))
+    assert not made.decrypts(Host(name))
+    assert not made.decrypts(Host(HOST, 8443))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Bearer authsome-proxy-managed-team",
+        "authsome-proxy-managed-team",
+        "Basic " + b64encode(b"user:authsome-proxy-managed-team").decode(),
+    ],
+)
+def test_the_placeholder_names_the_connection(value: str) -> None:
+    made = _rules(OPENAI, TEAM)
+    assert _injected(made.decide(_request(authorization=value))).rule.name == "openai/team"
+    assert _injected(made.decide(_request(authorization="Bearer sk-somebody-elses"))).rule.name == "openai"
+    assert _injected(made.decide(_request())).rule.name == "openai"
+
+
+def test_a_connection_that_the_run_does_not_have_is_refused() -> None:
+    decision = _refusal(_rules(OPENAI).decide(_request(authorization="Bearer authsome-proxy-managed-prod")))
+    assert (decision.error, decision.connection) == ("no_such_connection", "openai/prod")
+
+
+def test_two_connections_in_one_request_are_refused() -> None:
+    made = _rules(ANTHROPIC, replace(ANTHROPIC, connection="b"))
+    asked = _request("api.anthropic.com", x_api_key="authsome-proxy-managed", authorization="authsome-proxy-managed-b")
+    assert _refusal(made.decide(asked)).error == "ambiguous_connection"
+
+
+def test_an_only_connection_serves_without_being_named() -> None:
+    assert _injected(_rules(TEAM).decide(_request())).rule.name == "openai/team"
+
+
+def test_another_credential_header_of_the_client_is_dropped() -> None:
+    decision = _injected(_rules(ANTHROPIC).decide(_request("api.anthropic.com", authorization="Bearer mine")))
+    assert decision.drop == {"authorization"}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        _request(path="/v1/models?key=authsome-proxy-managed"),
+        _request(path="/v1/authsome%2Dproxy%2Dmanaged"),
+        _request(cookie="key=authsome-proxy-managed"),
+        _request(referer="https://x.example/?k=authsome-proxy-managed"),
+        _request(x_key="Basic " + b64encode(b"u:authsome-proxy-managed").decode()),
+    ],
+)
+def test_a_placeholder_never_leaves(request_: Request) -> None:
+    assert _refusal(_rules(OPENAI).decide(request_)).error == "placeholder_misplaced"
+
+
+def test_a_path_that_the_definition_does_not_name_goes_without_a_secret() -> None:
+    made = _rules(GITHUB)
+    assert isinstance(made.decide(_request("github.com", path="/acme/widgets")), Pass)
+    git = _injected(made.decide(_request("github.com", path="/acme/w.git/info/refs?service=git-upload-pack")))
+    assert git.placement.basic
+    assert isinstance(made.decide(_request("github.com", path="/acme/x/../info/refs")), Pass)
+    asked = _request("github.com", path="/acme/widgets", authorization="Bearer authsome-proxy-managed")
+    assert _refusal(made.decide(asked)).error == "placeholder_misplaced"
+
+
+def _allowing(*lines: str) -> rules.Rules:
+    return _rules(replace(GITHUB, allow=tuple(Allowed.parse(line) for line in lines)))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "fits"),
+    [
+        ("GET", "/repos/a/b", True),
+        ("GET", "/repos/a/b?x=/../..", True),
+        ("POST", "/repos/a/issues", True),
+        ("POST", "/repos/a/b/issues", False),
+        ("DELETE", "/repos/a", False),
+        ("GET", "/user", False),
+        ("GET", "/REPOS/a", False),
+        ("get", "/repos/a", False),
+    ],
+)
+def test_allow_is_method_and_path(method: str, path: str, fits: bool) -> None:
+    decision = _allowing("GET /repos/**", "POST /repos/*/issues").decide(_request("api.github.com", method, path))
+    assert isinstance(decision, Inject) is fits
+    if not fits:
+        assert _refusal(decision).error == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/repos/../user", "/repos/%2e%2e/user", "/repos/%2E%2E/user", "//user", "/repos//x", "/repos/./x"),
+        *("/repos/..;/user", "/repos/x%2f..%2fuser", "/repos\\..\\user", "/repos/x#y", "/repos/a%00", "/repos/%252e"),
+    ],
+)
+def test_a_path_that_could_mean_another_upstream_is_refused(path: str) -> None:
+    assert _refusal(_allowing("GET /repos/**").decide(_request("api.github.com", path=path))).error == "not_allowed"
+
+
+def test_a_method_override_is_refused_where_methods_are_restricted() -> None:
+    asked = _request("api.github.com", path="/repos/a", x_http_method_override="DELETE")
+    assert _refusal(_allowing("GET /repos/**").decide(asked)).error == "not_allowed"
+
+
+def test_an_empty_allow_permits_nothing() -> None:
+    assert _refusal(_allowing().decide(_request("api.github.com"))).error == "not_allowed"
+
+
+def test_an_optional_connection_nobody_logged_in_says_so() -> None:
+    made = rules.make([OPENAI], lambda _: False)
+    decision = _refusal(made.decide(_request()))
+    assert (decision.error, decision.hint) == ("not_connected", "authsome login openai")
+
+
+def test_closed_egress_names_the_line_to_add() -> None:
+    made = rules.make([OPENAI], lambda _: True, open_egress=False, egress=[Host("pypi.example")])
+    assert made.refuses(Host("pypi.example")) is None
+    refusal = made.refuses(Host("other.example"))
+    assert refusal
+    assert refusal.error == "egress_denied"
+    assert "`other.example` to `egress.allow`" in (refusal.hint or "")
+
+
+@given(st.text(max_size=60), st.text(max_size=60), st.text(max_size=20), st.text(max_size=20))
+def test_no_request_is_more_than_a_decision(path: str, value: str, authority: str, method: str) -> None:
+    asked = Request(Host(HOST), HOST, (authority,), method, path, (("authorization", value),))
+    decision = _allowing("GET /**").decide(asked)
+    assert isinstance(decision, Refusal)
+    _rules(OPENAI).decide(replace(asked, authority=(HOST,)))
+
+
+@given(st.text(alphabet="/ab.%2eEfF;\\#?*", max_size=30))
+def test_what_allow_lets_through_is_below_it_also_for_a_server_that_resolves_dots(path: str) -> None:
+    import posixpath  # noqa: PLC0415
+    from urllib.parse import unquote  # noqa: PLC0415
+
+    decision = _allowing("GET /a/**").decide(_request("api.github.com", path="/" + path))
+    if isinstance(decision, Inject):
+        seen = posixpath.normpath(unquote(("/" + path).partition("?")[0]))
+        assert seen == "/a" or seen.startswith("/a/")
