@@ -4,16 +4,17 @@ Promises that a document either becomes the dataclass asked for or one error wit
 nearest known one, and duplicate keys, aliases without end, tabs, binary and oversized files are errors, not surprises.
 Refuses anchors and aliases that multiply, keys that nobody reads, and values that only look like the right type.
 
-The types are plain dataclasses that check themselves in `__post_init__`; pydantic checks their shape. It is imported
-only when a file that people write is read, because it costs more than everything else a short command does.
+The types are plain dataclasses that check themselves in `__post_init__`. What does not fit them is explained by
+pydantic, which is imported for that alone: it costs more than everything else a short command does.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
 
@@ -148,14 +149,28 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def shape[T](kind: type[T], document: Document) -> T:
-    """Return the document as a `kind`, or raise an error (exit code 6) that names file, line and what is wrong."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  see the module's own words
+    """Return the document as a `kind`, or raise an error (exit code 6) that names file, line and what is wrong.
+
+    What fits is built at once. What does not fit goes to pydantic, which takes five times as long to import as all the
+    rest of a short command, and knows where and why.
+    """
+    try:
+        return cast("T", _build(kind, document.data))
+    except (_MisfitError, ValueError):
+        raise _explained(kind, document) from None
+
+
+def _explained(kind: type, document: Document) -> AuthsomeError:
+    """Return what is wrong with a document that does not fit."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  see `shape`
 
     try:
         # Through JSON, because only there does pydantic's strict mode take a list for a tuple.
-        return TypeAdapter(kind).validate_json(json.dumps(document.data), strict=True)
+        TypeAdapter(kind).validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
+    else:  # the two never disagree (a property of the tests); if they did, doubt means refusal
+        return document.error((), "does not have the expected form")
     if not document.lines:
         document = read_yaml(document.path)  # every JSON text is YAML 1.2; this time with lines
     # A misspelt key is often also a missing one; the misspelling is what to tell.
@@ -163,7 +178,7 @@ def shape[T](kind: type[T], document: Document) -> T:
     where = _where(document.data, first["loc"])
     message, hint = _in_words(kind, where, first)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    raise document.error(where, message + more, hint)
+    return document.error(where, message + more, hint)
 
 
 def _where(data: Any, location: Where) -> Where:
@@ -222,28 +237,56 @@ def _inside(kind: Any, part: str | int) -> Any:
     if get_origin(kind) in (Union, UnionType):
         kind = next((option for option in get_args(kind) if option not in (NoneType, str)), None)
     if is_dataclass(kind):
-        return get_type_hints(kind).get(str(part))
+        return _hints(cast("Any", kind)).get(str(part))
     arguments = get_args(kind)
     if get_origin(kind) is dict:
         return arguments[1]
     return arguments[0] if arguments else None
 
 
-def build[T](kind: type[T], data: Any) -> T:
-    """Return data that a test has shaped before as a `kind`: what ships with the program need not be checked twice."""
-    return _build(kind, data)  # type: ignore[no-any-return]
+class _MisfitError(Exception):
+    """Data does not have the shape of a type; only `shape` sees it."""
 
 
 def _build(kind: Any, data: Any) -> Any:
-    if get_origin(kind) in (Union, UnionType):
-        if data is None or isinstance(data, str):
-            return data
-        return _build(next(option for option in get_args(kind) if option not in (NoneType, str)), data)
-    if is_dataclass(kind) and isinstance(data, dict):
-        hints = get_type_hints(kind)
-        return kind(**{key: _build(hints[key], value) for key, value in data.items()})  # type: ignore[operator]
-    if get_origin(kind) is tuple:
+    """Return data as a `kind`, as strictly as pydantic's strict mode would."""
+    origin = get_origin(kind)
+    if origin in (Union, UnionType):
+        return _build_option(get_args(kind), data)
+    if origin is Literal:
+        if not any(type(data) is type(option) and data == option for option in get_args(kind)):
+            raise _MisfitError
+        return data
+    if origin is tuple and isinstance(data, list):
         return tuple(_build(get_args(kind)[0], item) for item in data)
-    if get_origin(kind) is dict:
+    if origin is dict and isinstance(data, dict):
         return {key: _build(get_args(kind)[1], value) for key, value in data.items()}
-    return data
+    if is_dataclass(kind) and isinstance(data, dict):
+        return _build_dataclass(kind, data)
+    if kind is Any or type(data) is kind:
+        return data
+    raise _MisfitError
+
+
+def _build_option(options: tuple[Any, ...], data: Any) -> Any:
+    for option in options:
+        try:
+            return _build(option, data)
+        except _MisfitError:
+            continue
+    raise _MisfitError
+
+
+def _build_dataclass(kind: Any, data: dict[str, Any]) -> Any:
+    hints = _hints(kind)
+    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
+    if not needed <= set(data) <= set(hints):
+        raise _MisfitError
+    return kind(**{key: _build(hints[key], value) for key, value in data.items()})
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return field → type; the configuration that `Closed` carries is no field."""
+    hints = get_type_hints(kind)
+    return {each.name: hints[each.name] for each in fields(kind)}

@@ -346,12 +346,8 @@ class Catalogue:
     def get(self, name: str) -> Provider:
         """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
         if name not in self._loaded:
-            source, path = self.find(name)
-            document = documents.read_json(path)
-            if source is Source.BUNDLED:
-                definition = documents.build(Definition, document.data)
-            else:
-                definition = documents.shape(Definition, document)
+            _, path = self.find(name)
+            definition = documents.shape(Definition, documents.read_json(path))
             if definition.name != name:
                 raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
             try:

@@ -1,8 +1,11 @@
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from authsome import documents
 from authsome.documents import Closed
@@ -103,11 +106,41 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path: Path) -> None:
         documents.read_yaml(tmp_path)
 
 
-def test_what_ships_is_built_as_what_is_checked(tmp_path: Path) -> None:
-    path = tmp_path / "tree.yaml"
-    path.write_text("leaves: {a: {colour: x, size: 2}, b: null}\nnames: [n]\ntall: true\n")
-    document = documents.read_yaml(path)
-    assert documents.build(Tree, document.data) == documents.shape(Tree, document)
+_SCALARS = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(allow_nan=False) | st.sampled_from(["", "x", "1"])
+_DATA = st.recursive(
+    _SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(["leaves", "names", "tall", "colour", "size", "one", "any"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@dataclass(frozen=True)
+class Everything(Closed):
+    """Each kind of field that the documents of the program have."""
+
+    one: Literal["1", "x"] = "1"
+    names: str | tuple[str, ...] = ()
+    leaves: dict[str, Leaf | None] | None = None
+    any: dict[str, Any] | None = None
+    tall: bool | None = None
+
+
+@settings(max_examples=1500)
+@given(_DATA)
+def test_what_is_built_is_exactly_what_pydantic_accepts(data: Any) -> None:
+    for kind in (Tree, Everything):
+        try:
+            expected = TypeAdapter(kind).validate_json(json.dumps(data), strict=True)
+        except ValidationError:
+            with pytest.raises(documents._MisfitError):  # noqa: SLF001  the two halves of `shape`
+                documents._build(kind, data)  # noqa: SLF001
+        else:
+            assert documents._build(kind, data) == expected  # noqa: SLF001
 
 
 @given(st.binary(max_size=200))

@@ -60,6 +60,8 @@ def test_settings_of_a_provider_hold_for_its_connections(tmp_path: Path, catalog
     [
         ("providers: {}\n", ":1: `version` is missing", None),
         ("version: 2\n", ":1: `version`", None),
+        ("version: true\n", ":1: does not have the expected form", None),
+        ("version: '1'\n", ":1: `version`", None),
         ("version: 1\nprovider: {}\n", ":2: unknown key `provider`", "did you mean `providers`?"),
         ("version: 1\nproviders:\n  opnai:\n", ":3: there is no provider `opnai`", "did you mean `openai`?"),
         ("version: 1\nproviders:\n  ../x:\n", ":3: '../x' is not a provider name", None),

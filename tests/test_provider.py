@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from authsome import documents
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import (
     ApiKey,
@@ -46,14 +45,6 @@ def test_a_bundled_definition_renders_what_the_provider_documents(catalogue: Cat
     assert (first.header, first.render({"api_key": "THE-KEY"})) == (header, value)
     assert Host(host) in first.hosts
     assert list(provider.env) == variables
-
-
-@pytest.mark.parametrize("path", sorted(bundled("providers").glob("*.json")), ids=lambda path: path.stem)
-def test_a_bundled_definition_needs_no_second_check_at_run_time(path: Path) -> None:
-    document = documents.read_json(path)
-    checked = documents.shape(Definition, document)
-    assert checked == documents.build(Definition, document.data)
-    assert resolve(checked).name == path.stem
 
 
 def test_every_bundled_definition_has_its_facts(catalogue: Catalogue) -> None:
