@@ -98,10 +98,24 @@ class _Handler(server.LiveConnectionHandler):
         """Say nothing: see `serve`."""
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Answer mitmproxy's question, by the hook's type."""
+        """Answer mitmproxy's question, by the hook's type. A mistake of ours refuses, it never forwards."""
         answer = _HOOKS.get(type(hook))
-        if answer is not None:
+        if answer is None:
+            return
+        try:
             answer(self, *hook.args())
+        except Exception as error:  # noqa: BLE001  mitmproxy would wait for an answer for ever
+            self._give_up(hook.args()[0], error)
+
+    def _give_up(self, about: object, error: Exception) -> None:
+        """Refuse the request that a hook failed on, or close the connection where there is none to refuse."""
+        if isinstance(about, http.HTTPFlow) and about.response is None:
+            # NOTE: the error's own words may quote the request, so only its kind is told.
+            reason = f"authsome failed on this request ({type(error).__name__}); nothing was sent"
+            about.response = _refuse(Refusal("internal", reason, "this is a bug, please report it", status=500))
+            about.request.stream = False
+        elif self.client in self.transports and (task := self.transports[self.client].handler):
+            task.cancel("a hook failed")
 
     # Which protocol comes next.
 
@@ -342,7 +356,10 @@ def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
     request = flow.request
     headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.fields)
     hosts: Iterable[str] = [value for name, value in headers if name == "host"]
-    if request.is_http2:
+    if request.authority and not request.is_http2:
+        # The absolute form is for proxies; inside a tunnel its host would count for an upstream that reads it.
+        hosts = [request.authority, *hosts]
+    elif request.is_http2:
         # RFC 9113, 8.3.1: a `host` beside `:authority` has to say the same; two that do count as one.
         hosts = dict.fromkeys([request.authority, *hosts])
     return Request(target, sni, tuple(hosts), request.method, request.path, headers)

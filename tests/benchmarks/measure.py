@@ -31,4 +31,4 @@ def show(title: str, found: Mapping[str, Sequence[float]], unit: str, against: s
     print(f"\n{title}")
     for name, figures in found.items():
         ratios = [mine / other for mine, other in zip(figures, found[against], strict=True)]
-        print(f"  {name:44} {statistics.median(figures):9.1f} {unit}  {statistics.median(ratios):7.2f} x {against}")
+        print(f"  {name:44} {statistics.median(figures):9.2f} {unit}  {statistics.median(ratios):7.2f} x {against}")

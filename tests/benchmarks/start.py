@@ -5,8 +5,10 @@ Run it with `uv run python tests/benchmarks/start.py`. Compile the bytecode firs
 """
 
 import os
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import measure
@@ -25,14 +27,13 @@ def main() -> None:
         env = {"PATH": os.environ["PATH"], "AUTHSOME_HOME": f"{root}/home", "HOME": root}
         # The child says when it began; what comes after it is not what the agent waits for.
         begin = "import sys, time; sys.stdout.write(str(time.perf_counter()))"
-        measure.subprocess.run(
-            [EXECUTABLE, "login", "openai", "--stdin"], input=b"sk-" + b"a" * 30, env=env, check=True, capture_output=True
-        )
+        login = [EXECUTABLE, "login", "openai", "--stdin"]
+        subprocess.run(login, input=b"sk-" + b"a" * 30, env=env, check=True, capture_output=True)
 
         def started(cwd: Path) -> float:
-            before = measure.time.perf_counter()
+            before = time.perf_counter()
             command = [EXECUTABLE, "run", "--", sys.executable, "-c", begin]
-            done = measure.subprocess.run(command, env=env, cwd=cwd, capture_output=True, check=True)
+            done = subprocess.run(command, env=env, cwd=cwd, capture_output=True, check=True)
             return (float(done.stdout) - before) * 1000
 
         found = measure.turns(
