@@ -18,8 +18,12 @@ OUTSIDE = "outside"
 def _spellings() -> list[bytes]:
     """The canary plain, reversed, in hex, and in base64 at each of its three alignments."""
     raw = CANARY.encode()
-    encoded = (base64.b64encode(b"x" * shift + raw + b"y") for shift in range(3))
-    return [raw, raw[::-1], raw.hex().encode(), *(text[4:-4] for text in encoded)]
+    # Only the characters that the canary alone decides: its neighbours are unknown.
+    encoded = [
+        base64.b64encode(b"x" * shift + raw + b"yy")[-(-8 * shift // 6) : 8 * (shift + len(raw)) // 6]
+        for shift in range(3)
+    ]
+    return [raw, raw[::-1], raw.hex().encode(), *encoded]
 
 
 SPELLINGS = _spellings()

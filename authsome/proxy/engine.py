@@ -17,14 +17,14 @@ import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import commands, events, layer, mode_specs, server
 from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls, websocket
 from mitmproxy.proxy.layers.http import _events, _hooks
-from mitmproxy.tls import ClientHelloData, TlsData
+from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from mitmproxy.options import Options as MitmproxyOptions
 
 _HOST_FLAGS = 0x04  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `w*.example.com` is no wildcard (RFC 6125, 6.4.3)
-_ALPN = (b"h2", b"http/1.1")
+# HTTP/1.1 wherever the client can speak it: mitmproxy's HTTP/2 is ten times slower, and takes in a body faster than the
+# other side drains it. Clients that speak HTTP/2 alone (gRPC) get it on both sides.
+_ALPN = (b"http/1.1", b"h2")
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,9 @@ class _Handler(server.LiveConnectionHandler):
             return None
         if start[0] != 0x16 or start[1] != 0x03:  # noqa: PLR2004
             return _HttpLayer(data.context, http_layers.HTTPMode.transparent)
+        # The upstream is not contacted before a request to it has been permitted.
         data.context.server.tls = True
-        opened = tls.ServerTLSLayer(data.context)
-        opened.child_layer = tls.ClientTLSLayer(data.context)
-        return opened
+        return tls.ClientTLSLayer(data.context)
 
     # CONNECT and plain requests.
 
@@ -186,16 +187,11 @@ class _Handler(server.LiveConnectionHandler):
 
     # TLS.
 
-    def tls_clienthello(self, data: ClientHelloData) -> None:
-        """Shake hands with the upstream first, so that both sides speak the same HTTP."""
-        data.establish_server_tls_first = True
-
     def tls_start_client(self, data: TlsData) -> None:
         """Show the child this run's certificate for the host it asked for."""
         if self._target is None:
             return
-        offered = data.context.server.alpn if data.context.server.tls_established else None
-        ssl = SSL.Connection(_towards_client(offered))
+        ssl = SSL.Connection(_towards_client())
         ssl.use_certificate(self.gate.authority.leaf(self._target.name))
         ssl.use_privatekey(self.gate.authority.leaf_key)
         ssl.set_accept_state()
@@ -209,7 +205,8 @@ class _Handler(server.LiveConnectionHandler):
         name = upstream.address[0]
         upstream.sni = name
         if not upstream.alpn_offers:
-            upstream.alpn_offers = [alpn for alpn in data.context.client.alpn_offers if alpn in _ALPN]
+            offered = data.context.client.alpn_offers
+            upstream.alpn_offers = [next((alpn for alpn in _ALPN if alpn in offered), _ALPN[0])]
         ssl = SSL.Connection(_towards_upstream(self.gate.upstream.roots))
         parameters = SSL._lib.SSL_get0_param(ssl._ssl)  # type: ignore[attr-defined]  # noqa: SLF001  no public way
         SSL._lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)  # type: ignore[attr-defined]  # noqa: SLF001
@@ -290,7 +287,6 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     _hooks.HttpRequestHeadersHook: _Handler.request_headers,
     _hooks.HttpResponseHeadersHook: _Handler.response_headers,
     _hooks.HttpConnectUpstreamHook: _Handler.http_connect_upstream,
-    tls.TlsClienthelloHook: _Handler.tls_clienthello,
     tls.TlsStartClientHook: _Handler.tls_start_client,
     tls.TlsStartServerHook: _Handler.tls_start_server,
     # The layers keep every message for whoever wants to look at it later; nobody does.
@@ -312,8 +308,9 @@ class _Stream(http_layers.HttpStream):
     """One request and its response."""
 
     def handle_connect_regular(self) -> layer.CommandGenerator[None]:
-        """Go through the parent's proxy where there is one."""
-        if self.context.server.via and not self.flow.response:
+        """Go through the parent's proxy where there is one; to a declared host only once a request is permitted."""
+        tunnelled = self.context.options.connection_strategy == "eager"
+        if tunnelled and self.context.server.via and not self.flow.response:
             yield from self.handle_connect_upstream()  # type: ignore[no-untyped-call]
         else:
             yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
@@ -400,21 +397,20 @@ def _is_address(text: str) -> bool:
     return True
 
 
-@lru_cache
-def _towards_client(offered: bytes | None) -> SSL.Context:
-    """Return the TLS settings towards the child: the upstream's choice of HTTP, if it made one."""
+@cache
+def _towards_client() -> SSL.Context:
+    """Return the TLS settings towards the child."""
     settings = SSL.Context(SSL.TLS_SERVER_METHOD)
     settings.set_min_proto_version(SSL.TLS1_2_VERSION)
-    acceptable = _ALPN if offered is None else (offered,) if offered in _ALPN else _ALPN[1:]
 
-    def select(_: SSL.Connection, options: list[bytes]) -> Any:
-        return next((alpn for alpn in acceptable if alpn in options), SSL.NO_OVERLAPPING_PROTOCOLS)
+    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
+        return next((alpn for alpn in _ALPN if alpn in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     settings.set_alpn_select_callback(select)
     return settings
 
 
-@lru_cache
+@cache
 def _towards_upstream(roots: str) -> SSL.Context:
     """Return the TLS settings towards the upstream: TLS 1.2 or later, verified against the user's roots."""
     settings = SSL.Context(SSL.TLS_CLIENT_METHOD)

@@ -24,14 +24,14 @@ def refusal(ran: Ran) -> tuple[int, dict[str, str]]:
     return int(status), json.loads(body)
 
 
-@pytest.mark.parametrize(("option", "version"), [("--http1.1", "1.1"), ("--http2", "2")])
-def test_curl_uses_a_key_it_does_not_hold(setup: Setup, option: str, version: str) -> None:
+@pytest.mark.parametrize("option", ["--http1.1", "--http2"])
+def test_curl_uses_a_key_it_does_not_hold(setup: Setup, option: str) -> None:
     setup.connect("openai")
     ran = setup.curl("--fail", option, f"{OPENAI}/v1/models")
     assert ran.code == 0, ran
     assert ran.answer["data"][0]["id"] == "canned-1"
     received = setup.only()
-    assert received.version == version
+    assert received.version == "1.1"  # also where curl offers both, see the engine on ALPN
     assert received.values("authorization") == [f"Bearer {OPENAI_KEY}"]
     assert not {"proxy-authorization", "proxy-connection", "via", "x-forwarded-for"} & {n for n, _ in received.headers}
 

@@ -45,3 +45,13 @@ def test_responses_of_every_shape_arrive_unchanged_over_one_connection(setup: Se
     assert len(requests) == 55
     assert len({each.peer for each in requests}) == 1
     assert next(each for each in requests if each.path == "/chunked").body == 60
+
+
+def test_a_client_that_speaks_http2_alone_gets_it_on_both_sides(setup: Setup) -> None:
+    setup.connect("openai")
+    setup.declare("  openai:", '    allow: ["GET /**"]')
+    answer = setup.agent("http2_only").answer
+    assert answer == {"statuses": [200, 403], "error": "not_allowed", "size": 3_000_000}
+    assert [(each.version, each.path.partition("?")[0]) for each in setup.received()] == [
+        *(("2", "/v1/models"), ("2", "/big")),
+    ]
