@@ -91,6 +91,17 @@ def test_run_asks_for_what_is_missing_and_then_starts(authsome: CommandLine) -> 
     assert person.ends() == 0
 
 
+def test_leaving_the_prompt_of_run_starts_nothing(authsome: CommandLine) -> None:
+    authsome.declare("version: 1\nproviders:\n  openai:\n")
+    command: list[str | Path] = [EXECUTABLE, "run", "--", "touch", "started"]
+    person = Person(command, authsome.environ(), authsome.project)
+    assert person.sees(PROMPT)
+    person.types("\x03")
+    assert person.ends() == 130
+    assert not (authsome.project / "started").exists()
+    assert not authsome.home.exists()
+
+
 def test_the_ci_preset_asks_nobody_and_the_default_a_person() -> None:
     assert bridge.preset("ci").ask == ()
     assert bridge.preset("default").ask == bridge.preset("anything-else").ask == ("browser", "terminal")

@@ -210,6 +210,28 @@ def test_the_child_cannot_read_the_memory_of_its_parent(authsome: CommandLine, i
     assert done.stdout.split("\n")[:-1] == [f"{answer} {name}" for name in ("environ", "mem", "maps", "fd")]
 
 
+def _with_engine(authsome: CommandLine, code: str) -> None:
+    """Put a package of the engine's name in front of the real one."""
+    package = authsome.root / "instead" / "mitmproxy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(code)
+    authsome.env = {"PYTHONPATH": str(package.parent)}
+
+
+def test_the_child_does_not_wait_for_the_engine(authsome: CommandLine) -> None:
+    _with_engine(authsome, "import threading; threading.Event().wait()  # an import that never ends")
+    done = authsome("run", "--", "sh", "-c", "echo $HTTPS_PROXY; exit 3")
+    assert done.code == 3
+    assert done.out.startswith("http://authsome:")
+
+
+def test_a_proxy_that_cannot_work_ends_the_child_and_says_so(authsome: CommandLine) -> None:
+    _with_engine(authsome, "raise RuntimeError('words of its own')")
+    done = authsome("run", "--", "sleep", "60")
+    assert done.code == 125
+    assert done.err == "Error: the proxy stopped: RuntimeError\nHint: the agent was ended\n"
+
+
 # At a terminal.
 
 

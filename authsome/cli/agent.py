@@ -1,0 +1,137 @@
+"""`authsome run`: the whole way through, to a child and its exit code."""
+
+import os
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+from authsome.cli.frame import Argument, Settings, command, explain, say, talk, unexpected
+from authsome.cli.stations import human, sealed, survey
+from authsome.errors import AuthsomeError, RunExit, file_errors
+from authsome.provider import placeholder
+
+if TYPE_CHECKING:
+    from authsome.manifest import Declared
+    from authsome.session import Session
+
+
+@command("run", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+def run(
+    settings: Settings,
+    command: Annotated[list[str], Argument(metavar="-- COMMAND [ARG]...", help="The agent.", show_default=False)],
+) -> None:
+    """Run an agent that uses credentials without holding them.
+
+    Example: authsome run -- python my_agent.py
+    """
+    try:
+        sealed("run")
+        code = _run(settings, command)
+    except AuthsomeError as error:
+        explain(error)
+        code = getattr(error, "run_exit", RunExit.FAILED)
+    except Exception as error:  # noqa: BLE001  as in `main`, with the code that says it was not the agent's
+        unexpected(error)
+        code = RunExit.FAILED
+    _leave(code)
+
+
+def _run(settings: Settings, command: list[str]) -> int:
+    from authsome import isolation, rules, session
+    from authsome.provider import Host
+
+    project, position = survey(settings)
+    live = session.reconcile(position, partial(human, settings, position.vault), say)
+    level = isolation.enforce(project.manifest.isolation if project.manifest else "auto")
+    made = rules.make(
+        project.connections,
+        live.holds,
+        open_egress=project.egress.default == "allow",
+        egress=[Host.parse(host) for host in project.egress.allow],
+    )
+    if settings.verbose:
+        from authsome import screens
+
+        talk(settings, screens.started([each.name for each in project.connections if live.holds(each)], level))
+    return _serve(made, live, project.connections, command)
+
+
+def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", command: list[str]) -> int:
+    """Start proxy and child, in an order that lets the child start at once, and wait for the child."""
+    import datetime
+    import shutil
+
+    from authsome import child, proxy
+    from authsome.proxy import upstream
+    from authsome.proxy.authority import Authority
+
+    outside = upstream.read(os.environ)
+    hosts = frozenset(host.name for host in made.hosts)
+    authority = Authority(hosts, datetime.datetime.now(datetime.UTC))
+    gate = proxy.Proxy(made, live, authority, outside)
+    folder = _run_folder()
+    try:
+        access = child.Access(
+            proxy_url=gate.url,
+            authority=_write(folder / "ca.pem", authority.pem),
+            bundle=_write(folder / "bundle.pem", outside.roots + authority.pem),
+            placeholders=_placeholders(connections, live),
+            withheld=frozenset(name for each in connections if not live.holds(each) for name in each.env),
+            hosts=hosts,
+        )
+        started = child.Child(command, child.environment(os.environ, access))
+        broken: list[BaseException] = []
+        gate.start(partial(_proxy_failed, broken, started))
+        code = started.wait()
+        if broken:
+            raise AuthsomeError(f"the proxy stopped: {type(broken[0]).__name__}", hint="the agent was ended") from None
+        return code
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _proxy_failed(broken: list[BaseException], started: Any, error: BaseException) -> None:
+    import signal
+
+    broken.append(error)
+    started.send(signal.SIGTERM)
+
+
+def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:
+    return {name: placeholder(each.connection) for each in connections if live.holds(each) for name in each.env}
+
+
+def _run_folder() -> Path:
+    """Make a private folder for certificates; it goes with the run."""
+    parent = next(
+        (
+            path
+            for path in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"))
+            if path and Path(path).is_dir()
+        ),
+        "/tmp",  # noqa: S108  the folder below is private and its name random
+    )
+    folder = Path(parent) / f"authsome-{os.getpid()}-{os.urandom(8).hex()}"
+    with file_errors("create", folder, hint="set TMPDIR to a folder you can write to"):
+        folder.mkdir(mode=0o700)
+        folder.chmod(0o700)
+    return folder
+
+
+def _write(path: Path, text: str) -> Path:
+    with file_errors("write", path, hint="set TMPDIR to a folder you can write to"):
+        path.write_text(text)
+        path.chmod(0o600)
+    return path
+
+
+def _leave(code: int) -> NoReturn:
+    """End now: taking the engine's thread apart would cost more than the whole run did."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            continue
+    os._exit(code)

@@ -1,0 +1,194 @@
+"""What every command shares: its options, its voice, and the way out.
+
+Promises that a mistake ends in `Error:` and `Hint:`, and that no traceback or value of a bug reaches the screen.
+
+The only module that knows typer.
+"""
+
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+import authsome
+from authsome.errors import AuthsomeError, ExitCode, RunExit, clean
+
+Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
+
+app = typer.Typer(
+    name="authsome",
+    help="Let AI agents use API keys and tokens without ever holding them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options that every command takes, before or after its name."""
+
+    profile: str | None = None
+    file: str | None = None
+    json: bool = False
+    quiet: bool = False
+    no_input: bool = False
+    no_color: bool = False
+    verbose: bool = False
+
+
+_SHARED = {
+    "profile": Annotated[str | None, typer.Option("--profile", help="Whose secrets (also AUTHSOME_PROFILE).")],
+    "file": Annotated[str | None, typer.Option("--file", help="The manifest (also AUTHSOME_FILE).")],
+    "json": Annotated[bool, typer.Option("--json", help="Answer in JSON.")],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only data and errors.")],
+    "no_input": Annotated[bool, typer.Option("--no-input", help="Never ask; fail instead.")],
+    "no_color": Annotated[bool, typer.Option("--no-color", help="No colour (there is none yet).", hidden=True)],
+    "verbose": Annotated[bool, typer.Option("--verbose", help="Say more about what happens.")],
+}
+
+
+def _parameters(*own: inspect.Parameter) -> list[inspect.Parameter]:
+    """Return a command's parameters with the shared options and typer's context, all by keyword."""
+    plain = {each.name: each.default for each in fields(Settings)}
+    shared = (
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=plain[name], annotation=annotation)
+        for name, annotation in _SHARED.items()
+    )
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    return [context, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
+
+
+def _sign(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
+    """Make typer see these parameters."""
+    function.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    function.__annotations__ = {each.name: each.annotation for each in parameters}
+    return function
+
+
+def command(name: str, **more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command that gets the shared options, from before and after its name, as its first argument."""
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(context: typer.Context, **given: Any) -> None:
+            after = Settings(**{option: given.pop(option) for option in _SHARED})
+            changed = {
+                each.name: value for each in fields(after) if (value := getattr(after, each.name)) != each.default
+            }
+            command(replace(context.obj, **changed), **given)
+
+        own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+        return app.command(name, **more)(_sign(called, _parameters(*own)))
+
+    return register
+
+
+def _version(value: bool) -> None:
+    if value:
+        data(f"authsome {authsome.__version__}\n")
+        raise typer.Exit
+
+
+def _root(context: typer.Context, version: bool, **given: Any) -> None:
+    del version
+    context.obj = Settings(**given)
+
+
+_VERSION = inspect.Parameter(
+    "version",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")],
+)
+app.callback()(_sign(_root, _parameters(_VERSION)))
+
+
+# What commands say. Data goes out as UTF-8 whatever the locale: a key must not depend on LANG.
+
+
+def data(text: str) -> None:
+    """Write the answer to standard output."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; Python would complain again when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def talk(settings: Settings, text: str) -> None:
+    """Write a line to standard error that `--quiet` may leave out."""
+    if not settings.quiet:
+        say(text)
+
+
+def say(text: str) -> None:
+    """Write a line to standard error."""
+    encoding = sys.stderr.encoding or "ascii"
+    print(clean(text, keep="\n").encode(encoding, "replace").decode(encoding), file=sys.stderr)
+
+
+def explain(error: AuthsomeError) -> None:
+    """Write an error and its remedy."""
+    say(f"Error: {error.message}")
+    if error.hint:
+        say(f"Hint: {error.hint}")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    try:
+        code = app(standalone_mode=False)
+    except AuthsomeError as error:
+        explain(error)
+        code = error.code
+    except KeyboardInterrupt:
+        say("\nInterrupted, nothing was left half done.")
+        code = ExitCode.INTERRUPTED
+    except typer.Abort:
+        code = ExitCode.INTERRUPTED
+    except typer.TyperException as error:
+        code = _usage(error)
+    except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
+        code = unexpected(error)
+    sys.exit(code or 0)
+
+
+def _usage(error: Exception) -> int:
+    """Explain a command line that does not parse; typer's own classes for it are private."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        say(str(error))
+        return ExitCode.USAGE
+    message = cast("Any", error).format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "authsome"
+    say(f"Error: {message[:1].lower()}{message[1:]}")
+    say(f"Hint: {path} --help")
+    return RunExit.FAILED if path.endswith(" run") else ExitCode.USAGE
+
+
+def unexpected(error: Exception) -> int:
+    """Explain what the file system refused; report anything else as a bug, by where it happened.
+
+    NOTE: a bug's message and locals may hold a secret, so neither is shown.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        say(f"Error: cannot use {os.fsdecode(error.filename)}: {(error.strerror or '').lower()}")
+        say("Hint: check whose it is and who may use it (`ls -ld`)")
+        return ExitCode.UNEXPECTED
+    say(f"Error: unexpected {type(error).__name__}, this is a bug in authsome {authsome.__version__}")
+    for frame in traceback.extract_tb(error.__traceback__):
+        say(f"  {Path(frame.filename).name}:{frame.lineno} {frame.name}")
+    say("Hint: report these lines; they hold no values")
+    return ExitCode.UNEXPECTED

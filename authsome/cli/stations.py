@@ -1,0 +1,76 @@
+"""The stations of the one way through, opened by what the command line and the environment name.
+
+Every command is a prefix of `run`: `list` stops at the vault's names, `check` at the plan, `export` at the session.
+"""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from authsome.cli.frame import Settings, say
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import Catalogue
+
+if TYPE_CHECKING:
+    from authsome.bridge import Human
+    from authsome.manifest import Project
+    from authsome.session import Position
+    from authsome.vault import Vault
+
+
+def home() -> Path:
+    """Return the folder of profiles, identity and own definitions."""
+    from authsome.vault import find_home
+
+    return find_home(os.environ)
+
+
+def open_catalogue() -> Catalogue:
+    """Return all definitions there are."""
+    return Catalogue(home())
+
+
+def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None" = None) -> "Project":
+    """Return the manifest's project; without a manifest the default connections that `vault` holds."""
+    from authsome import manifest
+
+    path = manifest.find(Path.cwd(), settings.file or os.environ.get("AUTHSOME_FILE"))
+    if path is not None:
+        return manifest.load(path, catalogue)
+    return manifest.default_project(catalogue, vault.names() if vault else ())
+
+
+def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
+    """Return the vault of the profile that the options, the environment or the manifest name, in this order."""
+    from authsome.vault import Vault
+
+    declared = project.manifest.profile if project and project.manifest else None
+    profile = settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or "default"
+    return Vault(home(), profile, os.environ)
+
+
+def survey(settings: Settings) -> "tuple[Project, Position]":
+    """Return the project and how it stands: the pipeline up to the plan."""
+    from authsome.session import survey
+
+    catalogue = open_catalogue()
+    project = open_project(settings, catalogue, open_vault(settings))
+    vault = open_vault(settings, project)
+    return project, survey(vault, project.connections)
+
+
+def human(settings: Settings, vault: "Vault") -> "Human":
+    """Return who answers questions here."""
+    from authsome import bridge
+
+    return bridge.door(os.environ, vault.profile, no_input=settings.no_input, say=say)
+
+
+def sealed(doing: str) -> None:
+    """Refuse what an agent has no business with. NOTE: a courtesy, not a wall; see SECURITY.md."""
+    if os.environ.get("AUTHSOME_RUN"):
+        raise AuthsomeError(
+            f"`authsome {doing}` is sealed inside a run",
+            hint="call it from a terminal that `authsome run` did not start",
+            code=ExitCode.UNTRUSTED,
+        )
