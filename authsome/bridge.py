@@ -22,7 +22,14 @@ TERMINAL_LINE = 4095
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One secret to ask for. `why` and `scopes` are the manifest's words; `keys_url` the catalogue's."""
+    """One secret to ask for.
+
+    Attributes:
+        why, scopes: The manifest's words.
+        hosts: Where the secret may be sent; giving it is agreeing to them.
+        new_hosts: Those that were not agreed to when an earlier secret was given.
+        keys_url: The catalogue's.
+    """
 
     provider: str
     display_name: str
@@ -30,6 +37,8 @@ class Question:
     required: bool = True
     why: str | None = None
     scopes: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    new_hosts: tuple[str, ...] = ()
     keys_url: str | None = None
 
 
@@ -70,6 +79,9 @@ class Terminal:
             self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
         if question.keys_url:
             self._say(f"Get a key: {question.keys_url}")
+        self._say(f"It will be sent to: {', '.join(question.hosts)}")
+        if question.new_hosts:
+            self._confirm(question)
         skip = "" if question.required else ", Enter to skip"
         try:
             answer = getpass.getpass(f"{clean(question.display_name)} API key{account} (input is hidden{skip}): ")
@@ -86,6 +98,19 @@ class Terminal:
                 f"no key was given for {question.provider}", hint="nothing was stored", code=ExitCode.MISSING
             )
         return answer if answer.strip() else None
+
+    def _confirm(self, question: Question) -> None:
+        """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
+        self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
+        with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
+            terminal.write(b"Send keys there too? Type yes: ")
+            answer = terminal.readline()
+        if answer.strip().lower() != b"yes":
+            raise AuthsomeError(
+                f"the new hosts of {question.provider} were not agreed to",
+                hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
+                code=ExitCode.MISSING,
+            )
 
 
 class Nobody:

@@ -60,6 +60,7 @@ class Access:
 def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
     """Return the child's environment. `hosts` and `localhost` stay reachable as they were unless declared."""
     child = {name: value for name, value in parent.items() if name not in {*_SEALED, *access.withheld}}
+    child |= access.placeholders
     child |= dict.fromkeys(_PROXY, access.proxy_url)
     child |= _SWITCHES
     for name in TRUST_FILE_VARIABLES:
@@ -72,13 +73,13 @@ def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
     # NOTE: an entry that covers a declared host would send its requests around the proxy, with the placeholder.
     kept = [name for name in dict.fromkeys([*_LOOPBACK, *no_proxy_list(parent)]) if not _covers(name, access.hosts)]
     child |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(kept))
-    child |= access.placeholders
     child[RUN_VARIABLE] = str(os.getpid())
     return child
 
 
 def _covers(entry: str, hosts: frozenset[str]) -> bool:
-    return any(bypasses((entry,), host) for host in hosts)
+    name = entry.rpartition(":")[0] if entry.rpartition(":")[2].isdecimal() else entry  # Go and requests read a port
+    return any(bypasses((name,), host) for host in hosts)
 
 
 class Child:
@@ -93,6 +94,7 @@ class Child:
         self._handlers = _catch(self.send)
         # What Python ignores for itself a program expects to work (see `Popen(restore_signals=True)`).
         defaults = [signal.SIGPIPE, signal.SIGXFSZ]
+        _close_for_child()
         try:
             self.pid = os.posix_spawnp(arguments[0], list(arguments), environ, setpgroup=0, setsigdef=defaults)
         except OSError as error:
@@ -175,6 +177,14 @@ class _Terminal:
                 os.tcsetpgrp(self._descriptor, group)
         finally:
             signal.signal(signal.SIGTTOU, before)
+
+
+def _close_for_child() -> None:
+    """Keep every descriptor but the three standard ones: the identity may have been read from one of the others."""
+    for path in Path("/dev/fd").iterdir():
+        if int(path.name) > 2:  # noqa: PLR2004  standard error
+            with contextlib.suppress(OSError):  # the one that listed them is gone again
+                os.set_inheritable(int(path.name), False)
 
 
 _FORWARDED = (

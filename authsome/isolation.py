@@ -33,12 +33,11 @@ def withhold() -> Level:
     return Level.MEMORY if done and os.geteuid() != 0 else Level.NOTHING  # root may read every process
 
 
-def enforce(wanted: str) -> Level:
-    """Withhold what can be withheld; `wanted` is the manifest's `isolation`."""
+def require(wanted: str) -> None:
+    """Refuse what the manifest's `isolation` asks for and cannot have."""
     if wanted == "require":
         raise AuthsomeError(
             "`isolation: require` cannot be met: this version does not keep the vault's files from the child",
             hint="use `isolation: auto`, or run the agent as another user",
             code=ExitCode.UNTRUSTED,
         )
-    return Level.NOTHING if wanted == "off" else withhold()

@@ -6,7 +6,9 @@ the catalogue has. Refuses keys it does not know: a misspelt restriction must no
 A manifest is written by whoever wrote the repository. Its words are shown as theirs and never trusted with a host.
 """
 
+import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ from authsome.provider import DEFAULT_CONNECTION, Catalogue, Host, Provider, che
 FILE_NAME = "authsome.yaml"
 
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
+_READ_BY_PROGRAMS = re.compile(r"(?:LD|DYLD|PYTHON|NODE|GIT|SSH|BASH|RUBY|PERL|JAVA|AUTHSOME|XDG|NPM)(?:_.*)?")
 _ALLOW = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<path>/\S*)")
 
 
@@ -134,9 +138,22 @@ def find(start: Path, named: str | None = None) -> Path | None:
             raise AuthsomeError(f"there is no manifest at {path}", code=ExitCode.INVALID)
         return path
     for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return folder / FILE_NAME
+        path = folder / FILE_NAME
+        if path.is_file():
+            _check_owner(path)
+            return path
     return None
+
+
+def _check_owner(path: Path) -> None:
+    """Refuse a manifest that another user put into a folder everybody may write to, such as /tmp."""
+    anybodys = path.parent.stat().st_mode & stat.S_IWOTH
+    if anybodys and path.stat().st_uid != os.getuid():
+        raise AuthsomeError(
+            f"{path} belongs to another user, in a folder that everybody may write to",
+            hint=f"name it, if you mean it: --file {path}",
+            code=ExitCode.UNTRUSTED,
+        )
 
 
 def load(path: Path, catalogue: Catalogue) -> Project:
@@ -147,6 +164,9 @@ def load(path: Path, catalogue: Catalogue) -> Project:
     manifest = documents.shape(Manifest, document)
     connections = tuple(_resolve(manifest, document, catalogue))
     _check_variables(connections, document)
+    for one, other, shared in _shared_hosts(connections):
+        message = f"`{other}` and `{one}` both claim {shared}: a request could get either's key"
+        raise document.error(("providers", other), message, "declare one of them")
     for index, host in enumerate(manifest.egress.allow):
         with _placed(document, ("egress", "allow", index)):
             Host.parse(host)
@@ -157,7 +177,24 @@ def default_project(catalogue: Catalogue, held: Iterable[tuple[str, str]]) -> Pr
     """Return what holds without a manifest: the default connection of every connected provider, each as optional."""
     known = catalogue.names()
     names = sorted({provider for provider, connection in held if connection == DEFAULT_CONNECTION} & set(known))
-    return Project(None, None, tuple(undeclared(catalogue.get(name), required=False) for name in names))
+    connections = tuple(undeclared(catalogue.get(name), required=False) for name in names)
+    for one, other, host in _shared_hosts(connections):
+        raise AuthsomeError(
+            f"`{one}` and `{other}` are both connected and both claim {host}",
+            hint="write an authsome.yaml that declares one of them",
+            code=ExitCode.INVALID,
+        )
+    return Project(None, None, connections)
+
+
+def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, Host]]:
+    """Yield the pairs of providers that claim one host: which of their keys belongs there could not be told."""
+    owners: dict[Host, str] = {}
+    for each in connections:
+        for host in each.provider.hosts:
+            owner = owners.setdefault(host, each.provider.name)
+            if owner != each.provider.name:
+                yield owner, each.provider.name, host
 
 
 def undeclared(provider: Provider, connection: str = DEFAULT_CONNECTION, *, required: bool = True) -> Declared:
@@ -191,8 +228,8 @@ def _resolve(manifest: Manifest, document: Document, catalogue: Catalogue) -> It
 
 def _declare(provider: Provider, connection: str, entry: ProviderEntry, account: ConnectionEntry) -> Declared:
     """Return one connection; what the account leaves out is its provider's."""
-    if account.env is not None and not _ENV.fullmatch(account.env):
-        raise ValueError(f"{ascii(account.env)} is not an environment variable")
+    if account.env is not None and account.env not in provider.env:
+        _check_variable(account.env)
     allow = account.allow if account.allow is not None else entry.allow
     return Declared(
         provider=provider,
@@ -203,6 +240,18 @@ def _declare(provider: Provider, connection: str, entry: ProviderEntry, account:
         allow=None if allow is None else tuple(Allowed.parse(line) for line in allow),
         env=_variables(provider, connection, account.env),
     )
+
+
+def _check_variable(name: str) -> None:
+    """Refuse a variable that means something to other programs than the provider's clients.
+
+    NOTE: a manifest is written by strangers, and a placeholder is a relative path: as PATH or PYTHONPATH it would run
+    the repository's code, as HTTPS_PROXY it would take the proxy away.
+    """
+    if not _ENV.fullmatch(name):
+        raise ValueError(f"{ascii(name)} is not an environment variable")
+    if not _SECRETIVE.fullmatch(name) or _READ_BY_PROGRAMS.fullmatch(name):
+        raise ValueError(f"`{name}` is not the name of a key; use one such as `TEAM_API_KEY` or `TEAM_TOKEN`")
 
 
 def _check_variables(connections: tuple[Declared, ...], document: Document) -> None:

@@ -18,7 +18,12 @@ from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Host, Placement
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 _AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
-_OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+_OVERRIDES = frozenset(
+    {"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
+)
+_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 9.1 and 5.6.2
+_TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*")  # RFC 9112, 3.2.1; octets above ASCII are sent by real clients
+_NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +137,7 @@ class Rules:
 
     def decide(self, request: Request) -> Decision:
         """Return what becomes of a request to a declared host."""
-        if refusal := _one_destination(request):
+        if refusal := malformed(request.method, request.path, request.headers) or _one_destination(request):
             return refusal
         candidates = {
             rule.connection: rule
@@ -175,6 +180,21 @@ def make(
         open_egress,
         frozenset(egress),
     )
+
+
+def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
+    """Refuse what upstreams could read as another request than we do: it would carry the secret there.
+
+    A bare CR, a folded line or a NUL in a value, a space or an absolute URL in the target: HTTP/2 can express them all.
+    """
+    wrong = None
+    if not _METHOD.fullmatch(method):
+        wrong = "the method is not a token"
+    elif not _TARGET.fullmatch(path) and not (method == "OPTIONS" and path == "*"):
+        wrong = "the target is not a path"
+    elif name := next((name for name, value in headers if _NOT_IN_VALUE.search(value)), None):
+        wrong = f"the header {ascii(name)} holds control characters"
+    return Refusal("malformed_request", f"{wrong}; nothing was sent", status=400) if wrong else None
 
 
 def _one_destination(request: Request) -> Refusal | None:
@@ -258,7 +278,7 @@ def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
     if rule.allow is None:
         return None
     path = request.path.partition("?")[0]
-    overrides = [name for name, _ in request.headers if name in _OVERRIDES]
+    overrides = [name for name, _ in request.headers if name.replace("_", "-") in _OVERRIDES]
     if _AMBIGUOUS.search(path) or overrides:
         trick = f"the header `{overrides[0]}`" if overrides else "dots, slashes or escapes in the path"
         return Refusal(

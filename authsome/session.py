@@ -94,6 +94,8 @@ def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], N
         required=True,
         why=declared.why,
         scopes=declared.scopes,
+        hosts=provider.host_names,
+        new_hosts=_new_hosts(vault, provider, declared.connection),
         keys_url=provider.keys_url,
     )
     for attempt in range(1, ATTEMPTS + 1):
@@ -107,6 +109,11 @@ def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], N
             say(f"Hint: {error.hint}")
         else:
             return
+
+
+def _new_hosts(vault: Vault, provider: Provider, connection: str) -> tuple[str, ...]:
+    before = vault.read(provider.name, connection)
+    return tuple(sorted(set(provider.host_names) - set(before.hosts))) if before else ()
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str) -> bool:

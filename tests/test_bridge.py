@@ -102,6 +102,24 @@ def test_leaving_the_prompt_of_run_starts_nothing(authsome: CommandLine) -> None
     assert not authsome.home.exists()
 
 
+@pytest.mark.parametrize(("answer", "code"), [("yes", 0), ("", 3), ("no", 3)])
+def test_new_hosts_are_agreed_to_in_a_word(authsome: CommandLine, answer: str, code: int) -> None:
+    authsome.login("g2", "g2-CANARY-token")
+    definition = authsome("inspect", "g2").out.replace('"api.g2.com"', '["api.g2.com", "evil.example"]', 1)
+    (authsome.home / "providers" / "g2.json").write_text(definition)
+    authsome.declare("version: 1\nproviders:\n  g2:\n")
+    person = Person([EXECUTABLE, "run", "--", "true"], authsome.environ(), authsome.project)
+    assert person.sees("It will be sent to: api.g2.com, evil.example\nNEW since you last agreed: evil.example\n")
+    assert person.sees("Type yes: ")
+    person.types(f"{answer}\n")
+    if code == 0:
+        assert person.sees(PROMPT)
+        person.types("g2-CANARY-token\n")
+    assert person.ends() == (125 if code else 0)
+    hosts = authsome("get", "g2", "--field", "hosts").out
+    assert ("evil.example" in hosts) is (code == 0)
+
+
 def test_the_ci_preset_asks_nobody_and_the_default_a_person() -> None:
     assert bridge.preset("ci").ask == ()
     assert bridge.preset("default").ask == bridge.preset("anything-else").ask == ("browser", "terminal")

@@ -55,6 +55,7 @@ def test_every_trust_variable_of_the_parent_is_repointed() -> None:
         (".openai.com", "127.0.0.1,::1"),
         ("api.openai.com", "127.0.0.1,::1"),
         ("notopenai.com", "127.0.0.1,::1,notopenai.com"),
+        ("localhost:9441 intra.example:80", "127.0.0.1,::1,intra.example:80"),
     ],
 )
 def test_no_entry_leads_a_declared_host_around_the_proxy(given: str, left: str) -> None:
@@ -197,10 +198,12 @@ for name in ("environ", "mem", "maps", "fd"):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-@pytest.mark.parametrize(("isolation", "answer"), [("auto", "denied"), ("off", "read")])
-def test_the_child_cannot_read_the_memory_of_its_parent(authsome: CommandLine, isolation: str, answer: str) -> None:
-    authsome.declare(f"version: 1\nisolation: {isolation}\n")
-    command: list[str | Path] = [EXECUTABLE, "run", "--", sys.executable, "-c", _SNOOP]
+@pytest.mark.parametrize(("parent", "answer"), [("authsome", "denied"), ("shell", "read")])
+def test_the_child_cannot_read_the_memory_of_its_parent(authsome: CommandLine, parent: str, answer: str) -> None:
+    agent: list[str | Path] = [sys.executable, "-c", _SNOOP]
+    command: list[str | Path] = [EXECUTABLE, "run", "--", *agent]
+    if parent == "shell":  # what the kernel permits to any child, so that a denial means something
+        command = ["sh", "-c", '"$@"; true', "-", *agent]
     if os.getuid() == 0:
         # Root that has its powers may read everything; what is tested is the kernel's rule for all others.
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
@@ -208,6 +211,24 @@ def test_the_child_cannot_read_the_memory_of_its_parent(authsome: CommandLine, i
         command, cwd=authsome.project, env=authsome.environ(), capture_output=True, text=True, check=True
     )
     assert done.stdout.split("\n")[:-1] == [f"{answer} {name}" for name in ("environ", "mem", "maps", "fd")]
+
+
+def test_a_descriptor_that_held_the_identity_is_closed_for_the_child(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    identity = authsome.home / "identity.txt"
+    script = f"exec 3<{identity}; AUTHSOME_IDENTITY_FILE=/dev/fd/3 {EXECUTABLE} run -- sh -c 'cat <&3'"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=authsome.project, env=authsome.environ(), capture_output=True, check=False
+    )
+    assert b"AGE-SECRET-KEY" not in done.stdout
+    assert done.returncode != 125
+    assert b"file descriptor" in done.stderr
+
+
+def test_a_child_that_ignores_the_end_of_its_proxy_is_ended(authsome: CommandLine) -> None:
+    _with_engine(authsome, "import time; time.sleep(0.5); raise RuntimeError")
+    done = authsome("run", "--", "sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    assert done.code == 125
 
 
 def _with_engine(authsome: CommandLine, code: str) -> None:

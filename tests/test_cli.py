@@ -91,7 +91,8 @@ def test_the_screens_of_an_empty_home(authsome: CommandLine, snapshot: SnapshotA
 
 def test_login_says_the_documented_words(authsome: CommandLine) -> None:
     done = authsome("login", "openai", "--stdin", given=f"{OPENAI_KEY}  \n")
-    assert (done.code, done.out, done.err) == (0, "Successfully logged in to openai (default).\n", "")
+    assert (done.code, done.out) == (0, "Successfully logged in to openai (default).\n")
+    assert done.err == "The key may be sent to: api.openai.com\n"
     done = authsome("login", "openai", "--connection", "team", "--stdin", given=OTHER_OPENAI_KEY)
     assert done.out == "Successfully logged in to openai (team).\n"
 
@@ -152,8 +153,8 @@ def test_the_child_holds_the_documented_placeholder(authsome: CommandLine) -> No
 
 def test_the_manifests_variable_holds_a_further_connections_placeholder(authsome: CommandLine) -> None:
     _connected(authsome)
-    authsome.declare("version: 1\nproviders: {openai: {connections: {default: , team: {env: TEAM}}}}\n")
-    done = authsome("run", "--", "sh", "-c", "echo $OPENAI_API_KEY $TEAM")
+    authsome.declare("version: 1\nproviders: {openai: {connections: {default: , team: {env: TEAM_KEY}}}}\n")
+    done = authsome("run", "--", "sh", "-c", "echo $OPENAI_API_KEY $TEAM_KEY")
     assert done.out == "authsome-proxy-managed authsome-proxy-managed-team\n"
 
 
@@ -161,6 +162,14 @@ def test_a_variable_of_an_absent_connection_is_withheld(authsome: CommandLine) -
     authsome.declare("version: 1\nproviders: {anthropic: {required: false}}\n")
     authsome.env = {"ANTHROPIC_API_KEY": ANTHROPIC_KEY}
     assert authsome("run", "--", "sh", "-c", "echo [$ANTHROPIC_API_KEY]").out == "[]\n"
+
+
+@pytest.mark.parametrize("entry", ["{env: OTHER_KEY}", "{connections: {team: {required: false}}}"])
+def test_no_manifest_can_let_a_real_key_of_its_provider_through(authsome: CommandLine, entry: str) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    authsome.declare(f"version: 1\nproviders: {{openai: {entry}}}\n")
+    authsome.env = {"OPENAI_API_KEY": OTHER_OPENAI_KEY}
+    assert authsome("run", "--", "sh", "-c", "echo [$OPENAI_API_KEY]").out == "[]\n"
 
 
 def test_profiles_are_kept_apart(authsome: CommandLine) -> None:

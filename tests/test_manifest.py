@@ -1,3 +1,5 @@
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -75,9 +77,9 @@ def test_settings_of_a_provider_hold_for_its_connections(tmp_path: Path, catalog
         ("version: 1\negress: {default: open}\n", ":2: `egress.default`", None),
         ("version: 1\negress:\n  allow: ['*.example.com']\n", ":3: `*.example.com` is a pattern", None),
         (
-            "version: 1\nproviders:\n  openai: {env: X}\n  g2: {env: X}\n",
-            ":4: `g2` and `openai` both set X",
-            "env: X_2",
+            "version: 1\nproviders:\n  openai: {env: X_KEY}\n  g2: {env: X_KEY}\n",
+            ":4: `g2` and `openai` both set X_KEY",
+            "env: X_KEY_2",
         ),
         ("", ":1: is empty", "version: 1"),
     ],
@@ -111,3 +113,56 @@ def test_a_named_manifest_that_does_not_exist_is_an_error(tmp_path: Path) -> Non
 def test_without_a_manifest_every_default_connection_is_served(catalogue: Catalogue) -> None:
     project = manifest.default_project(catalogue, [("g2", "default"), ("openai", "team"), ("gone", "default")])
     assert [(each.name, each.required) for each in project.connections] == [("g2", False)]
+
+
+@pytest.mark.parametrize("name", ["TEAM_API_KEY", "BULK_TOKEN_2", "GITHUB_BOT_TOKEN", "SECRET", "OPENAI_API_KEY"])
+def test_a_manifest_may_name_a_variable_that_looks_like_a_key(tmp_path: Path, catalogue: Catalogue, name: str) -> None:
+    project = _load(tmp_path, catalogue, f"version: 1\nproviders: {{openai: {{env: {name}}}}}\n")
+    assert list(project.connections[0].env) == [name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("PATH", "PYTHONPATH", "LD_PRELOAD", "LD_SECRET", "HTTPS_PROXY", "SSL_CERT_FILE", "BASH_ENV", "HOME", "IFS"),
+        *(
+            "NODE_OPTIONS",
+            "GIT_TOKEN",
+            "AUTHSOME_HOME",
+            "AUTHSOME_TOKEN",
+            "XDG_RUNTIME_DIR",
+            "MONKEY",
+            "api_key",
+            "A=B",
+        ),
+    ],
+)
+def test_a_manifest_may_not_name_a_variable_that_other_programs_read(
+    tmp_path: Path, catalogue: Catalogue, name: str
+) -> None:
+    with pytest.raises(AuthsomeError, match="is not"):
+        _load(tmp_path, catalogue, f"version: 1\nproviders: {{openai: {{env: '{name}'}}}}\n")
+
+
+def test_two_providers_may_not_claim_one_host(tmp_path: Path, catalogue: Catalogue) -> None:
+    folder = tmp_path / "home" / "providers"
+    folder.mkdir(parents=True)
+    mine = {"name": "mine", "host_url": "api.openai.com", "api_key": {}}
+    (folder / "mine.json").write_text(json.dumps(mine))
+    with pytest.raises(AuthsomeError, match="`mine` and `openai` both claim api.openai.com"):
+        _load(tmp_path, catalogue, "version: 1\nproviders:\n  openai:\n  mine:\n")
+    with pytest.raises(AuthsomeError, match="both claim api.openai.com"):
+        manifest.default_project(catalogue, [("mine", "default"), ("openai", "default")])
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="giving a file away needs root")
+def test_a_manifest_that_somebody_else_put_into_a_common_folder_is_refused(tmp_path: Path) -> None:
+    common, below = tmp_path / "common", tmp_path / "common" / "mine"
+    below.mkdir(parents=True)
+    common.chmod(0o1777)
+    (common / "authsome.yaml").write_text("version: 1\n")
+    assert manifest.find(below)
+    os.chown(common / "authsome.yaml", 65534, 65534)
+    with pytest.raises(AuthsomeError, match="belongs to another user") as caught:
+        manifest.find(below)
+    assert caught.value.code is ExitCode.UNTRUSTED

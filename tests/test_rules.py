@@ -55,6 +55,27 @@ def test_the_same_host_may_be_written_in_other_ways(authority: str) -> None:
     _injected(_rules(OPENAI).decide(replace(_request(), authority=(authority,))))
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *(_request(x_a=f"a{char}b") for char in ("\r", "\n", "\0", "\r\n ", "\x7f", "\x0b")),
+        *(_request(method=text) for text in ("", "GET /x", "GET\t", "G\rET", "GET https://evil.example/?")),
+        *(
+            _request(path=text)
+            for text in ("", "*", "x", "https://evil.example/x", "/a b", "/a\tb", "/a HTTP/1.1\r\nX: y")
+        ),
+        _request(path="/\x7f"),
+    ],
+)
+def test_what_an_upstream_could_read_as_another_request_is_refused(request_: Request) -> None:
+    decision = _refusal(_rules(OPENAI).decide(request_))
+    assert (decision.error, decision.status) == ("malformed_request", 400)
+
+
+def test_options_may_ask_about_the_whole_server() -> None:
+    _injected(_rules(OPENAI).decide(_request(method="OPTIONS", path="*")))
+
+
 def test_no_host_or_two_are_refused() -> None:
     for authority in ((), (HOST, HOST)):
         assert _refusal(_rules(OPENAI).decide(replace(_request(), authority=authority))).error == "host_mismatch"
@@ -167,8 +188,9 @@ def test_a_path_that_could_mean_another_upstream_is_refused(path: str) -> None:
     assert _refusal(_allowing("GET /repos/**").decide(_request("api.github.com", path=path))).error == "not_allowed"
 
 
-def test_a_method_override_is_refused_where_methods_are_restricted() -> None:
-    asked = _request("api.github.com", path="/repos/a", x_http_method_override="DELETE")
+@pytest.mark.parametrize("name", ["x-http-method-override", "x_http_method_override", "x-original-url"])
+def test_a_method_override_is_refused_where_methods_are_restricted(name: str) -> None:
+    asked = replace(_request("api.github.com", path="/repos/a"), headers=((name, "DELETE"),))
     assert _refusal(_allowing("GET /repos/**").decide(asked)).error == "not_allowed"
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from authsome.session import Session
 
 
+_GRACE_SECONDS = 5.0
+
+
 @command("run", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
 def run(
     settings: Settings,
@@ -44,7 +47,7 @@ def _run(settings: Settings, command: list[str]) -> int:
 
     project, position = survey(settings)
     live = session.reconcile(position, partial(human, settings, position.vault), say)
-    level = isolation.enforce(project.manifest.isolation if project.manifest else "auto")
+    isolation.require(project.manifest.isolation if project.manifest else "auto")
     made = rules.make(
         project.connections,
         live.holds,
@@ -54,7 +57,10 @@ def _run(settings: Settings, command: list[str]) -> int:
     if settings.verbose:
         from authsome import screens
 
-        talk(settings, screens.started([each.name for each in project.connections if live.holds(each)], level))
+        talk(
+            settings,
+            screens.started([each.name for each in project.connections if live.holds(each)], isolation.withhold()),
+        )
     return _serve(made, live, project.connections, command)
 
 
@@ -78,7 +84,8 @@ def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", comm
             authority=_write(folder / "ca.pem", authority.pem),
             bundle=_write(folder / "bundle.pem", outside.roots + authority.pem),
             placeholders=_placeholders(connections, live),
-            withheld=frozenset(name for each in connections if not live.holds(each) for name in each.env),
+            # A placeholder replaces a variable; one that no placeholder replaces may hold a key of the parent's.
+            withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
             hosts=hosts,
         )
         started = child.Child(command, child.environment(os.environ, access))
@@ -94,9 +101,12 @@ def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", comm
 
 def _proxy_failed(broken: list[BaseException], started: Any, error: BaseException) -> None:
     import signal
+    import time
 
     broken.append(error)
     started.send(signal.SIGTERM)
+    time.sleep(_GRACE_SECONDS)
+    started.send(signal.SIGKILL)  # a child that would go on without its proxy
 
 
 def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:

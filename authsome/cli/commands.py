@@ -74,6 +74,8 @@ def login(
         data(screens.as_json("login", provider=provider, connection=connection, status="connected"))
     else:
         data(f"Successfully logged in to {provider} ({connection}).\n")
+    if stdin:
+        talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
 
 
 def _declared(project: "Project", provider: "Provider", connection: str) -> "Declared":

@@ -42,8 +42,10 @@ def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None"
 
 def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
     """Return the vault of the profile that the options, the environment or the manifest name, in this order."""
+    from authsome import isolation
     from authsome.vault import Vault
 
+    isolation.withhold()  # before there is a secret in this process
     declared = project.manifest.profile if project and project.manifest else None
     profile = settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or "default"
     return Vault(home(), profile, os.environ)

@@ -30,7 +30,7 @@ from OpenSSL import SSL, crypto
 from authsome.provider import Host
 from authsome.proxy.authority import Authority
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Pass, Refusal, Request, Rules
+from authsome.rules import Inject, Refusal, Request, Rules, malformed
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -149,6 +149,8 @@ class _Handler(server.LiveConnectionHandler):
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Let a caller with the password reach a host, and remember whether it is one of ours."""
+        # NOTE: one connection may ask for a second CONNECT after a refused one; nothing of the first may last.
+        self._target, self._options.connection_strategy = None, "lazy"
         if self._unknown_caller(flow):
             return
         try:
@@ -169,21 +171,29 @@ class _Handler(server.LiveConnectionHandler):
         expected = b64encode(f"authsome:{self.gate.password}".encode()).decode()
         scheme, _, given = flow.request.headers.get("proxy-authorization", "").partition(" ")
         flow.request.headers.pop("proxy-authorization", None)
-        if scheme.lower() == "basic" and hmac.compare_digest(given.strip().encode(), expected.encode()):
+        if scheme.lower() == "basic" and hmac.compare_digest(
+            given.strip().encode(errors="surrogateescape"), expected.encode()
+        ):
             return False
         flow.response = http.Response.make(407, b"", {"Proxy-Authenticate": 'Basic realm="authsome"'})
         return True
 
     def _go_through_parent(self, flow: http.HTTPFlow, host: str) -> None:
         parent = self.gate.upstream.proxy_for(host)
-        if parent and flow.response is None:
-            flow.server_conn.via = (parent.scheme, parent.address)  # type: ignore[assignment]
+        flow.server_conn.via = (parent.scheme, parent.address) if parent else None  # type: ignore[assignment]
 
     def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
         """Present the user's own password to the user's own proxy."""
         parent = self.gate.upstream.proxy_for(flow.request.host)
         if parent and parent.userinfo:
             flow.request.headers["Proxy-Authorization"] = "Basic " + b64encode(parent.userinfo.encode()).decode()
+
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """Say in JSON why an undeclared host cannot be reached, and end a connection mitmproxy cannot use again."""
+        failed = flow.server_conn.error
+        if failed and flow.response is not None and flow.response.status_code == 502:  # noqa: PLR2004  mitmproxy's
+            flow.response = _refuse(_upstream_failure(flow.request.host, failed))
+            flow.response.headers["Connection"] = "close"
 
     # TLS.
 
@@ -242,8 +252,10 @@ class _Handler(server.LiveConnectionHandler):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
         declared = {host.name for host in self.gate.rules.hosts}
-        if flow.request.scheme != "http":
-            refusal: Refusal | None = Refusal("bad_request", "https goes through CONNECT", status=400)
+        if refusal := malformed(*_raw(flow.request)):
+            pass
+        elif flow.request.scheme != "http":
+            refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
         elif target.name in declared:
             refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
         else:
@@ -259,21 +271,25 @@ class _Handler(server.LiveConnectionHandler):
                 Refusal("not_encrypted", f"`{target}` is reached over https only", "use an https:// URL")
             )
             return
+        if Host(request.host.lower(), request.port) != target:
+            raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
         decision = self.gate.rules.decide(_describe(flow, target, self.client.sni))
-        match decision:
-            case Refusal():
-                flow.response = _refuse(decision)
-            case Inject(rule, placement, drop):
-                for name in drop:
-                    request.headers.pop(name, None)
-                for name, value in rule.constant_headers:
-                    if name not in request.headers:
-                        request.headers[_cased(flow, name)] = value
-                secrets = self.gate.session.secrets(rule.provider, rule.connection)
-                request.headers[_cased(flow, placement.header)] = placement.render(secrets)
-            case Pass():
-                pass
-        request.headers.pop("proxy-authorization", None)
+        if isinstance(decision, Refusal):
+            flow.response = _refuse(decision)
+            return
+        _for_one_hop(request, target)
+        if isinstance(decision, Inject):
+            self._inject(flow, decision)
+
+    def _inject(self, flow: http.HTTPFlow, decision: Inject) -> None:
+        rule, placement, headers = decision.rule, decision.placement, flow.request.headers
+        for name in decision.drop:
+            headers.pop(name, None)
+        for name, value in rule.constant_headers:
+            if name not in headers:
+                headers[_cased(flow, name)] = value
+        secrets = self.gate.session.secrets(rule.provider, rule.connection)
+        headers[_cased(flow, placement.header)] = placement.render(secrets)
 
     def response_headers(self, flow: http.HTTPFlow) -> None:
         """Let the response stream."""
@@ -284,6 +300,7 @@ class _Handler(server.LiveConnectionHandler):
 _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     layer.NextLayerHook: _Handler.next_layer,
     _hooks.HttpConnectHook: _Handler.http_connect,
+    _hooks.HttpConnectErrorHook: _Handler.http_connect_error,
     _hooks.HttpRequestHeadersHook: _Handler.request_headers,
     _hooks.HttpResponseHeadersHook: _Handler.response_headers,
     _hooks.HttpConnectUpstreamHook: _Handler.http_connect_upstream,
@@ -315,6 +332,17 @@ class _Stream(http_layers.HttpStream):
         else:
             yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
 
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """Refuse an upstream without HTTP/2 to a client with nothing else: mitmproxy would send its body unframed."""
+        if not (yield from super().make_server_connection()):
+            return False
+        if self.flow.request.is_http2 and self.context.server.alpn != b"h2":
+            host = self.flow.request.host
+            reason = f"`{host}` speaks no HTTP/2, and the client nothing else; nothing was sent"
+            yield from self._answer(_refuse(Refusal("upstream_failed", reason, status=502)))
+            return False
+        return True
+
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
         """Answer a refusal at once: mitmproxy would first keep the whole body."""
         if (yield from super().check_killed(emit_error_hook)):
@@ -340,7 +368,7 @@ class _Stream(http_layers.HttpStream):
         client = self.context.client
         self.client_state = self.server_state = self.state_errored
         self.flow.live = False
-        content = response.raw_content or b""
+        content = b"" if self.flow.request.method == "HEAD" else response.raw_content or b""
         yield http_layers.SendHttp(_events.ResponseHeaders(self.stream_id, response, end_stream=not content), client)
         if content:
             yield http_layers.SendHttp(_events.ResponseData(self.stream_id, content), client)
@@ -351,7 +379,7 @@ class _Stream(http_layers.HttpStream):
 def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
     """Return what `rules` looks at."""
     request = flow.request
-    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in request.headers.fields)
+    method, path, headers = _raw(request)
     hosts: Iterable[str] = [value for name, value in headers if name == "host"]
     if request.authority and not request.is_http2:
         # The absolute form is for proxies; inside a tunnel its host would count for an upstream that reads it.
@@ -359,7 +387,31 @@ def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
     elif request.is_http2:
         # RFC 9113, 8.3.1: a `host` beside `:authority` has to say the same; two that do count as one.
         hosts = dict.fromkeys([request.authority, *hosts])
-    return Request(target, sni, tuple(hosts), request.method, request.path, headers)
+    return Request(target, sni, tuple(hosts), method, path, headers)
+
+
+def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
+    """Return method, path and headers octet by octet, names in lower case; decoding could hide what will be sent."""
+    fields = request.headers.fields
+    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields)
+    return request.data.method.decode("latin-1"), request.data.path.decode("latin-1"), headers
+
+
+_HOP_BY_HOP = frozenset({"close", "keep-alive", "upgrade", "te"})
+
+
+def _for_one_hop(request: http.Request, target: Host) -> None:
+    """Write the host as the upstream knows it, and drop what was said to a proxy (RFC 9110, 7.6.1)."""
+    for name in ("proxy-authorization", "proxy-connection"):
+        request.headers.pop(name, None)
+    if request.is_http2:
+        request.authority = str(target)
+    if "host" in request.headers:
+        request.headers["Host"] = str(target)
+    named = [option.strip() for option in request.headers.get("connection", "").split(",")]
+    if any(option.lower() not in _HOP_BY_HOP for option in named if option):
+        # NOTE: `Connection: authorization` would tell the upstream to drop what was injected.
+        request.headers["Connection"] = ", ".join(option for option in named if option.lower() in _HOP_BY_HOP)
 
 
 def _cased(flow: http.HTTPFlow, name: str) -> str:

@@ -1,7 +1,7 @@
 """How this machine reaches the outside: the roots its user trusts, and the proxy its user must go through.
 
-Promises that what the parent's environment says holds for what leaves, the way curl and OpenSSL read it. Refuses to
-trust less or more because an agent is running: the run's own authority is never among these roots.
+Promises that the system's roots, every root that a variable of the parent names, and the parent's proxy hold for what
+leaves. Refuses to trust more because an agent is running: the run's own authority is never among these roots.
 """
 
 import re
@@ -78,7 +78,7 @@ _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 def no_proxy_list(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the entries of `NO_PROXY`, lower case."""
     given = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    return tuple(entry.strip().lower() for entry in given.split(",") if entry.strip())
+    return tuple(given.replace(",", " ").lower().split())
 
 
 def bypasses(entries: tuple[str, ...], host: str) -> bool:
