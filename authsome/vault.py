@@ -403,7 +403,7 @@ def _parse_entry(plaintext: bytes, path: Path, keys: _Keyring, profile: str, pro
 def _tampered(path: Path, what: str) -> AuthsomeError:
     return AuthsomeError(
         f"{path} {what}",
-        hint=f"look at who changed it (git log -- {path.name}), then restore it or log in again",
+        hint="restore it from a backup or from git; a single credential can also be forgotten with `authsome logout`",
         code=ExitCode.INTEGRITY,
     )
 

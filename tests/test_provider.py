@@ -161,3 +161,32 @@ def test_a_name_that_is_not_safe_as_a_file_name_is_refused(name: str) -> None:
 def test_the_placeholder_names_the_connection() -> None:
     assert placeholder("default") == "authsome-proxy-managed"
     assert placeholder("team") == "authsome-proxy-managed-team"
+
+
+def test_a_definition_in_the_documented_form_loads_unchanged(tmp_path: Path, catalogue: Catalogue) -> None:
+    documented = {
+        "schema_version": 1,
+        "name": "acme",
+        "display_name": "Acme",
+        "auth_type": "oauth2",
+        "flow": "pkce",
+        "oauth": {
+            "base_url": "https://acme.example",
+            "authorization_url": "{base_url}/authorize",
+            "token_url": "{base_url}/token",
+            "revocation_url": None,
+            "scopes": ["read"],
+            "pkce": True,
+            "supports_device_flow": False,
+            "supports_dcr": False,
+        },
+        "host_url": ["api.acme.example", "files.acme.example"],
+        "export": {"env": {"access_token": "ACME_ACCESS_TOKEN", "refresh_token": "ACME_REFRESH_TOKEN"}},
+        "docs": "https://acme.example/docs",
+    }
+    (tmp_path / "providers").mkdir()
+    (tmp_path / "providers" / "acme.json").write_text(json.dumps(documented))
+    provider = catalogue.get("acme")
+    assert provider.host_names == ("api.acme.example", "files.acme.example")
+    assert dict(provider.env) == {"ACME_ACCESS_TOKEN": "access_token"}
+    assert provider.placements[0].render({"access_token": "t"}) == "Bearer t"

@@ -115,14 +115,9 @@ def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mappi
 
 def _run_folder() -> Path:
     """Make a private folder for certificates; it goes with the run."""
-    parent = next(
-        (
-            path
-            for path in (os.environ.get("XDG_RUNTIME_DIR"), os.environ.get("TMPDIR"))
-            if path and Path(path).is_dir()
-        ),
-        "/tmp",  # noqa: S108  the folder below is private and its name random
-    )
+    named = [os.environ.get(name, "") for name in ("XDG_RUNTIME_DIR", "TMPDIR")]
+    usable = (path for path in named if path and os.access(path, os.W_OK | os.X_OK))
+    parent = next(usable, "/tmp")  # noqa: S108  the folder below is private and its name random
     folder = Path(parent) / f"authsome-{os.getpid()}-{os.urandom(8).hex()}"
     with file_errors("create", folder, hint="set TMPDIR to a folder you can write to"):
         folder.mkdir(mode=0o700)
