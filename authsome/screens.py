@@ -121,7 +121,8 @@ def plan_data(made: Plan) -> dict[str, Any]:
 def started(names: Sequence[str], level: str) -> str:
     """Return the line `run` says before the child starts."""
     serving = ", ".join(names) or "no connection"
-    return f"authsome: serving {serving}; withheld from the agent: the keys, {level}"
+    kept = "" if level == "nothing" else f" and cannot read {level}"
+    return f"authsome: serving {serving}; the agent holds placeholders{kept}"
 
 
 def demo(shown: "Shown") -> str:

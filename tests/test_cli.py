@@ -322,3 +322,10 @@ def unprivileged() -> Callable[..., list[str]]:
     if shutil.which("setpriv") is None:
         pytest.skip("the program `setpriv` is not installed")
     return lambda command: ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+
+
+def test_verbose_says_what_is_served_and_what_is_withheld(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    done = authsome("run", "--verbose", "--", "true")
+    assert done.err.startswith("authsome: serving openai; the agent holds placeholders")
+    assert authsome("--quiet", "run", "--verbose", "--", "true").err == ""

@@ -13,6 +13,7 @@ import hmac
 import ipaddress
 import json
 import logging
+import re
 import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterable
@@ -438,7 +439,10 @@ def _upstream_failure(host: str, message: str) -> Refusal:
             "if your network replaces certificates, point SSL_CERT_FILE at its roots before `authsome run`",
             status=502,
         )
-    return Refusal("upstream_failed", f"`{host}`: {message}", status=502)
+    reason = re.sub(r"\[Errno -?\d+\] ", "", message)
+    return Refusal(
+        "upstream_failed", f"cannot reach `{host}`: {reason}", "check the network and HTTPS_PROXY", status=502
+    )
 
 
 def _is_address(text: str) -> bool:
