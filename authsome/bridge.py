@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from authsome import documents
 from authsome.errors import AuthsomeError, ExitCode, clean
-from authsome.provider import bundled
+from authsome.provider import DEFAULT_CONNECTION, bundled
 
 TERMINAL_LINE = 4095
 """Longest line a terminal in canonical mode hands over (N_TTY_BUF_SIZE less the newline); it cuts the rest silently."""
@@ -72,7 +72,7 @@ class Terminal:
 
     def ask(self, question: Question) -> str | None:
         """Ask with the echo off; an empty answer skips an optional connection and ends a required one."""
-        account = "" if question.connection == "default" else f" ({question.connection})"
+        account = "" if question.connection == DEFAULT_CONNECTION else f" ({question.connection})"
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
         if question.scopes:

@@ -196,14 +196,12 @@ def _where(data: Any, location: Where) -> Where:
 def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str, str | None]:
     """Return message and hint for one of pydantic's findings; its own wording speaks of arguments and inputs."""
     name = f"`{'.'.join(str(part) for part in where)}`" if where else "the file"
+    if problem["type"] == _UNKNOWN_KEY:
+        known = _keys_at(kind, where[:-1])
+        around = f" in `{'.'.join(str(part) for part in where[:-1])}`" if where[:-1] else ""
+        hint = did_you_mean(str(where[-1]), known, f"known keys: {', '.join(known)}")
+        return f"unknown key `{where[-1]}`{around}", hint
     match problem["type"]:
-        case _ if problem["type"] == _UNKNOWN_KEY:
-            known = _keys_at(kind, where[:-1])
-            around = f" in `{'.'.join(str(part) for part in where[:-1])}`" if where[:-1] else ""
-            return (
-                f"unknown key `{where[-1]}`{around}",
-                did_you_mean(str(where[-1]), known, f"known keys: {', '.join(known)}"),
-            )
         case "missing" | "missing_argument":
             return f"{name} is missing", None
         case "value_error":

@@ -10,6 +10,7 @@ ptrace) from other processes of the same user. It does not withhold files; SECUR
 import os
 import sys
 from enum import StrEnum
+from functools import cache
 
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -23,6 +24,7 @@ class Level(StrEnum):
     MEMORY = "this process's memory"
 
 
+@cache
 def withhold() -> Level:
     """Make this process unreadable for others of the same user; the child's own `exec` lifts it for the child."""
     if sys.platform != "linux":

@@ -18,11 +18,10 @@ from typing import Literal
 from authsome import documents
 from authsome.documents import Closed, Document
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import DEFAULT_CONNECTION, Catalogue, Host, Provider, check_name
+from authsome.provider import DEFAULT_CONNECTION, VARIABLE, Catalogue, Host, Provider, check_name
 
 FILE_NAME = "authsome.yaml"
 
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
 _READ_BY_PROGRAMS = re.compile(r"(?:LD|DYLD|PYTHON|NODE|GIT|SSH|BASH|RUBY|PERL|JAVA|AUTHSOME|XDG|NPM)(?:_.*)?")
 _ALLOW = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<path>/\S*)")
@@ -128,6 +127,11 @@ class Project:
 def full_name(provider: str, connection: str) -> str:
     """Return `openai` for a default connection and `openai/team` for a further one."""
     return provider if connection == DEFAULT_CONNECTION else f"{provider}/{connection}"
+
+
+def login_command(provider: str, connection: str) -> str:
+    """Return the command that brings a connection into place."""
+    return f"authsome login {provider}" + ("" if connection == DEFAULT_CONNECTION else f" --connection {connection}")
 
 
 def find(start: Path, named: str | None = None) -> Path | None:
@@ -248,7 +252,7 @@ def _check_variable(name: str) -> None:
     NOTE: a manifest is written by strangers, and a placeholder is a relative path: as PATH or PYTHONPATH it would run
     the repository's code, as HTTPS_PROXY it would take the proxy away.
     """
-    if not _ENV.fullmatch(name):
+    if not VARIABLE.fullmatch(name):
         raise ValueError(f"{ascii(name)} is not an environment variable")
     if not _SECRETIVE.fullmatch(name) or _READ_BY_PROGRAMS.fullmatch(name):
         raise ValueError(f"`{name}` is not the name of a key; use one such as `TEAM_API_KEY` or `TEAM_TOKEN`")

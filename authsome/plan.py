@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from authsome.manifest import Declared, full_name
+from authsome.manifest import Declared, full_name, login_command
 from authsome.vault import Holding
 
 
@@ -56,9 +56,8 @@ class Step:
     @property
     def command(self) -> str:
         """The command that mends the step."""
-        connection = "" if self.name == self.provider else f" --connection {self.connection}"
         force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
-        return f"authsome login {self.provider}{connection}{force}"
+        return login_command(self.provider, self.connection) + force
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None
         return (State.MISSING if declared.required else State.ABSENT), None
     if lacking := [each.name for each in declared.provider.fields if each.name not in found.field_names]:
         return State.MISSING, f"holds no {', '.join(lacking)}"
-    if new := sorted(set(declared.provider.host_names) - set(found.hosts)):
+    if new := declared.provider.beyond(found.hosts):
         return State.HOSTS_CHANGED, f"new: {', '.join(new)}"
     if found.off_pattern:
         return State.OFF_PATTERN, declared.provider.fields[0].hint

@@ -8,7 +8,7 @@ A definition is a JSON file, bundled with the program or put into `<home>/provid
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -27,8 +27,8 @@ DEFAULT_CONNECTION = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
 
@@ -222,6 +222,10 @@ class Provider:
         """The hosts as text, sorted: what a person agrees to when giving a secret."""
         return tuple(sorted(str(host) for host in self.hosts))
 
+    def beyond(self, agreed: Iterable[str]) -> tuple[str, ...]:
+        """Return the hosts that a person who agreed to these ones did not agree to, sorted."""
+        return tuple(sorted(set(self.host_names) - set(agreed)))
+
 
 def resolve(definition: Definition) -> Provider:
     """Return the provider a definition describes, or raise `ValueError` with what is wrong with it."""
@@ -251,7 +255,7 @@ def _fields(definition: Definition) -> Iterator[Field]:
         raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
     key = definition.api_key or ApiKey()
     for variable in _flat([*exported.values(), key.env_var or ()]):
-        if not _ENV.fullmatch(variable):
+        if not VARIABLE.fullmatch(variable):
             raise ValueError(f"`{variable}` is not an environment variable")
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
@@ -294,7 +298,7 @@ def _placements(definition: Definition, hosts: tuple[Host, ...], names: set[str]
 
 
 def _header_name(text: str) -> str:
-    if not _TOKEN.fullmatch(text):
+    if not TOKEN.fullmatch(text):
         raise ValueError(f"{ascii(text)} is not a header name")
     if text.lower() in {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"}:
         raise ValueError(f"`{text}` belongs to the connection and carries no credential")

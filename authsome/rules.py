@@ -10,18 +10,17 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from urllib.parse import unquote
 
-from authsome.manifest import Allowed, Declared, full_name
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Host, Placement
+from authsome.manifest import Allowed, Declared, full_name, login_command
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 _AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
 _OVERRIDES = frozenset(
     {"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
 )
-_METHOD = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 9.1 and 5.6.2
 _TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*")  # RFC 9112, 3.2.1; octets above ASCII are sent by real clients
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
 
@@ -116,14 +115,14 @@ class Rules:
     open_egress: bool = True
     egress: frozenset[Host] = frozenset()
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[Host]:
         """The hosts that are decrypted."""
         return frozenset(host for rule in self.rules for place in rule.placements for host in place.hosts)
 
     def decrypts(self, host: Host) -> bool:
         """Whether a CONNECT to this name and port is one of a provider's."""
-        return host in _hosts(self)
+        return host in self.hosts
 
     def refuses(self, host: Host) -> Refusal | None:
         """Return why an undeclared host may not be reached, or None if it may."""
@@ -150,11 +149,6 @@ class Rules:
         if refusal := _not_held(chosen) or _not_allowed(chosen, request):
             return refusal
         return _place(chosen, request)
-
-
-@cache
-def _hosts(rules: Rules) -> frozenset[Host]:
-    return rules.hosts
 
 
 def make(
@@ -188,7 +182,7 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
     A bare CR, a folded line or a NUL in a value, a space or an absolute URL in the target: HTTP/2 can express them all.
     """
     wrong = None
-    if not _METHOD.fullmatch(method):
+    if not TOKEN.fullmatch(method):
         wrong = "the method is not a token"
     elif not _TARGET.fullmatch(path) and not (method == "OPTIONS" and path == "*"):
         wrong = "the target is not a path"
@@ -240,7 +234,7 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     return Refusal(
         "no_such_connection",
         f"this run has no connection `{shown}`; it has {', '.join(rule.name for rule in candidates.values())}",
-        f"declare `{shown}` in authsome.yaml and run `authsome login {provider} --connection {wanted}`",
+        f"declare `{shown}` in authsome.yaml and run `{login_command(provider, wanted)}`",
         shown,
     )
 
@@ -264,11 +258,10 @@ def _readable(value: str) -> str:
 def _not_held(rule: Rule) -> Refusal | None:
     if rule.held:
         return None
-    flag = "" if rule.connection == DEFAULT_CONNECTION else f" --connection {rule.connection}"
     return Refusal(
         "not_connected",
         f"{rule.name} is declared as optional and was not logged in when this run started",
-        f"authsome login {rule.provider}{flag}",
+        login_command(rule.provider, rule.connection),
         rule.name,
     )
 

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from authsome.errors import clean
+from authsome.isolation import Level
 from authsome.manifest import Egress
 from authsome.plan import Plan, State, Step
 from authsome.provider import Provider, Source, placeholder
@@ -71,7 +72,7 @@ def status(held: Holding, provider: Provider) -> str:
     """Return `connected`, or why the connection cannot be used."""
     if held.off_pattern:
         return "off pattern"
-    return "connected" if set(provider.host_names) <= set(held.hosts) else "hosts changed"
+    return "hosts changed" if provider.beyond(held.hosts) else "connected"
 
 
 def fields(values: Mapping[str, Any]) -> str:
@@ -118,10 +119,10 @@ def plan_data(made: Plan) -> dict[str, Any]:
     return {"ready": made.ready, "steps": steps}
 
 
-def started(names: Sequence[str], level: str) -> str:
+def started(names: Sequence[str], level: Level) -> str:
     """Return the line `run` says before the child starts."""
     serving = ", ".join(names) or "no connection"
-    kept = "" if level == "nothing" else f" and cannot read {level}"
+    kept = "" if level is Level.NOTHING else f" and cannot read {level}"
     return f"authsome: serving {serving}; the agent holds placeholders{kept}"
 
 

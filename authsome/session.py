@@ -87,6 +87,7 @@ def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str
 def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], None]) -> None:
     """Ask for a connection's secret until it looks right, and store it."""
     provider = declared.provider
+    before = vault.read(provider.name, declared.connection)
     question = Question(
         provider=provider.name,
         display_name=provider.display_name,
@@ -95,7 +96,7 @@ def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], N
         why=declared.why,
         scopes=declared.scopes,
         hosts=provider.host_names,
-        new_hosts=_new_hosts(vault, provider, declared.connection),
+        new_hosts=provider.beyond(before.hosts) if before else (),
         keys_url=provider.keys_url,
     )
     for attempt in range(1, ATTEMPTS + 1):
@@ -109,11 +110,6 @@ def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], N
             say(f"Hint: {error.hint}")
         else:
             return
-
-
-def _new_hosts(vault: Vault, provider: Provider, connection: str) -> tuple[str, ...]:
-    before = vault.read(provider.name, connection)
-    return tuple(sorted(set(provider.host_names) - set(before.hosts))) if before else ()
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str) -> bool:

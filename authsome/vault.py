@@ -458,29 +458,29 @@ def _write_new(path: Path, content: bytes) -> None:
         os.fsync(descriptor)
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Put `content` at `path` in one step."""
+@contextmanager
+def _drafted(path: Path, content: bytes) -> Iterator[Path]:
+    """Write `content` beside `path` for the body to put in place; afterwards no draft is left, and a rename is safe."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     with file_errors("write", path, hint=_READ_ONLY_HINT):
         try:
             _write_new(draft, content)
-            draft.replace(path)
+            yield draft
             _sync_folder(path.parent)
         finally:
             draft.unlink(missing_ok=True)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step."""
+    with _drafted(path, content) as draft:
+        draft.replace(path)
 
 
 def _publish_new(path: Path, content: bytes) -> None:
     """Put `content` at `path` unless something is there already."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-    with file_errors("write", path, hint=_READ_ONLY_HINT):
-        try:
-            _write_new(draft, content)
-            with suppress(FileExistsError):
-                path.hardlink_to(draft)
-            _sync_folder(path.parent)
-        finally:
-            draft.unlink(missing_ok=True)
+    with _drafted(path, content) as draft, suppress(FileExistsError):
+        path.hardlink_to(draft)
 
 
 def _sync_folder(path: Path) -> None:

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from authsome import bridge
+from authsome.session import ATTEMPTS
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
@@ -38,18 +39,12 @@ def test_a_mistyped_key_is_explained_and_asked_for_again(authsome: CommandLine) 
 
 def test_after_three_wrong_keys_nothing_is_stored(authsome: CommandLine) -> None:
     person = _login(authsome)
-    for _ in range(bridge_attempts()):
+    for _ in range(ATTEMPTS):
         assert person.sees(PROMPT)
         person.screen = ""
         person.types("wrong\n")
     assert person.ends() == 2
     assert not (authsome.home / "profiles").exists()
-
-
-def bridge_attempts() -> int:
-    from authsome.session import ATTEMPTS  # noqa: PLC0415
-
-    return ATTEMPTS
 
 
 @pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("\x04", 3), ("\n", 3), ("x" * 4095 + "\n", 2)])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 5.0
 
 
-@command("run", context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False})
+@command("run", context_settings={"allow_interspersed_args": False})
 def run(
     settings: Settings,
     command: Annotated[list[str], Argument(metavar="-- COMMAND [ARG]...", help="The agent.", show_default=False)],

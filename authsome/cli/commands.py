@@ -51,6 +51,7 @@ def login(
     Example: authsome login openai
     """
     from authsome import session
+    from authsome.manifest import login_command
 
     sealed("login")
     check_name(connection, "connection")
@@ -61,7 +62,7 @@ def login(
     if (provider, connection) in vault.names() and not force:
         raise AuthsomeError(
             f"{provider} ({connection}) is already connected",
-            hint=f"to replace it: {_login_command(provider, connection)} --force",
+            hint=f"to replace it: {login_command(provider, connection)} --force",
             code=ExitCode.USAGE,
         )
     if stdin:
@@ -86,10 +87,6 @@ def _declared(project: "Project", provider: "Provider", connection: str) -> "Dec
         if (each.provider.name, each.connection) == (provider.name, connection):
             return each
     return manifest.undeclared(provider, connection)
-
-
-def _login_command(provider: str, connection: str) -> str:
-    return f"authsome login {provider}" + ("" if connection == DEFAULT_CONNECTION else f" --connection {connection}")
 
 
 def _read_stdin() -> str:
@@ -132,12 +129,14 @@ def logout(settings: Settings, provider: _Name, connection: _Connection = DEFAUL
 
 
 def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeError:
+    from authsome.manifest import login_command
+
     open_catalogue().find(provider)
     others = [name for known, name in vault.names() if known == provider]
     hint = did_you_mean(connection, others, f"it has: {', '.join(others)}") if others else None
     return AuthsomeError(
         f"{provider} ({connection}) is not connected",
-        hint=hint or _login_command(provider, connection),
+        hint=hint or login_command(provider, connection),
         code=ExitCode.MISSING,
     )
 
