@@ -106,11 +106,12 @@ def _parse_proxy(text: str) -> ParentProxy:
 def _roots(environ: Mapping[str, str]) -> str:
     """Return every root the parent trusts once, in the order found."""
     files = [path for name in TRUST_FILE_VARIABLES if (path := environ.get(name))]
-    folders = [folder for folder in environ.get("SSL_CERT_DIR", "").split(":") if folder]
-    texts = {path: _read(path) for path in dict.fromkeys([*_system_roots(), *files])}
-    if not any(environ.get(name) for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")):
-        # A folder matters where no file says more: distributions keep the same roots in both forms.
-        texts |= {str(path): _read(str(path)) for folder in folders for path in sorted(Path(folder).glob("*"))}
+    system = _system_roots()
+    # The system's own folder holds the system's roots once more, a file and a link for each.
+    known = {Path(path).parent for path in system}
+    folders = [Path(folder) for folder in environ.get("SSL_CERT_DIR", "").split(":") if folder]
+    listed = (str(path) for folder in folders if folder not in known for path in sorted(folder.glob("*")))
+    texts = {path: _read(path) for path in dict.fromkeys([*system, *files, *listed])}
     seen = dict.fromkeys(found for text in texts.values() for found in _CERTIFICATE.findall(text))
     return "\n".join(seen) + "\n"
 

@@ -30,6 +30,10 @@ def test_a_root_that_two_variables_name_is_there_once(tmp_path: Path) -> None:
 def test_a_folder_of_roots_is_read(tmp_path: Path) -> None:
     _, pem = _pem(tmp_path, "a.pem")
     assert pem in upstream.read({"SSL_CERT_DIR": str(tmp_path)}).roots
+    path, other = _pem(tmp_path, "b.crt")
+    both = upstream.read({"SSL_CERT_DIR": f"/etc/ssl/certs:{tmp_path}", "SSL_CERT_FILE": path}).roots
+    assert pem in both
+    assert both.count(other) == 1
 
 
 def test_a_variable_that_names_no_file_trusts_nobody(tmp_path: Path) -> None:
