@@ -24,6 +24,8 @@ OWNERS = {
     "typer": {"cli.frame"},
     "cryptography": {"proxy.authority", "demo"},
     "certifi": {"proxy.upstream"},
+    "brotli": {"proxy.codings"},
+    "zstandard": {"proxy.codings"},
 }
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 
