@@ -33,11 +33,11 @@ _LONGEST_ESCAPE = 20
 """Octets: `&DiacriticalGrave;` has 18, a number with the zeros that are read 12."""
 
 _PERCENT = rb"%(?:25){0,2}"
-_NAMES = {ord(char): [] for char in map(chr, range(0x80))}  # type: dict[int, list[bytes]]
-for _name, _char in html5.items():
-    if _name.endswith(";") and len(_char) == 1 and _char.isascii():
-        _NAMES[ord(_char)].append(_name.encode())
-_NAMED = {b"&" + name: code for code, names in _NAMES.items() for name in names}
+_NAMED = {
+    b"&" + name.encode(): ord(char)
+    for name, char in html5.items()
+    if name[-1] == ";" and char.isascii() and len(char) == 1
+}
 # What an escape may look like before its last octet has come.
 _OPEN = re.compile(
     rb"%(?:25){0,2}[0-9a-fA-F]?"
@@ -330,7 +330,7 @@ def _escapes_of(alphabet: set[int]) -> list[tuple[bytes, re.Pattern[bytes]]]:
     two_digits, numbers = _two_digits(ascii_only), b"|".join(b"%d" % code for code in sorted(ascii_only))
     backslash = rb"\\(?:u00" + two_digits + rb"|x" + two_digits + (rb"|/" if ord("/") in alphabet else b"") + rb")"
     entity = [rb"#0{0,6}(?:" + numbers + rb");", rb"#[xX]0{0,6}" + two_digits + rb";"]
-    entity += (re.escape(name) for code in sorted(ascii_only) for name in _NAMES[code])
+    entity += (re.escape(name[1:]) for name, code in _NAMED.items() if code in ascii_only)
     return [
         (b"%", re.compile(_PERCENT + _two_digits(alphabet))),
         (b"\\", re.compile(backslash)),
