@@ -36,6 +36,7 @@ class ConnectionEntry(Closed):
     why: str | None = None
     scopes: tuple[str, ...] | None = None
     allow: tuple[str, ...] | None = None
+    scrub: Literal["on", "off"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class ProviderEntry(Closed):
     why: str | None = None
     scopes: tuple[str, ...] | None = None
     allow: tuple[str, ...] | None = None
+    scrub: Literal["on", "off"] = "on"
     env: str | None = None
     connections: dict[str, ConnectionEntry | None] | None = None
 
@@ -102,6 +104,7 @@ class Declared:
     why: str | None = None
     scopes: tuple[str, ...] = ()
     allow: tuple[Allowed, ...] | None = None
+    scrub: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -242,6 +245,7 @@ def _declare(provider: Provider, connection: str, entry: ProviderEntry, account:
         why=account.why or entry.why,
         scopes=(account.scopes if account.scopes is not None else entry.scopes) or (),
         allow=None if allow is None else tuple(Allowed.parse(line) for line in allow),
+        scrub=(account.scrub or entry.scrub) == "on",
         env=_variables(provider, connection, account.env),
     )
 

@@ -74,6 +74,11 @@ class Host:
             raise ValueError(f"`{text}`: not a port")
         return cls(name, int(port or 443))
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the name says by itself that it never leaves this machine (RFC 6761, 6.3)."""
+        return self.name == "localhost" or self.name.endswith(".localhost")
+
     def __str__(self) -> str:
         return self.name if self.port == 443 else f"{self.name}:{self.port}"  # noqa: PLR2004  https
 
@@ -134,7 +139,12 @@ class TestRequest(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Definition(Closed):
-    """A definition file, closed: what it does not know is an error."""
+    """A definition file, closed: what it does not know is an error.
+
+    Attributes:
+        private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
+            addresses only.
+    """
 
     name: str
     host_url: str | tuple[str, ...]
@@ -150,6 +160,7 @@ class Definition(Closed):
     docs: str | None = None
     keys_url: str | None = None
     test: TestRequest | None = None
+    private_addresses: bool = False
 
     def __post_init__(self) -> None:
         if self.auth_type == "api_key" and self.api_key is None:
@@ -211,6 +222,7 @@ class Provider:
     constant_headers: tuple[tuple[str, str], ...] = ()
     keys_url: str | None = None
     docs: str | None = None
+    private_addresses: bool = False
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -245,6 +257,7 @@ def resolve(definition: Definition) -> Provider:
         constant_headers=headers,
         keys_url=definition.keys_url,
         docs=definition.docs,
+        private_addresses=definition.private_addresses,
     )
 
 

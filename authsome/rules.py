@@ -32,6 +32,8 @@ class Rule:
     Attributes:
         allow: The methods and paths that are permitted; None means all.
         held: False for an optional connection nobody logged in: its hosts answer with that instead of a bare 401.
+        scrub: Whether answers are searched for secrets.
+        private_addresses: Whether the provider's hosts may have addresses outside the public internet.
     """
 
     provider: str
@@ -40,6 +42,8 @@ class Rule:
     constant_headers: tuple[tuple[str, str], ...] = ()
     allow: tuple[Allowed, ...] | None = None
     held: bool = True
+    scrub: bool = True
+    private_addresses: bool = False
 
     @property
     def name(self) -> str:
@@ -124,6 +128,11 @@ class Rules:
         """Whether a CONNECT to this name and port is one of a provider's."""
         return host in self.hosts
 
+    def may_be_private(self, host: Host) -> bool:
+        """Whether a secret may go to this declared host also where its address is not a public one."""
+        owners = [rule for rule in self.rules if any(host in place.hosts for place in rule.placements)]
+        return host.is_loopback or (bool(owners) and all(rule.private_addresses for rule in owners))
+
     def refuses(self, host: Host) -> Refusal | None:
         """Return why an undeclared host may not be reached, or None if it may."""
         if self.open_egress or host in self.egress:
@@ -168,6 +177,8 @@ def make(
                 each.provider.constant_headers,
                 each.allow,
                 holds(each),
+                each.scrub,
+                each.provider.private_addresses,
             )
             for each in declared
         ),

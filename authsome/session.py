@@ -12,7 +12,7 @@ from authsome import plan
 from authsome.bridge import Human, Nobody, Question
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
-from authsome.provider import PLACEHOLDER, Provider
+from authsome.provider import PLACEHOLDER, Provider, placeholder
 from authsome.vault import Holding, Vault, holding
 
 ATTEMPTS = 3
@@ -31,6 +31,14 @@ class Session:
     def holds(self, declared: Declared) -> bool:
         """Whether the connection is usable in this run."""
         return (declared.provider.name, declared.connection) in self._secrets
+
+    def stand_ins(self) -> Mapping[str, str]:
+        """Return what the child sees instead of each secret, by the secret; the keys are secret."""
+        return {
+            secret: placeholder(connection)
+            for (_, connection), fields in self._secrets.items()
+            for secret in fields.values()
+        }
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
         """Return the fields of a connection that is held; secret."""

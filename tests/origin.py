@@ -23,6 +23,7 @@ from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY
+from reflections import SPELLINGS, compress
 
 INTERCOM_KEY = "intercom-CANARY-0123456789"
 
@@ -34,6 +35,8 @@ UNTRUSTED = "api.intercom.io"
 """Shows a certificate for its own name that no trusted authority signed."""
 MISNAMED = "api.g2.com"
 """Shows a certificate of a trusted authority for another name."""
+PRIVATE = {"loopback.example": "127.0.0.1", "metadata.example": "169.254.169.254", "intra.example": "10.1.2.3"}
+"""Names that lead to addresses outside the public internet; at the first of them the origin does answer."""
 ALL_HOSTS = (*HOSTS, UNTRUSTED, MISNAMED)
 
 KEYS = {
@@ -236,7 +239,10 @@ class Origin:
         await exchange.answer(200, b"<h1>widgets</h1>\n", ("content-type", "text/html"))
 
     async def echo(self, exchange: Exchange) -> None:
-        await exchange.answer_json(200, sorted({name for name, _ in exchange.headers}))
+        """Answer with the names of the headers that arrived; `coding` claims one that the body is not in."""
+        claimed = [("content-encoding", coding)] if (coding := exchange.argument("coding")) else []
+        names = json.dumps(sorted({name for name, _ in exchange.headers})).encode()
+        await exchange.answer(200, names, ("content-type", "application/json"), *claimed)
 
     async def status(self, exchange: Exchange) -> None:
         status = int(exchange.path.rpartition("/")[2])
@@ -258,6 +264,41 @@ class Origin:
         for number in range(size):
             await exchange.write(f"{number}\n".encode())
         await exchange.write(b"", more=False)
+
+    async def reflect(self, exchange: Exchange) -> None:
+        """Say the key back: `as` a spelling, in a `coding`, in `steps` of so many bytes, after a `lead`."""
+        await exchange.count()
+        spoken = SPELLINGS[exchange.argument("as") or "plain"](exchange.header("authorization")[7:].encode())
+        text = b"." * int(exchange.argument("lead") or 0) + b'{"key": "' + spoken + b'"}\n'
+        step, coding = int(exchange.argument("steps") or len(text)), exchange.argument("coding")
+        blocks = compress(coding, [text[start : start + step] for start in range(0, len(text), step)])
+        kind = ("content-type", exchange.argument("type") or "application/json")
+        length = () if exchange.argument("steps") else (("content-length", str(sum(map(len, blocks)))),)
+        await exchange.begin(200, kind, *length, *([("content-encoding", coding)] if coding else []))
+        for block in blocks:
+            await exchange.write(block)
+        await exchange.write(b"", more=False)
+
+    async def reflect_header(self, exchange: Exchange) -> None:
+        """Say the key back in headers."""
+        key = exchange.header("authorization")[7:]
+        await exchange.answer(
+            302,
+            b"",
+            ("x-key", key),
+            ("x-request", f"Authorization: Bearer {key}"),
+            ("set-cookie", f"session={b64encode(key.encode()).decode()}; Path=/"),
+            ("location", f"/next?key={key}"),
+        )
+
+    async def reflect_events(self, exchange: Exchange) -> None:
+        """Stream the key in an event and wait until the client has read it."""
+        key = exchange.header("authorization")[7:]
+        await exchange.begin(200, ("content-type", "text/event-stream"))
+        await exchange.write(f"data: {key}\n\n".encode())
+        async with asyncio.timeout(PATIENCE):
+            await self.releases[exchange.argument("stream")].wait()
+        await exchange.write(b"data: [DONE]\n\n", more=False)
 
     async def upload(self, exchange: Exchange) -> None:
         await exchange.answer_json(200, {"bytes": await exchange.count()})
@@ -295,12 +336,13 @@ class Origin:
         )
         return done.stdout
 
-    async def _socket(self, _: Exchange, receive: _Receive, send: _Send) -> None:
-        """Echo text messages until the other side closes."""
+    async def _socket(self, exchange: Exchange, receive: _Receive, send: _Send) -> None:
+        """Echo text messages until the other side closes, with the key where they say `{key}`."""
         await receive()
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
-            await send({"type": "websocket.send", "text": message["text"]})
+            text = message["text"].replace("{key}", exchange.header("authorization")[7:])
+            await send({"type": "websocket.send", "text": text})
 
 
 _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
@@ -315,6 +357,9 @@ _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
     "/big": Origin.big,
     "/chunked": Origin.chunked,
     "/upload": Origin.upload,
+    "/reflect": Origin.reflect,
+    "/reflect/header": Origin.reflect_header,
+    "/reflect/events": Origin.reflect_events,
     r"/acme/widgets\.git/.*": Origin.git,
 }
 
@@ -380,7 +425,7 @@ def _contexts(roots: Path) -> ssl.SSLContext:
     """Return the settings of the listener; the root that signs the good certificates is written to `roots`."""
     trusted, unknown = trustme.CA(), trustme.CA()
     trusted.cert_pem.write_to_path(str(roots))
-    chosen = _context(trusted.issue_cert(*HOSTS))
+    chosen = _context(trusted.issue_cert(*HOSTS, *PRIVATE))
     others = {
         UNTRUSTED: _context(unknown.issue_cert(UNTRUSTED)),
         MISNAMED: _context(trusted.issue_cert("wrong.example")),
@@ -396,7 +441,7 @@ def _contexts(roots: Path) -> ssl.SSLContext:
 def _listeners() -> Iterator[str]:
     """Listen on the ports of https and http before anybody is told that the world is ready."""
     for port in (443, 80):
-        listener = socket.create_server(("127.0.0.1", port), backlog=256)
+        listener = socket.create_server(("", port), backlog=256)
         yield f"fd://{listener.detach()}"
 
 

@@ -24,6 +24,7 @@ OWNERS = {
     "typer": {"cli.frame"},
     "cryptography": {"proxy.authority", "demo"},
     "certifi": {"proxy.upstream"},
+    "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},
     "zstandard": {"proxy.codings"},
 }

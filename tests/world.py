@@ -34,6 +34,8 @@ from origin import KEYS, Received, Record
 AGENTS = Path(__file__).parent / "clients" / "agents"
 """Programs that tests run as the agent."""
 TIMEOUT = 60
+ADDRESS = "192.31.196.1"
+"""What every name leads to: a public address by its range (RFC 7535), and here one of the loopback's own."""
 _READY, _FORBIDDEN = "ready", "this machine forbids a network of our own"
 _MS_BIND = 4096  # mount(2)
 _IFF_UP = 1  # netdevice(7)
@@ -200,7 +202,8 @@ def _end(holder: "subprocess.Popen[bytes]") -> None:
 def _furnish(folder: Path) -> None:
     """Give the namespace its hosts file and its loopback."""
     hosts = folder / "hosts"
-    hosts.write_text("".join(f"127.0.0.1 {name}\n" for name in ("localhost", *origin.ALL_HOSTS)))
+    addresses = dict.fromkeys(origin.ALL_HOSTS, ADDRESS) | origin.PRIVATE
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in addresses.items()))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(bytes(hosts), b"/etc/hosts", None, _MS_BIND, None) != 0:
         raise OSError(ctypes.get_errno(), "cannot mount a hosts file")
@@ -209,6 +212,9 @@ def _furnish(folder: Path) -> None:
         request = struct.pack("16sh14x", b"lo", 0)
         flags = struct.unpack("16sh14x", fcntl.ioctl(any_socket, siocgifflags, request))[1]
         fcntl.ioctl(any_socket, siocsifflags, struct.pack("16sh14x", b"lo", flags | _IFF_UP))
+        siocsifaddr = 0x8916
+        named = struct.pack("16sH2s4s8x", b"lo:0", socket.AF_INET, b"", socket.inet_aton(ADDRESS))
+        fcntl.ioctl(any_socket, siocsifaddr, named)
 
 
 def _wait() -> None:

@@ -15,21 +15,27 @@ import json
 import logging
 import re
 import socket
+import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
 from mitmproxy.proxy import commands, events, layer, mode_specs, server
 from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls, websocket
 from mitmproxy.proxy.layers.http import _events, _hooks
+from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.tcp import TCPFlow
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
 from authsome.proxy.authority import Authority
+from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
+from authsome.proxy.exchange import Exchange
+from authsome.proxy.scrub import Scrubber, Stream
 from authsome.proxy.upstream import Upstream
 from authsome.rules import Inject, Refusal, Request, Rules, malformed
 from authsome.session import Session
@@ -52,6 +58,11 @@ class Gate:
     authority: Authority
     upstream: Upstream
     password: str
+
+    @cached_property
+    def scrubber(self) -> Scrubber:
+        """What to look for in answers: every secret of the run, whichever of them a request carried."""
+        return Scrubber(self.session.stand_ins())
 
 
 @dataclass
@@ -95,6 +106,7 @@ class _Handler(server.LiveConnectionHandler):
         mode = mode_specs.ProxyMode.parse("regular")
         super().__init__(reader, writer, cast("MitmproxyOptions", self._options), mode)
         self.gate = gate
+        self._upgraded: Stream | None = None
         self._target: Host | None = None
 
     def log(self, *_: Any, **__: Any) -> None:
@@ -117,8 +129,37 @@ class _Handler(server.LiveConnectionHandler):
             reason = f"authsome failed on this request ({type(error).__name__}); nothing was sent"
             about.response = _refuse(Refusal("internal", reason, "this is a bug, please report it", status=500))
             about.request.stream = False
-        elif self.client in self.transports and (task := self.transports[self.client].handler):
-            task.cancel("a hook failed")
+        else:
+            self._hang_up("a hook failed")
+
+    def _hang_up(self, why: str) -> None:
+        if self.client in self.transports and (task := self.transports[self.client].handler):
+            task.cancel(why)
+
+    async def open_connection(self, command: commands.OpenConnection) -> None:
+        """Connect to where the engine wants to, and to no address that a secret must not go to."""
+        server = command.connection
+        if server.address is None:
+            raise RuntimeError("the engine names no address")
+        self.transports[server] = ConnectionIO(handler=asyncio.current_task())
+        server.timestamp_start = time.time()  # the layers read it as "somebody opens this one"
+        try:
+            reader, writer = await dial(*server.address, private=self._may_be_private(server.address))
+        except OSError as error:
+            self.transports.pop(server, None)
+            server.error = _why_unreachable(error)
+            await self.server_event(events.OpenConnectionCompleted(command, server.error))
+            return
+        server.state = connection.ConnectionState.OPEN
+        server.peername, server.sockname = writer.get_extra_info("peername"), writer.get_extra_info("sockname")
+        self.transports[server] = ConnectionIO(asyncio.current_task(), reader, writer)
+        await self.server_event(events.OpenConnectionCompleted(command, None))
+        await self.handle_connection(server)
+
+    def _may_be_private(self, address: tuple[str, int]) -> bool:
+        """Whether anything but a public address will do. The user's own proxy and undeclared hosts get no secret."""
+        target = self._target
+        return target is None or address != (target.name, target.port) or self.gate.rules.may_be_private(target)
 
     # Which protocol comes next.
 
@@ -245,7 +286,10 @@ class _Handler(server.LiveConnectionHandler):
             self._plain_request(flow)
         else:
             self._declared_request(flow, self._target)
-        flow.request.stream = flow.response is None
+        if exchange := _exchange(flow):
+            flow.request.stream = exchange.send
+        else:
+            flow.request.stream = flow.response is None
 
     def _plain_request(self, flow: http.HTTPFlow) -> None:
         """A request to the proxy itself, in the clear: forwarded for undeclared hosts, without any secret."""
@@ -279,6 +323,11 @@ class _Handler(server.LiveConnectionHandler):
             flow.response = _refuse(decision)
             return
         _for_one_hop(request, target)
+        exchange = Exchange(self.gate.scrubber if decision.rule.scrub else Scrubber({}))
+        flow.metadata[_EXCHANGE] = exchange
+        codings = exchange.accept(request.headers.get("accept-encoding"), ranged="range" in request.headers)
+        if codings is not None:
+            request.headers[_cased(flow, "Accept-Encoding")] = codings
         if isinstance(decision, Inject):
             self._inject(flow, decision)
 
@@ -293,9 +342,51 @@ class _Handler(server.LiveConnectionHandler):
         headers[_cased(flow, placement.header)] = placement.render(secrets)
 
     def response_headers(self, flow: http.HTTPFlow) -> None:
-        """Let the response stream."""
-        if flow.response is not None:
-            flow.response.stream = True
+        """Let the response stream, through a look at all of it."""
+        response, exchange = flow.response, _exchange(flow)
+        if response is None:
+            return
+        response.stream = True
+        if exchange is None:
+            return
+        response.headers.fields = exchange.head(response.headers.fields)
+        response.data.reason = exchange.scrubber.once(response.data.reason)
+        coding = response.headers.get("content-encoding", "")
+        bodiless = flow.request.method == "HEAD" or response.status_code in _BODILESS
+        if not bodiless and not exchange.readable(coding, response.status_code):
+            reason = f"the answer is in the coding {ascii(coding)}, in which a reflected key could not be found"
+            hint = "ask for gzip, br, zstd or nothing in Accept-Encoding, or set `scrub: off` for this connection"
+            refusal = Refusal("unreadable_response", reason, hint, status=502)
+            flow.metadata[_REFUSED] = _refuse(refusal)
+            return
+        response.stream = lambda data: self._guarded(exchange.receive(data))
+        if exchange.recodes:
+            _frame_anew(flow.request, response)
+
+    def _guarded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """End the connection where an answer cannot be read: what was sent so far must not look complete."""
+        try:
+            yield from pieces
+        except Exception as error:  # noqa: BLE001  whatever it was, nothing may pass unread
+            self._hang_up(f"an answer could not be read ({type(error).__name__})")
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Scrub what the upstream says, and keep nothing of what was said."""
+        if flow.websocket is None:
+            return
+        message, exchange = flow.websocket.messages[-1], _exchange(flow)
+        if exchange and not message.from_client:
+            message.content = exchange.scrubber.once(message.content)
+        # The layer keeps every message for whoever wants to look at it later; nobody does.
+        flow.websocket.messages.clear()
+
+    def upgraded_data(self, flow: TCPFlow) -> None:
+        """Scrub what the upstream says in a protocol that a declared host changed to."""
+        message = flow.messages[-1]
+        if not message.from_client:
+            self._upgraded = self._upgraded or self.gate.scrubber.stream()
+            message.content = self._upgraded.feed(message.content)
+        flow.messages.clear()
 
 
 _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
@@ -307,9 +398,8 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     _hooks.HttpConnectUpstreamHook: _Handler.http_connect_upstream,
     tls.TlsStartClientHook: _Handler.tls_start_client,
     tls.TlsStartServerHook: _Handler.tls_start_server,
-    # The layers keep every message for whoever wants to look at it later; nobody does.
-    websocket.WebsocketMessageHook: lambda _, flow: flow.websocket.messages.clear(),
-    tcp.TcpMessageHook: lambda _, flow: flow.messages.clear(),
+    websocket.WebsocketMessageHook: _Handler.websocket_message,
+    tcp.TcpMessageHook: _Handler.upgraded_data,
 }
 
 
@@ -348,11 +438,22 @@ class _Stream(http_layers.HttpStream):
         """Answer a refusal at once: mitmproxy would first keep the whole body."""
         if (yield from super().check_killed(emit_error_hook)):
             return True
+        if refused := self.flow.metadata.pop(_REFUSED, None):
+            gone = _events.RequestProtocolError(self.stream_id, "cannot be read", _events.ErrorCode.CANCEL)
+            yield http_layers.SendHttp(gone, self.context.server)
+            yield from self._answer(refused)
+            return True
         undecided = self.client_state == self.state_wait_for_request_headers
         if emit_error_hook and undecided and self.flow.response is not None:
             yield from self._answer(self.flow.response)
             return True
         return False
+
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Scrub trailers too; the body is scrubbed where it streams."""
+        if isinstance(event, _events.ResponseTrailers) and (exchange := _exchange(self.flow)):
+            event.trailers.fields = exchange.head(event.trailers.fields)
+        yield from super().state_stream_response_body(event)
 
     def handle_protocol_error(
         self, event: _events.RequestProtocolError | _events.ResponseProtocolError
@@ -375,6 +476,27 @@ class _Stream(http_layers.HttpStream):
             yield http_layers.SendHttp(_events.ResponseData(self.stream_id, content), client)
         yield http_layers.SendHttp(_events.ResponseEndOfMessage(self.stream_id), client)
         yield http_layers.DropStream(self.stream_id)
+
+
+_EXCHANGE, _REFUSED = "authsome exchange", "authsome refusal"
+_BODILESS = frozenset({101, 204, 304})  # RFC 9112, 6.3
+# Said of the octets that the upstream compressed, which are not those that the child gets.
+_OF_THE_BODY = ("content-length", "content-md5", "digest", "content-digest")
+
+
+def _exchange(flow: http.HTTPFlow) -> Exchange | None:
+    """Return what goes with a request to a declared host; the engine's own answers and other hosts have none."""
+    return flow.metadata.get(_EXCHANGE)
+
+
+def _frame_anew(request: http.Request, response: http.Response) -> None:
+    """Frame a body whose length is not known beforehand (RFC 9112, 6.3)."""
+    for name in _OF_THE_BODY:
+        response.headers.pop(name, None)
+    if request.is_http10:
+        response.headers["Connection"] = "close"
+    elif not request.is_http2:
+        response.headers["Transfer-Encoding"] = "chunked"
 
 
 def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
@@ -430,8 +552,26 @@ def _refuse(refusal: Refusal) -> http.Response:
     )
 
 
+def _why_unreachable(error: OSError) -> str:
+    """Return a failed connection in words; an address that will not do keeps its mark for `_upstream_failure`."""
+    if isinstance(error, NotPublicError):
+        return f"{_NOT_PUBLIC}: {error}"
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CONNECT_SECONDS:.0f} s"
+    return str(error) or type(error).__name__
+
+
+_NOT_PUBLIC = "not public"
+
+
 def _upstream_failure(host: str, message: str) -> Refusal:
     """Return why an upstream was not used; no secret was sent to it."""
+    if message.startswith(_NOT_PUBLIC):
+        return Refusal(
+            "address_not_public",
+            f"`{host}` gets no credential: {message.partition(': ')[2]}; nothing was sent",
+            'if the host is in your own network, set `"private_addresses": true` in its definition',
+        )
     if message.startswith("Certificate verify failed"):
         return Refusal(
             "upstream_untrusted",

@@ -72,7 +72,7 @@ def test_curl_sees_why_its_large_upload_is_forbidden(setup: Setup, option: str) 
 
 def test_a_websocket_carries_messages_both_ways_after_an_authorized_handshake(setup: Setup) -> None:
     setup.connect("openai")
-    assert setup.agent("websocket_echo").answer == {"echoed": ["one", "two", "three"]}
+    assert setup.agent("websocket_echo", "one", "two", "three").answer == {"echoed": ["one", "two", "three"]}
     received = setup.only()
     assert received.path == "/v1/realtime"
     assert received.values("authorization") == [f"Bearer {OPENAI_KEY}"]

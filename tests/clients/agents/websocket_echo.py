@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from ssl import SSLSocket
 
@@ -37,7 +38,7 @@ with tunnel.secure("api.openai.com") as connection:
     incoming = events(connection, protocol)
     wait_for(incoming, AcceptConnection)
     echoed = []
-    for text in ("one", "two", "three"):
+    for text in sys.argv[1:]:
         # Each message waits for the echo of the one before: nothing may be held back.
         connection.sendall(protocol.send(TextMessage(text)))
         echoed.append(wait_for(incoming, TextMessage).data)
