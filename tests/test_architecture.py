@@ -13,7 +13,7 @@ import authsome
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules"),
-    *("proxy", "isolation", "child", "export", "demo", "screens", "cli"),
+    *("proxy", "reload", "isolation", "child", "export", "demo", "screens", "cli"),
 )
 OWNERS = {
     "pyrage": {"vault"},
@@ -24,6 +24,7 @@ OWNERS = {
     "typer": {"cli.frame"},
     "cryptography": {"proxy.authority", "demo"},
     "certifi": {"proxy.upstream"},
+    "watchfiles": {"reload"},
 }
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 

@@ -29,9 +29,10 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
+from authsome.proxy import Live
 from authsome.proxy.authority import Authority
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, Rules, malformed
+from authsome.rules import Inject, Refusal, Request, malformed
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -43,12 +44,15 @@ _HOST_FLAGS = 0x04  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `w*.example.com` is 
 _ALPN = (b"http/1.1", b"h2")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gate:
-    """What one run's engine works with."""
+    """What one run's engine works with.
 
-    rules: Rules
-    session: Session
+    Attributes:
+        live: Replaced whole by another thread; whoever decides reads it once.
+    """
+
+    live: Live
     authority: Authority
     upstream: Upstream
     password: str
@@ -159,9 +163,10 @@ class _Handler(server.LiveConnectionHandler):
         except ValueError:
             flow.response = _refuse(Refusal("bad_request", "CONNECT names no host", status=400))
             return
-        if self.gate.rules.decrypts(target):
+        rules = self.gate.live.rules
+        if rules.decrypts(target):
             self._target = target
-        elif refusal := self.gate.rules.refuses(target):
+        elif refusal := rules.refuses(target):
             flow.response = _refuse(refusal)
         else:
             # Nothing is decided later for such a host, so its errors belong into the answer to the CONNECT.
@@ -252,7 +257,8 @@ class _Handler(server.LiveConnectionHandler):
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
-        declared = {host.name for host in self.gate.rules.hosts}
+        rules = self.gate.live.rules
+        declared = {host.name for host in rules.hosts}
         if refusal := malformed(*_raw(flow.request)):
             pass
         elif flow.request.scheme != "http":
@@ -260,7 +266,7 @@ class _Handler(server.LiveConnectionHandler):
         elif target.name in declared:
             refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
         else:
-            refusal = self.gate.rules.refuses(target)
+            refusal = rules.refuses(target)
         if refusal:
             flow.response = _refuse(refusal)
         self._go_through_parent(flow, target.name)
@@ -274,22 +280,23 @@ class _Handler(server.LiveConnectionHandler):
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
-        decision = self.gate.rules.decide(_describe(flow, target, self.client.sni))
+        live = self.gate.live
+        decision = live.rules.decide(_describe(flow, target, self.client.sni))
         if isinstance(decision, Refusal):
             flow.response = _refuse(decision)
             return
         _for_one_hop(request, target)
         if isinstance(decision, Inject):
-            self._inject(flow, decision)
+            self._inject(flow, decision, live.session)
 
-    def _inject(self, flow: http.HTTPFlow, decision: Inject) -> None:
+    def _inject(self, flow: http.HTTPFlow, decision: Inject, session: Session) -> None:
         rule, placement, headers = decision.rule, decision.placement, flow.request.headers
         for name in decision.drop:
             headers.pop(name, None)
         for name, value in rule.constant_headers:
             if name not in headers:
                 headers[_cased(flow, name)] = value
-        secrets = self.gate.session.secrets(rule.provider, rule.connection)
+        secrets = session.secrets(rule.provider, rule.connection)
         headers[_cased(flow, placement.header)] = placement.render(secrets)
 
     def response_headers(self, flow: http.HTTPFlow) -> None:
