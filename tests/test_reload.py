@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 import trustme
 
+from authsome import manifest, reload, rules, session
+from authsome.provider import Catalogue
+from authsome.rules import Rules
+from authsome.vault import Vault
 from canary import sings
 from conftest import EXECUTABLE, CommandLine
 
@@ -259,3 +263,45 @@ def test_a_replaced_profile_is_not_used(authsome: CommandLine, upstream: _Upstre
     run.until_said("the profile `default` has other keys than before; the credentials before still hold")
     assert run.error() in ("none", "not_connected")  # the moment between the two profiles is a logout, if it is seen
     assert set(upstream.keys) == {KEY}
+
+
+def test_a_manifest_behind_links_and_one_that_is_nearer_are_followed(tmp_path: Path) -> None:
+    """Some deployments swap a folder behind a link; the manifest's own link stays as it is."""
+    folder = tmp_path / "work" / "deeper"
+    folder.mkdir(parents=True)
+    for name, text in (("one", MANIFEST), ("two", MANIFEST.replace("GET /b/**", "GET /c"))):
+        (tmp_path / "work" / name).mkdir()
+        (tmp_path / "work" / name / "authsome.yaml").write_text(text)
+    (tmp_path / "work" / "now").symlink_to("one")
+    (tmp_path / "work" / "authsome.yaml").symlink_to("now/authsome.yaml")
+    swapped, told = _followed(folder)
+    (tmp_path / "work" / "next").symlink_to("two")
+    (tmp_path / "work" / "next").replace(tmp_path / "work" / "now")
+    _until(lambda: "authsome: reloaded: `allow` of local changed" in told, lambda: told)
+    assert [str(line) for line in swapped[-1].rules[0].narrowed or ()] == ["GET /a", "GET /c"]
+    (folder / "authsome.yaml").write_text("version: 1\n")
+    _until(lambda: any("local has lost localhost:1" in line for line in told), lambda: told)
+
+
+def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
+    """Follow the files of a project until the test process ends; return what was swapped in, and said."""
+    home = folder / "home"
+    (home / "providers").mkdir(parents=True)
+    definition = {"name": "local", "host_url": "https://localhost:1", "api_key": {"env_var": "LOCAL_KEY"}}
+    (home / "providers" / "local.json").write_text(json.dumps(definition))
+    found = manifest.find(folder)
+    assert found
+    project = manifest.load(found, Catalogue(home))
+    vault = Vault(home, "default", {})
+    session.store(vault, project.connections[0].provider, "default", KEY)
+    live = session.in_place(session.survey(vault, project.connections))
+    made = rules.of_project(project, live.holds)
+    swapped: list[Rules] = []
+    told: list[str] = []
+    origin = reload.Origin(folder, None, project, vault, made, live)
+    following = reload.Reload(origin, lambda new, _: swapped.append(new), tell=told.append, warn=told.append)
+    threading.Thread(target=following.follow, args=(threading.Event(),), daemon=True).start()
+    _until(lambda: bool(swapped), lambda: told)
+    assert swapped == [made]
+    assert told == []
+    return swapped, told
