@@ -24,6 +24,7 @@ from authsome.vault import Vault
 SETTLE_SECONDS = 0.5
 """Until then the engine is being imported and the child makes its first request."""
 
+_MAX_BYTES = 64 << 10
 _DEBOUNCE_MS = 50
 _LOOK_ANYWAY_MS = 1000  # a network file system reports nothing, and a folder can appear between two watches
 
@@ -126,6 +127,9 @@ class Reload:
         catalogue = Catalogue(origin.vault.home)
         path = manifest.find(origin.start, origin.named)
         if path is not None:
+            # NOTE: reading a large one takes seconds, in which the agent that wrote it would keep a logout waiting.
+            if path.stat().st_size > _MAX_BYTES:
+                raise AuthsomeError(f"{path} is larger than {_MAX_BYTES >> 10} KiB", code=ExitCode.INVALID)
             return manifest.load(path, catalogue)
         if origin.project.path is not None:
             raise AuthsomeError(f"{origin.project.path} is gone", code=ExitCode.INVALID)
