@@ -9,6 +9,8 @@ pydantic, which is imported for that alone: it costs more than everything else a
 """
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
@@ -52,7 +54,11 @@ class Closed:
 
 def read_text(path: Path) -> str:
     """Return the text of a small UTF-8 file, or say why not."""
-    with file_errors("read", path), path.open("rb") as file:
+    # NOTE: a pipe in the place of a file would make whoever follows its edits wait for ever; see `reload`.
+    how = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    with file_errors("read", path), os.fdopen(os.open(path, how), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise AuthsomeError(f"{path} is not a regular file", code=ExitCode.INVALID)
         raw = file.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise AuthsomeError(f"{path} is larger than {MAX_BYTES >> 20} MiB", code=ExitCode.INVALID)

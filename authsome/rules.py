@@ -9,11 +9,12 @@ import re
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache, cached_property
 from urllib.parse import unquote
 
-from authsome.manifest import Allowed, Declared, full_name, login_command
+from authsome.manifest import Allowed, Declared, Project, full_name, login_command
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
@@ -25,6 +26,13 @@ _TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*")  # RFC 9112, 3.2.1; octets above
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
 
 
+class Change(StrEnum):
+    """What happened to a connection's credential since the run started."""
+
+    LOST = "lost"
+    GAINED = "gained"
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One connection and where its secret goes.
@@ -34,6 +42,9 @@ class Rule:
         held: False for an optional connection nobody logged in: its hosts answer with that instead of a bare 401.
         scrub: Whether answers are searched for secrets.
         private_addresses: Whether the provider's hosts may have addresses outside the public internet.
+        dropped: The hosts that an edit during the run took away; they stay decrypted, and refused.
+        narrowed: What a later `allow` permits; a request has to be permitted by both. None: no edit changed it.
+        change: Why `held` is not what it was, or could be.
     """
 
     provider: str
@@ -44,11 +55,19 @@ class Rule:
     held: bool = True
     scrub: bool = True
     private_addresses: bool = False
+    dropped: frozenset[Host] = frozenset()
+    narrowed: tuple[Allowed, ...] | None = None
+    change: Change | None = None
 
     @property
     def name(self) -> str:
         """`openai`, or `openai/team`."""
         return full_name(self.provider, self.connection)
+
+    @property
+    def hosts(self) -> frozenset[Host]:
+        """Where the secret goes."""
+        return frozenset(host for place in self.placements for host in place.hosts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +132,18 @@ class Rules:
     Attributes:
         open_egress: Whether hosts that nobody declares may be reached.
         egress: Those that may be reached all the same.
+        pending: Hosts that an edit declared after the run had started, without a certificate of this run.
     """
 
     rules: tuple[Rule, ...]
     open_egress: bool = True
     egress: frozenset[Host] = frozenset()
+    pending: frozenset[Host] = frozenset()
 
     @cached_property
     def hosts(self) -> frozenset[Host]:
         """The hosts that are decrypted."""
-        return frozenset(host for rule in self.rules for place in rule.placements for host in place.hosts)
+        return frozenset(host for rule in self.rules for host in rule.hosts)
 
     def decrypts(self, host: Host) -> bool:
         """Whether a CONNECT to this name and port is one of a provider's."""
@@ -135,6 +156,12 @@ class Rules:
 
     def refuses(self, host: Host) -> Refusal | None:
         """Return why an undeclared host may not be reached, or None if it may."""
+        if host in self.pending:
+            return Refusal(
+                "restart_needed",
+                f"`{host}` was declared after this run had started, and the run's certificates do not cover it",
+                _RESTART,
+            )
         if self.open_egress or host in self.egress:
             return None
         return Refusal(
@@ -155,7 +182,7 @@ class Rules:
         chosen = _choose(candidates, request)
         if isinstance(chosen, Refusal):
             return chosen
-        if refusal := _not_held(chosen) or _not_allowed(chosen, request):
+        if refusal := _dropped(chosen, request) or _not_held(chosen) or _not_allowed(chosen, request):
             return refusal
         return _place(chosen, request)
 
@@ -185,6 +212,55 @@ def make(
         open_egress,
         frozenset(egress),
     )
+
+
+def of_project(project: Project, holds: Callable[[Declared], bool]) -> Rules:
+    """Return the rules that a project's manifest makes."""
+    egress = [Host.parse(host) for host in project.egress.allow]
+    return make(project.connections, holds, open_egress=project.egress.default == "allow", egress=egress)
+
+
+def narrower(start: Rules, newest: Rules) -> Rules:
+    """Return the rules at the start of a run, cut down to what the newest ones permit as well.
+
+    NOTE: the child can edit `authsome.yaml`. Whatever it writes there, a request refused at the start stays refused.
+    Both come from files as they are, so that an edit taken back is as if it had never been.
+    """
+    named = {(rule.provider, rule.connection): rule for rule in newest.rules}
+    if start.open_egress:
+        egress = start.egress & newest.egress if newest.open_egress else newest.egress
+    else:
+        egress = start.egress if newest.open_egress else start.egress & newest.egress
+    return Rules(
+        tuple(_narrower(rule, named.get((rule.provider, rule.connection))) for rule in start.rules),
+        start.open_egress and newest.open_egress,
+        egress,
+        newest.hosts - start.hosts,
+    )
+
+
+def _narrower(rule: Rule, newest: Rule | None) -> Rule:
+    if newest is None:
+        return replace(rule, dropped=rule.hosts)
+    change = None
+    if rule.held != newest.held:
+        change = Change.LOST if rule.held else Change.GAINED
+    narrowed = None
+    if newest.allow != rule.allow:
+        narrowed = _EVERYTHING if newest.allow is None else newest.allow
+    return replace(
+        rule,
+        held=rule.held and newest.held,
+        scrub=rule.scrub or newest.scrub,
+        private_addresses=rule.private_addresses and newest.private_addresses,
+        dropped=rule.hosts - newest.hosts,
+        narrowed=narrowed,
+        change=change,
+    )
+
+
+_EVERYTHING = (Allowed("*", "/**"),)
+_RESTART = "end this run and start `authsome run` again, from outside of it"
 
 
 def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
@@ -266,9 +342,25 @@ def _readable(value: str) -> str:
         return value
 
 
+def _dropped(rule: Rule, request: Request) -> Refusal | None:
+    if request.target not in rule.dropped:
+        return None
+    reason = f"`{request.target}` was taken from {rule.name} after this run had started"
+    return Refusal("not_declared", reason, "declare it again in authsome.yaml", rule.name)
+
+
 def _not_held(rule: Rule) -> Refusal | None:
     if rule.held:
         return None
+    if rule.change is Change.GAINED:
+        return Refusal("restart_needed", f"{rule.name} was connected after this run had started", _RESTART, rule.name)
+    if rule.change is Change.LOST:
+        return Refusal(
+            "not_connected",
+            f"{rule.name} was logged out, or its key or hosts no longer fit its definition",
+            f"{login_command(rule.provider, rule.connection)} --force",
+            rule.name,
+        )
     return Refusal(
         "not_connected",
         f"{rule.name} is declared as optional and was not logged in when this run started",
@@ -279,7 +371,8 @@ def _not_held(rule: Rule) -> Refusal | None:
 
 def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
     """Refuse what the manifest's `allow` does not name, and what it could be tricked into naming."""
-    if rule.allow is None:
+    required = [lines for lines in (rule.allow, rule.narrowed) if lines is not None]
+    if not required:
         return None
     path = request.path.partition("?")[0]
     overrides = [name for name, _ in request.headers if name.replace("_", "-") in _OVERRIDES]
@@ -288,15 +381,23 @@ def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
         return Refusal(
             "not_allowed", f"{trick} could mean another request upstream than `allow` permits", None, rule.name
         )
-    if any(line.method in ("*", request.method) and matches(line.path, path) for line in rule.allow):
+    refusing = [lines for lines in required if not _permits(lines, request.method, path)]
+    if not refusing:
         return None
-    permitted = ", ".join(f"`{line}`" for line in rule.allow) or "nothing"
+    if rule.narrowed is not None and rule.narrowed not in refusing:
+        reason = f"`allow` of {rule.name} permits `{request.method} {path}` only since this run was started"
+        return Refusal("restart_needed", reason, _RESTART, rule.name)
+    permitted = ", ".join(f"`{line}`" for line in refusing[-1]) or "nothing"
     return Refusal(
         "not_allowed",
         f"`allow` of {rule.name} permits {permitted}, not `{request.method} {path}`",
         f"to permit it, add `{request.method} {path}` to `allow` in authsome.yaml",
         rule.name,
     )
+
+
+def _permits(lines: Iterable[Allowed], method: str, path: str) -> bool:
+    return any(line.method in ("*", method) and matches(line.path, path) for line in lines)
 
 
 @cache

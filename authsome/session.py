@@ -5,7 +5,7 @@ checked before it is stored, and stored before it is used. Refuses to be printed
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from authsome import plan
@@ -43,6 +43,18 @@ class Session:
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
         """Return the fields of a connection that is held; secret."""
         return self._secrets[provider, connection]
+
+    def rotated(self, before: "Session") -> list[tuple[str, str]]:
+        """Return the (provider, connection) whose secret is another one than before."""
+        return [
+            name
+            for name, fields in self._secrets.items()
+            if before._secrets.get(name, fields) != fields  # noqa: SLF001
+        ]
+
+    def only(self, names: Collection[tuple[str, str]]) -> "Session":
+        """Return a session with no more than these connections."""
+        return Session({name: fields for name, fields in self._secrets.items() if name in names})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +99,20 @@ def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str
     wanted = {(each.provider.name, each.connection): each for each in position.declared}
     for step in blocking:
         login(position.vault, wanted[step.provider, step.connection], answering, say)
-    usable = [step for step in position.plan.steps if step.state is plan.State.IN_PLACE or step in blocking]
-    entries = {(step.provider, step.connection): position.vault.read(step.provider, step.connection) for step in usable}
+    return _session(position.vault, [step for step in position.plan.steps if step in blocking or _in_place(step)])
+
+
+def in_place(position: Position) -> Session:
+    """Return the credentials that are live without asking anybody."""
+    return _session(position.vault, filter(_in_place, position.plan.steps))
+
+
+def _in_place(step: plan.Step) -> bool:
+    return step.state is plan.State.IN_PLACE
+
+
+def _session(vault: Vault, usable: Iterable[plan.Step]) -> Session:
+    entries = {(step.provider, step.connection): vault.read(step.provider, step.connection) for step in usable}
     return Session({name: entry.fields for name, entry in entries.items() if entry})
 
 

@@ -203,7 +203,18 @@ class Vault:
         self.profile = check_name(profile, "profile")
         self.folder = home / "profiles" / profile
         self._environ = environ
+        self._identity: Identity | None = None
         self._keys: _Keyring | None = None
+        self._pinned: _Keyring | None = None
+
+    def again(self) -> "Vault":
+        """Return this vault as if new, for the identity that opened it: that may have come through a pipe, once.
+
+        NOTE: a profile that somebody replaced meanwhile would hold somebody else's keys; the new vault refuses it.
+        """
+        anew = Vault(self.home, self.profile, self._environ)
+        anew._identity, anew._pinned = self._identity, self._keys or self._pinned
+        return anew
 
     def names(self) -> list[tuple[str, str]]:
         """Return (provider, connection) of everything held, sorted; no decryption."""
@@ -274,10 +285,19 @@ class Vault:
 
     def _open(self, *, create: bool = False) -> "_Keyring":
         if self._keys is None:
-            identity = find_identity(self.home, self._environ, create=create and not self.folder.exists())
+            create_both = create and not self.folder.exists()
+            identity = self._identity or find_identity(self.home, self._environ, create=create_both)
+            self._identity = identity
             if create and not self.folder.exists():
                 _create_profile(self.folder, self.profile, identity)
-            self._keys = _open_keyring(self.folder, self.profile, identity)
+            keys = _open_keyring(self.folder, self.profile, identity)
+            if self._pinned and not hmac.compare_digest(keys.mac_key, self._pinned.mac_key):
+                raise AuthsomeError(
+                    f"the profile `{self.profile}` has other keys than before",
+                    hint="if that was you, start again",
+                    code=ExitCode.INTEGRITY,
+                )
+            self._keys = keys
         return self._keys
 
 

@@ -13,7 +13,7 @@ import authsome
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules"),
-    *("proxy", "isolation", "child", "export", "demo", "screens", "cli"),
+    *("proxy", "reload", "isolation", "child", "export", "demo", "screens", "cli"),
 )
 OWNERS = {
     "pyrage": {"vault"},
@@ -27,6 +27,7 @@ OWNERS = {
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},
     "zstandard": {"proxy.codings"},
+    "watchfiles": {"reload"},
 }
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 

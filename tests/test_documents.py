@@ -1,4 +1,5 @@
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -151,3 +152,9 @@ def test_no_bytes_are_more_than_an_error(tmp_path_factory: pytest.TempPathFactor
         documents.shape(Tree, documents.read_yaml(path))
     except AuthsomeError as error:
         assert error.code is ExitCode.INVALID
+
+
+def test_a_pipe_in_the_place_of_a_file_is_an_error_and_nothing_to_wait_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "authsome.yaml")
+    with pytest.raises(AuthsomeError, match="is not a regular file"):
+        documents.read_text(tmp_path / "authsome.yaml")

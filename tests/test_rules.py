@@ -3,11 +3,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from authsome import rules
 from authsome.manifest import Allowed, Declared, undeclared
-from authsome.provider import Catalogue, Host
+from authsome.provider import Catalogue, Host, Placement
 from authsome.rules import Inject, Pass, Refusal, Request
 
 CATALOGUE = Catalogue(Path("nowhere"))
@@ -230,3 +230,105 @@ def test_what_allow_lets_through_is_below_it_also_for_a_server_that_resolves_dot
     if isinstance(decision, Inject):
         seen = posixpath.normpath(unquote(("/" + path).partition("?")[0]))
         assert seen == "/a" or seen.startswith("/a/")
+
+
+# Edits during a run.
+
+_LINES = st.sampled_from(["GET /repos/**", "/repos/*", "POST /repos/*/issues", "* /**", "GET /user", "DELETE /x"])
+_ALLOW = st.none() | st.lists(_LINES, max_size=3).map(lambda lines: tuple(map(Allowed.parse, lines)))
+_HOSTS = ["api.github.com", "github.com", HOST, "api.anthropic.com", "pypi.example", "other.example"]
+
+
+def _moved(declared: Declared, host: str) -> Declared:
+    """Return a connection whose definition was edited to send its key to another host, in another header."""
+    place = Placement("X-Key", "{api_key}", None, frozenset({Host(host)}))
+    return replace(declared, provider=replace(declared.provider, hosts=(Host(host),), placements=(place,)))
+
+
+@st.composite
+def _any_rules(draw: st.DrawFn) -> rules.Rules:
+    chosen = draw(st.lists(st.sampled_from([GITHUB, OPENAI, TEAM, ANTHROPIC]), unique_by=lambda each: each.name))
+    declared = [replace(each, allow=draw(_ALLOW)) for each in chosen]
+    moved = [_moved(each, draw(st.sampled_from(_HOSTS))) if draw(st.integers(0, 4)) == 0 else each for each in declared]
+    held = {each.name for each in moved if draw(st.booleans())}
+    egress = draw(st.frozensets(st.sampled_from(_HOSTS).map(Host)))
+    return rules.make(moved, lambda each: each.name in held, open_egress=draw(st.booleans()), egress=egress)
+
+
+_REQUESTS = st.builds(
+    _request,
+    st.sampled_from(_HOSTS),
+    st.sampled_from(["GET", "POST", "DELETE"]),
+    st.sampled_from(
+        ["/repos/a", "/repos/a/issues", "/user", "/x", "/repos/../x", "/acme/w.git/info/refs", "/v1/models"]
+    ),
+    authorization=st.sampled_from(["", "Bearer authsome-proxy-managed", "Bearer authsome-proxy-managed-team"]),
+)
+
+
+def _fate(made: rules.Rules, asked: Request) -> object:
+    """Return what becomes of a request from the CONNECT on: a refusal, a tunnel, or where the secret goes."""
+    if not made.decrypts(asked.target):
+        return made.refuses(asked.target) or "tunnel"
+    decision = made.decide(asked)
+    if isinstance(decision, Inject):
+        return decision.rule.name, decision.placement, decision.drop
+    return decision if isinstance(decision, Refusal) else decision.rule.name
+
+
+@settings(max_examples=500)
+@given(_any_rules(), _any_rules(), _REQUESTS)
+def test_whatever_an_edit_says_what_was_refused_stays_refused_and_nothing_is_sent_elsewhere(
+    start: rules.Rules, newest: rules.Rules, asked: Request
+) -> None:
+    made = rules.narrower(start, newest)
+    fate = _fate(made, asked)
+    assert isinstance(fate, Refusal) or fate == _fate(start, asked)
+    assert made.hosts == start.hosts
+
+
+@settings(max_examples=500)
+@given(_any_rules(), _any_rules(), _REQUESTS)
+def test_an_edit_that_refuses_a_request_is_heeded(start: rules.Rules, newest: rules.Rules, asked: Request) -> None:
+    theirs = _fate(newest, asked)
+    lasting = ("not_allowed", "not_connected", "egress_denied")
+    if isinstance(theirs, Refusal) and theirs.error in lasting:
+        assert isinstance(_fate(rules.narrower(start, newest), asked), Refusal) or _sharing(start, newest, asked)
+
+
+def _sharing(start: rules.Rules, newest: rules.Rules, asked: Request) -> bool:
+    """Whether the two decide by different connections, so that the one's `allow` says nothing about the other's."""
+
+    def at(made: rules.Rules) -> set[str]:
+        return {rule.name for rule in made.rules if asked.target in rule.hosts}
+
+    return at(start) != at(newest)
+
+
+@given(_any_rules())
+def test_an_edit_taken_back_is_as_if_it_had_never_been(start: rules.Rules) -> None:
+    assert rules.narrower(start, start) == start
+
+
+def test_a_line_of_allow_that_was_added_during_a_run_says_that_it_waits_for_the_next() -> None:
+    made = rules.narrower(_allowing("GET /repos/**"), _allowing("GET /repos/**", "DELETE /repos/*"))
+    refusal = _refusal(made.decide(_request("api.github.com", "DELETE", "/repos/a")))
+    assert refusal.error == "restart_needed"
+    _injected(made.decide(_request("api.github.com", path="/repos/a")))
+    refusal = _refusal(made.decide(_request("api.github.com", "DELETE", "/user")))
+    assert refusal.error == "not_allowed"
+
+
+def test_a_connection_that_was_taken_out_keeps_its_hosts_refused_instead_of_tunnelled() -> None:
+    made = rules.narrower(_rules(OPENAI, GITHUB), _rules(GITHUB))
+    assert made.decrypts(Host(HOST))
+    assert _refusal(made.decide(_request())).error == "not_declared"
+    _injected(made.decide(_request("api.github.com")))
+
+
+def test_a_host_that_was_declared_during_a_run_is_refused_until_the_next() -> None:
+    made = rules.narrower(_rules(GITHUB), _rules(GITHUB, OPENAI))
+    assert not made.decrypts(Host(HOST))
+    refusal = made.refuses(Host(HOST))
+    assert refusal
+    assert refusal.error == "restart_needed"

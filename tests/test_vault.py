@@ -411,3 +411,15 @@ def test_a_secret_of_a_mebibyte_is_kept_and_a_larger_thing_refused(vault: Vault,
     with pytest.raises(AuthsomeError, match="too large"):
         vault.write(openai, "larger", {"api_key": "x" * (5 << 20)}, now=0.0)
     assert ("openai", "larger") not in vault.names()
+
+
+def test_a_vault_opens_again_for_an_identity_that_could_be_read_only_once(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    provider = Catalogue(home).get("openai")
+    Vault(home, "default", {}).write(provider, "default", {"api_key": OPENAI_KEY}, 0)
+    once = tmp_path / "once.txt"
+    (home / "identity.txt").rename(once)
+    vault = Vault(home, "default", {"AUTHSOME_IDENTITY_FILE": str(once)})
+    vault.read("openai", "default")
+    once.unlink()
+    assert vault.again().again().read("openai", "default") == vault.read("openai", "default")

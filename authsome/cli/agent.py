@@ -3,18 +3,24 @@
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from authsome.cli.frame import Argument, Settings, command, explain, say, talk, unexpected
-from authsome.cli.stations import human, sealed, survey
+from authsome.cli.stations import human, manifest_name, sealed, survey
 from authsome.errors import AuthsomeError, RunExit, file_errors
 from authsome.provider import placeholder
 
 if TYPE_CHECKING:
-    from authsome.manifest import Declared
+    import threading
+
+    from authsome.manifest import Declared, Project
+    from authsome.proxy import Proxy
+    from authsome.rules import Rules
     from authsome.session import Session
+    from authsome.vault import Vault
 
 
 _GRACE_SECONDS = 5.0
@@ -43,17 +49,15 @@ def run(
 
 def _run(settings: Settings, command: list[str]) -> int:
     from authsome import isolation, rules, session
-    from authsome.provider import Host
 
     project, position = survey(settings)
     live = session.reconcile(position, partial(human, settings, position.vault), say)
     isolation.require(project.manifest.isolation if project.manifest else "auto")
-    made = rules.make(
-        project.connections,
-        live.holds,
-        open_egress=project.egress.default == "allow",
-        egress=[Host.parse(host) for host in project.egress.allow],
-    )
+    made = rules.of_project(project, live.holds)
+    for each in project.connections:
+        if not each.scrub:
+            # NOTE: the manifest may be a stranger's, so what it opens is said even with --quiet.
+            say(f"authsome: answers to {each.name} pass unread (`scrub: off`): a key said back reaches the agent")
     if settings.verbose:
         from authsome import screens
 
@@ -61,22 +65,35 @@ def _run(settings: Settings, command: list[str]) -> int:
             settings,
             screens.started([each.name for each in project.connections if live.holds(each)], isolation.withhold()),
         )
-    return _serve(made, live, project.connections, command)
+    return _serve(settings, _Start(project, position.vault, made, live), command)
 
 
-def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", command: list[str]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run starts with."""
+
+    project: "Project"
+    vault: "Vault"
+    rules: "Rules"
+    session: "Session"
+
+
+def _serve(settings: Settings, start: _Start, command: list[str]) -> int:
     """Start proxy and child, in an order that lets the child start at once, and wait for the child."""
     import datetime
     import shutil
+    import threading
 
     from authsome import child, proxy
     from authsome.proxy import upstream
     from authsome.proxy.authority import Authority
 
+    live, connections = start.session, start.project.connections
     outside = upstream.read(os.environ)
-    hosts = frozenset(host.name for host in made.hosts)
+    hosts = frozenset(host.name for host in start.rules.hosts)
     authority = Authority(hosts, datetime.datetime.now(datetime.UTC))
-    gate = proxy.Proxy(made, live, authority, outside)
+    gate = proxy.Proxy(start.rules, live, authority, outside)
+    stop = threading.Event()
     folder = _run_folder()
     try:
         access = child.Access(
@@ -91,12 +108,25 @@ def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", comm
         started = child.Child(command, child.environment(os.environ, access))
         broken: list[BaseException] = []
         gate.start(partial(_proxy_failed, broken, started))
+        _follow(settings, start, gate, stop)
         code = started.wait()
         if broken:
             raise AuthsomeError(f"the proxy stopped: {type(broken[0]).__name__}", hint="the agent was ended") from None
         return code
     finally:
+        stop.set()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _follow(settings: Settings, start: _Start, gate: "Proxy", stop: "threading.Event") -> None:
+    """Let edits of the manifest, the definitions and the vault reach the run, in a thread."""
+    import threading
+
+    from authsome import reload
+
+    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, start.vault, start.rules, start.session)
+    following = reload.Reload(origin, gate.swap, tell=partial(talk, settings), warn=say)
+    threading.Thread(target=following.follow, args=(stop,), name="authsome-reload", daemon=True).start()
 
 
 def _proxy_failed(broken: list[BaseException], started: Any, error: BaseException) -> None:

@@ -30,11 +30,16 @@ def open_catalogue() -> Catalogue:
     return Catalogue(home())
 
 
+def manifest_name(settings: Settings) -> str | None:
+    """Return the manifest that the options or the environment name, if they do."""
+    return settings.file or os.environ.get("AUTHSOME_FILE")
+
+
 def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None" = None) -> "Project":
     """Return the manifest's project; without a manifest the default connections that `vault` holds."""
     from authsome import manifest
 
-    path = manifest.find(Path.cwd(), settings.file or os.environ.get("AUTHSOME_FILE"))
+    path = manifest.find(Path.cwd(), manifest_name(settings))
     if path is not None:
         return manifest.load(path, catalogue)
     return manifest.default_project(catalogue, vault.names() if vault else ())

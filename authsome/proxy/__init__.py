@@ -8,6 +8,8 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from authsome.errors import AuthsomeError
 from authsome.proxy.authority import Authority
@@ -15,14 +17,27 @@ from authsome.proxy.upstream import Upstream
 from authsome.rules import Rules
 from authsome.session import Session
 
+if TYPE_CHECKING:
+    from authsome.proxy.engine import Gate
+
 _BACKLOG = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What holds at one moment; decision and secret of a request come from the same one."""
+
+    rules: Rules
+    session: Session
 
 
 class Proxy:
     """A listening port and the thread behind it."""
 
     def __init__(self, rules: Rules, session: Session, authority: Authority, upstream: Upstream) -> None:
-        self._rules, self._session, self._authority, self._upstream = rules, session, authority, upstream
+        self._live, self._authority, self._upstream = Live(rules, session), authority, upstream
+        self._gate: Gate | None = None
+        self._swapping = threading.Lock()
         self._password = os.urandom(24).hex()
         try:
             # NOTE: with protocol 0 asyncio leaves Nagle's algorithm on, and each request waits 40 ms for an ACK.
@@ -41,14 +56,25 @@ class Proxy:
         """Import the engine and serve, in a thread; `failed` is called from there if that cannot be done."""
         threading.Thread(target=self._serve, args=(failed,), name="authsome-proxy", daemon=True).start()
 
+    def swap(self, rules: Rules, session: Session) -> None:
+        """Let every request from the next one on meet these rules and secrets; from any thread.
+
+        The rules' hosts have to be among those that the run's authority was made for.
+        """
+        with self._swapping:
+            self._live = Live(rules, session)
+            if self._gate is not None:
+                self._gate.live = self._live
+
     def _serve(self, failed: Callable[[BaseException], None]) -> None:
         try:
             import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
 
             from authsome.proxy import engine  # noqa: PLC0415
 
-            gate = engine.Gate(self._rules, self._session, self._authority, self._upstream, self._password)
-            asyncio.run(engine.serve(self._listener, gate))
+            with self._swapping:
+                self._gate = engine.Gate(self._live, self._authority, self._upstream, self._password)
+            asyncio.run(engine.serve(self._listener, self._gate))
         except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
             self._listener.close()
             failed(error)

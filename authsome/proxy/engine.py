@@ -19,7 +19,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
@@ -32,12 +32,13 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
+from authsome.proxy import Live
 from authsome.proxy.authority import Authority
 from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
 from authsome.proxy.exchange import Exchange
 from authsome.proxy.scrub import Scrubber, Stream
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, Rules, malformed
+from authsome.rules import Inject, Refusal, Request, malformed
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -49,20 +50,31 @@ _HOST_FLAGS = 0x04  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `w*.example.com` is 
 _ALPN = (b"http/1.1", b"h2")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Gate:
-    """What one run's engine works with."""
+    """What one run's engine works with.
 
-    rules: Rules
-    session: Session
+    Attributes:
+        live: Replaced whole by another thread; whoever decides reads it once.
+    """
+
+    live: Live
     authority: Authority
     upstream: Upstream
     password: str
 
-    @cached_property
-    def scrubber(self) -> Scrubber:
-        """What to look for in answers: every secret of the run, whichever of them a request carried."""
-        return Scrubber(self.session.stand_ins())
+    def __post_init__(self) -> None:
+        self._scrubbed: Live | None = None
+        self._stand_ins: dict[str, str] = {}
+        self._scrubber = Scrubber({})
+
+    def scrubber(self, live: Live) -> Scrubber:
+        """Return what to look for in answers: every secret the run has had, whichever of them a request carried."""
+        if live is not self._scrubbed:
+            # A key that was rotated away can still be said back: by a slow answer, or by a provider that remembers it.
+            self._stand_ins |= live.session.stand_ins()
+            self._scrubbed, self._scrubber = live, Scrubber(self._stand_ins)
+        return self._scrubber
 
 
 @dataclass
@@ -159,7 +171,7 @@ class _Handler(server.LiveConnectionHandler):
     def _may_be_private(self, address: tuple[str, int]) -> bool:
         """Whether anything but a public address will do. The user's own proxy and undeclared hosts get no secret."""
         target = self._target
-        return target is None or address != (target.name, target.port) or self.gate.rules.may_be_private(target)
+        return target is None or address != (target.name, target.port) or self.gate.live.rules.may_be_private(target)
 
     # Which protocol comes next.
 
@@ -200,9 +212,10 @@ class _Handler(server.LiveConnectionHandler):
         except ValueError:
             flow.response = _refuse(Refusal("bad_request", "CONNECT names no host", status=400))
             return
-        if self.gate.rules.decrypts(target):
+        rules = self.gate.live.rules
+        if rules.decrypts(target):
             self._target = target
-        elif refusal := self.gate.rules.refuses(target):
+        elif refusal := rules.refuses(target):
             flow.response = _refuse(refusal)
         else:
             # Nothing is decided later for such a host, so its errors belong into the answer to the CONNECT.
@@ -296,7 +309,8 @@ class _Handler(server.LiveConnectionHandler):
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
-        declared = {host.name for host in self.gate.rules.hosts}
+        rules = self.gate.live.rules
+        declared = {host.name for host in rules.hosts}
         if refusal := malformed(*_raw(flow.request)):
             pass
         elif flow.request.scheme != "http":
@@ -304,7 +318,7 @@ class _Handler(server.LiveConnectionHandler):
         elif target.name in declared:
             refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
         else:
-            refusal = self.gate.rules.refuses(target)
+            refusal = rules.refuses(target)
         if refusal:
             flow.response = _refuse(refusal)
         self._go_through_parent(flow, target.name)
@@ -318,27 +332,28 @@ class _Handler(server.LiveConnectionHandler):
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
-        decision = self.gate.rules.decide(_describe(flow, target, self.client.sni))
+        live = self.gate.live
+        decision = live.rules.decide(_describe(flow, target, self.client.sni))
         if isinstance(decision, Refusal):
             flow.response = _refuse(decision)
             return
         _for_one_hop(request, target)
-        exchange = Exchange(self.gate.scrubber if decision.rule.scrub else Scrubber({}))
+        exchange = Exchange(self.gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
         flow.metadata[_EXCHANGE] = exchange
         codings = exchange.accept(request.headers.get("accept-encoding"), ranged="range" in request.headers)
         if codings is not None:
             request.headers[_cased(flow, "Accept-Encoding")] = codings
         if isinstance(decision, Inject):
-            self._inject(flow, decision)
+            self._inject(flow, decision, live.session)
 
-    def _inject(self, flow: http.HTTPFlow, decision: Inject) -> None:
+    def _inject(self, flow: http.HTTPFlow, decision: Inject, session: Session) -> None:
         rule, placement, headers = decision.rule, decision.placement, flow.request.headers
         for name in decision.drop:
             headers.pop(name, None)
         for name, value in rule.constant_headers:
             if name not in headers:
                 headers[_cased(flow, name)] = value
-        secrets = self.gate.session.secrets(rule.provider, rule.connection)
+        secrets = session.secrets(rule.provider, rule.connection)
         headers[_cased(flow, placement.header)] = placement.render(secrets)
 
     def response_headers(self, flow: http.HTTPFlow) -> None:
@@ -351,6 +366,8 @@ class _Handler(server.LiveConnectionHandler):
             return
         response.headers.fields = exchange.head(response.headers.fields)
         response.data.reason = exchange.scrubber.once(response.data.reason)
+        if response.status_code == _SWITCHING:
+            self._upgraded = exchange.scrubber.stream()
         coding = response.headers.get("content-encoding", "")
         bodiless = flow.request.method == "HEAD" or response.status_code in _BODILESS
         if not bodiless and not exchange.readable(coding, response.status_code):
@@ -383,8 +400,7 @@ class _Handler(server.LiveConnectionHandler):
     def upgraded_data(self, flow: TCPFlow) -> None:
         """Scrub what the upstream says in a protocol that a declared host changed to."""
         message = flow.messages[-1]
-        if not message.from_client:
-            self._upgraded = self._upgraded or self.gate.scrubber.stream()
+        if self._upgraded is not None and not message.from_client:
             message.content = self._upgraded.feed(message.content)
         flow.messages.clear()
 
@@ -479,7 +495,8 @@ class _Stream(http_layers.HttpStream):
 
 
 _EXCHANGE, _REFUSED = "authsome exchange", "authsome refusal"
-_BODILESS = frozenset({101, 204, 304})  # RFC 9112, 6.3
+_SWITCHING = 101
+_BODILESS = frozenset({_SWITCHING, 204, 304})  # RFC 9112, 6.3
 # Said of the octets that the upstream compressed, which are not those that the child gets.
 _OF_THE_BODY = ("content-length", "content-md5", "digest", "content-digest")
 

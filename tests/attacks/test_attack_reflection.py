@@ -117,6 +117,16 @@ def test_a_key_in_a_websocket_message_is_replaced(setup: Setup) -> None:
     assert answer == {"echoed": ["plain", f"the key is {STAND_IN}", f"again {STAND_IN}"]}
 
 
+def test_without_scrubbing_every_octet_arrives_and_the_run_says_so(setup: Setup) -> None:
+    setup.connect("openai", "anthropic")
+    setup.declare("  openai: {scrub: off}")
+    # The key itself would be found in what the agent printed, so the agent only weighs it.
+    key = "sh -c 'curl -s https://api.openai.com/reflect | grep -c CANARY'"
+    ran = setup.run("sh", "-c", key)
+    assert ran.out == "1\n"
+    assert "openai pass unread" in ran.err
+
+
 def test_the_files_of_this_test_hold_no_key(setup: Setup) -> None:
     """The search of the whole suite would find one; this says which test it was."""
     setup.connect("openai")

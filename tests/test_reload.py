@@ -1,0 +1,309 @@
+"""Edits during a run: an agent on one kept connection, and the files that are changed under it."""
+
+import json
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import trustme
+
+from authsome import manifest, reload, rules, session
+from authsome.provider import Catalogue
+from authsome.rules import Rules
+from authsome.vault import Vault
+from canary import sings
+from conftest import EXECUTABLE, CommandLine
+
+KEY, OTHER_KEY = "CANARY-first-key", "CANARY-second-key"
+PATIENCE = 30
+MANIFEST = "version: 1\nproviders:\n  local:\n    allow: [GET /a, GET /b/**]\n"
+
+_AGENT = """
+import http.client, json, os, ssl, sys
+from base64 import b64encode
+from urllib.parse import urlsplit
+proxy = urlsplit(os.environ["HTTPS_PROXY"])
+password = b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+def opened(host, port):
+    made = http.client.HTTPSConnection(proxy.hostname, proxy.port, timeout=20)
+    made.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {password}"})
+    return made
+def port(made): return made.sock.getsockname()[1]
+kept = opened("localhost", int(sys.argv[1]))
+for line in sys.stdin:
+    method, path = line.split()
+    if method == "CONNECT":
+        try: opened(path, 443).connect(); answer = {"status": 200}
+        except OSError as error: answer = {"status": str(error)}
+    else:
+        kept.request(method, path)
+        mine = port(kept)
+        response = kept.getresponse()
+        answer = {"status": response.status, "body": json.loads(response.read()), "connection": mine}
+    print(json.dumps(answer), flush=True)
+"""
+
+
+class _Upstream(ThreadingHTTPServer):
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.keys: list[str] = []
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: _Upstream
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.server.keys.append(self.headers.get("Authorization", "").removeprefix("Bearer "))
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def upstream(authsome: CommandLine) -> Iterator[_Upstream]:
+    """Serve `localhost` and connect a provider that is allowed to use it."""
+    authority = trustme.CA()
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(settings)
+    roots = authsome.root / "roots.pem"
+    authority.cert_pem.write_to_path(roots)
+    with _Upstream() as server:
+        server.socket = settings.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        authsome.env = {"SSL_CERT_FILE": str(roots)}
+        (authsome.home / "providers").mkdir(parents=True)
+        _define(authsome, server)
+        authsome.login("local", KEY)
+        yield server
+        server.shutdown()
+
+
+def _define(line: CommandLine, server: _Upstream, *more: str, header: str = "Authorization") -> None:
+    urls = [f"https://localhost:{server.server_address[1]}", *more]
+    definition = {"name": "local", "host_url": urls, "api_key": {"env_var": "LOCAL_KEY", "header_name": header}}
+    (line.home / "providers" / "local.json").write_text(json.dumps(definition))
+
+
+@dataclass
+class Run:
+    """A run that goes on, its agent waiting to be told what to ask for."""
+
+    process: "subprocess.Popen[str]"
+    log: Path
+
+    def ask(self, method: str = "GET", path: str = "/a") -> dict[str, object]:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{method} {path}\n")
+        self.process.stdin.flush()
+        answer: dict[str, object] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def error(self, method: str = "GET", path: str = "/a") -> str:
+        """Return what a request is refused with, or `none`."""
+        body = self.ask(method, path)["body"]
+        assert isinstance(body, dict)
+        return str(body.get("error", "none"))
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def until_said(self, words: str) -> None:
+        _until(lambda: words in self.said(), self.said)
+
+
+def _until(condition: Callable[[], bool], shown: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, shown()
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def run(authsome: CommandLine, upstream: _Upstream) -> Iterator[Run]:
+    authsome.declare(MANIFEST)
+    log = authsome.root / "said.log"
+    command = [str(EXECUTABLE), "run", "--", sys.executable, "-c", _AGENT, str(upstream.server_address[1])]
+    with (
+        log.open("w") as said,
+        subprocess.Popen(
+            command,
+            cwd=authsome.project,
+            env=authsome.environ(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            start_new_session=True,
+        ) as process,
+    ):
+        made = Run(process, log)
+        try:
+            assert made.error() == "none"
+            yield made
+        finally:
+            assert process.stdin is not None
+            process.stdin.close()
+            assert process.wait(PATIENCE) == 0, made.said()
+    assert not sings(log.read_bytes())
+
+
+def test_a_rotated_key_is_used_by_the_next_request_of_an_open_connection(
+    authsome: CommandLine, upstream: _Upstream, run: Run
+) -> None:
+    first = run.ask()["connection"]
+    authsome.login("local", OTHER_KEY, "--force")
+    run.until_said("reloaded: local rotated\n")
+    assert run.ask()["connection"] == first
+    assert upstream.keys == [KEY, KEY, OTHER_KEY]
+
+
+def test_a_logout_ends_the_use_and_a_login_brings_it_back(authsome: CommandLine, upstream: _Upstream, run: Run) -> None:
+    assert authsome("logout", "local").code == 0
+    run.until_said("local is refused from now on (missing; `authsome login local`)")
+    body = run.ask()["body"]
+    assert isinstance(body, dict)
+    assert (body["error"], body["hint"]) == ("not_connected", "authsome login local --force")
+    assert upstream.keys == [KEY]
+    authsome.login("local", OTHER_KEY)
+    run.until_said("local is back")
+    assert run.error() == "none"
+    assert upstream.keys == [KEY, OTHER_KEY]
+
+
+def test_a_logout_takes_effect_also_while_the_manifest_is_broken(authsome: CommandLine, run: Run) -> None:
+    """The agent can break the manifest."""
+    authsome.declare("version: 1\nproviders: [")
+    run.until_said("the rules before this edit still hold")
+    assert authsome("--file", str(authsome.root / "other.yaml"), "list").code == 6
+    other = authsome.root / "other.yaml"
+    other.write_text("version: 1\n")
+    assert authsome("--file", str(other), "logout", "local").code == 0
+    run.until_said("local is refused from now on")
+    assert run.error() == "not_connected"
+
+
+def test_an_edit_that_cannot_be_used_changes_nothing_and_is_told_once(authsome: CommandLine, run: Run) -> None:
+    authsome.declare("version: 1\nproviders:\n  local: {alow: [GET /a]}\n")
+    run.until_said("authsome.yaml:3: unknown key")
+    assert (run.error(), run.error(path="/c")) == ("none", "not_allowed")
+    authsome.declare("version: 1\nproviders:\n  local: {alow: [GET /a]}\n# again\n")
+    authsome.declare(MANIFEST)
+    run.until_said("what could not be used is mended")
+    authsome.declare(MANIFEST + "#" * 70_000)
+    run.until_said("authsome.yaml is larger than 64 KiB; the rules before")
+    assert run.said().count("unknown key") == 1
+
+
+def test_a_narrowed_allow_holds_at_once_and_an_edit_taken_back_restores_it(authsome: CommandLine, run: Run) -> None:
+    assert run.error(path="/b/c") == "none"
+    authsome.declare(MANIFEST.replace(", GET /b/**", ""))
+    run.until_said("`allow` of local changed")
+    assert (run.error(path="/b/c"), run.error()) == ("not_allowed", "none")
+    before = run.said().count("`allow` of local changed")
+    authsome.declare(MANIFEST)
+    _until(lambda: run.said().count("`allow` of local changed") > before, run.said)
+    assert run.error(path="/b/c") == "none"
+    assert "restart" not in run.said()
+
+
+def test_what_widens_waits_for_the_next_run(authsome: CommandLine, run: Run) -> None:
+    """The agent can edit the manifest of the folder it works in."""
+    authsome.declare(MANIFEST.replace("[GET /a", "[GET /c, GET /a") + "  openai: {required: false}\n")
+    run.until_said("needs a restart of `authsome run`: `allow` of local permits more, openai is declared")
+    assert (run.error(path="/c"), run.error()) == ("restart_needed", "none")
+    assert "403" in str(run.ask("CONNECT", "api.openai.com")["status"])
+
+
+def test_a_manifest_that_is_replaced_by_a_renamed_file_is_read(authsome: CommandLine, run: Run) -> None:
+    draft = authsome.project / "draft"
+    draft.write_text("version: 1\n")
+    draft.replace(authsome.project / "authsome.yaml")
+    run.until_said("local has lost localhost")
+    assert run.error() == "not_declared"
+    (authsome.project / "authsome.yaml").unlink()
+    run.until_said("authsome.yaml is gone; the rules before this edit still hold")
+    assert run.error() == "not_declared"
+
+
+def test_a_definition_with_another_header_or_host_waits(authsome: CommandLine, upstream: _Upstream, run: Run) -> None:
+    _define(authsome, upstream, header="X-Key")
+    run.until_said("needs a restart of `authsome run`: the credential of local is sent in another way")
+    assert run.error() == "none"
+    assert upstream.keys == [KEY, KEY]
+    _define(authsome, upstream, "https://evil.example")
+    run.until_said("local is refused from now on (hosts differ from those agreed to; `authsome login local --force`)")
+    assert run.error() == "not_connected"
+    assert "local has evil.example" in run.said()
+
+
+def test_a_damaged_entry_leaves_the_secret_that_was_held(authsome: CommandLine, upstream: _Upstream, run: Run) -> None:
+    entry = authsome.home / "profiles" / "default" / "connections" / "local" / "default.age"
+    entry.write_text("damaged")
+    run.until_said("the credentials before still hold")
+    assert run.error() == "none"
+    assert upstream.keys == [KEY, KEY]
+
+
+def test_a_replaced_profile_is_not_used(authsome: CommandLine, upstream: _Upstream, run: Run) -> None:
+    """A profile encrypted to the user's recipient can be made by anybody; its keys are somebody else's."""
+    profiles = authsome.home / "profiles"
+    (profiles / "default").rename(profiles / "mine")
+    authsome.login("local", OTHER_KEY)
+    run.until_said("the profile `default` has other keys than before; the credentials before still hold")
+    assert run.error() in ("none", "not_connected")  # the moment between the two profiles is a logout, if it is seen
+    assert set(upstream.keys) == {KEY}
+
+
+def test_a_manifest_behind_links_and_one_that_is_nearer_are_followed(tmp_path: Path) -> None:
+    """Some deployments swap a folder behind a link; the manifest's own link stays as it is."""
+    folder = tmp_path / "work" / "deeper"
+    folder.mkdir(parents=True)
+    for name, text in (("one", MANIFEST), ("two", MANIFEST.replace("GET /b/**", "GET /c"))):
+        (tmp_path / "work" / name).mkdir()
+        (tmp_path / "work" / name / "authsome.yaml").write_text(text)
+    (tmp_path / "work" / "now").symlink_to("one")
+    (tmp_path / "work" / "authsome.yaml").symlink_to("now/authsome.yaml")
+    swapped, told = _followed(folder)
+    (tmp_path / "work" / "next").symlink_to("two")
+    (tmp_path / "work" / "next").replace(tmp_path / "work" / "now")
+    _until(lambda: "authsome: reloaded: `allow` of local changed" in told, lambda: told)
+    assert [str(line) for line in swapped[-1].rules[0].narrowed or ()] == ["GET /a", "GET /c"]
+    (folder / "authsome.yaml").write_text("version: 1\n")
+    _until(lambda: any("local has lost localhost:1" in line for line in told), lambda: told)
+
+
+def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
+    """Follow the files of a project until the test process ends; return what was swapped in, and said."""
+    home = folder / "home"
+    (home / "providers").mkdir(parents=True)
+    definition = {"name": "local", "host_url": "https://localhost:1", "api_key": {"env_var": "LOCAL_KEY"}}
+    (home / "providers" / "local.json").write_text(json.dumps(definition))
+    found = manifest.find(folder)
+    assert found
+    project = manifest.load(found, Catalogue(home))
+    vault = Vault(home, "default", {})
+    session.store(vault, project.connections[0].provider, "default", KEY)
+    live = session.in_place(session.survey(vault, project.connections))
+    made = rules.of_project(project, live.holds)
+    swapped: list[Rules] = []
+    told: list[str] = []
+    origin = reload.Origin(folder, None, project, vault, made, live)
+    following = reload.Reload(origin, lambda new, _: swapped.append(new), tell=told.append, warn=told.append)
+    threading.Thread(target=following.follow, args=(threading.Event(),), daemon=True).start()
+    _until(lambda: bool(swapped), lambda: told)
+    assert swapped == [made]
+    assert told == []
+    return swapped, told
