@@ -125,6 +125,35 @@ class Refusal:
 type Decision = Inject | Pass | Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What became of one request; no secret, fit for the audit log.
+
+    Attributes:
+        time: Seconds since the epoch, when the request's head was read.
+        host: `api.example.com` or `api.example.com:8443`.
+        path: As the client sent it, with the placeholder if it holds one; without query.
+        decision: `inject`, `pass`, `tunnel`, or a refusal's error word, for example `not_allowed`.
+        connection: `openai`, `openai/team`.
+        status: What the client was answered.
+        sent: Body octets towards the upstream.
+        received: Body octets towards the client.
+        peer: The client's end of its connection to the proxy.
+    """
+
+    time: float
+    method: str
+    host: str
+    path: str
+    decision: str
+    connection: str | None = None
+    status: int | None = None
+    sent: int = 0
+    received: int = 0
+    milliseconds: float = 0.0
+    peer: tuple[str, int] | None = None
+
+
 @dataclass(frozen=True)
 class Rules:
     """Every rule of a run; one immutable value, replaced whole.

@@ -120,9 +120,8 @@ def test_a_key_in_a_websocket_message_is_replaced(setup: Setup) -> None:
 def test_without_scrubbing_every_octet_arrives_and_the_run_says_so(setup: Setup) -> None:
     setup.connect("openai", "anthropic")
     setup.declare("  openai: {scrub: off}")
-    # The key itself would be found in what the agent printed, so the agent only weighs it.
-    key = "sh -c 'curl -s https://api.openai.com/reflect | grep -c CANARY'"
-    ran = setup.run("sh", "-c", key)
+    # The search for canaries would find a key that the agent prints, so the agent only counts it.
+    ran = setup.run("sh", "-c", "curl --silent https://api.openai.com/reflect | grep --count CANARY")
     assert ran.out == "1\n"
     assert "openai pass unread" in ran.err
 
