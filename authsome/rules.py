@@ -11,7 +11,7 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from authsome.manifest import Allowed, Declared, full_name, login_command
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
@@ -19,8 +19,20 @@ from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Plac
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 _AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
 _OVERRIDES = frozenset(
-    {"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
+    {
+        *("x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"),
+        *("x-original-url", "x-rewrite-url", "x-original-uri", "x-forwarded-uri"),
+    }
 )
+# Where frameworks read the method from: `_method`, `_HttpMethod`, `X-HTTP-Method-Override`. PHP reads a dot as `_`, so
+# a name is compared by its letters alone; a plain `method` is also an ordinary word and counts with a verb only.
+_OVERRIDING_QUERY = frozenset(
+    {
+        *("method", "httpmethod", "methodoverride", "httpmethodoverride"),
+        *("xmethodoverride", "xhttpmethod", "xhttpmethodoverride"),
+    }
+)
+_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*")  # RFC 9112, 3.2.1; octets above ASCII are sent by real clients
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
 
@@ -69,11 +81,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """The request leaves with this connection's secret in `placement`; every other credential header is dropped."""
+    """The request leaves with this connection's secret in `placement`; every other credential header is dropped.
+
+    Attributes:
+        permitted: The line of `allow` that fits, None where nothing is restricted.
+    """
 
     rule: Rule
     placement: Placement
     drop: frozenset[str] = field(default_factory=frozenset)
+    permitted: Allowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,7 @@ class Pass:
     """The request leaves as it is, without a secret: the definition sends none to this path."""
 
     rule: Rule
+    permitted: Allowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +152,12 @@ class Rules:
             f"to reach it, add `{host}` to `egress.allow` in authsome.yaml",
         )
 
+    def refuses_plain(self, host: Host) -> Refusal | None:
+        """Return why a host may not be reached over `http://`, or None if it may: a declared one on no port at all."""
+        if any(host.name == declared.name for declared in self.hosts):
+            return not_encrypted(host.name)
+        return self.refuses(host)
+
     def decide(self, request: Request) -> Decision:
         """Return what becomes of a request to a declared host."""
         if refusal := malformed(request.method, request.path, request.headers) or _one_destination(request):
@@ -146,9 +170,10 @@ class Rules:
         chosen = _choose(candidates, request)
         if isinstance(chosen, Refusal):
             return chosen
-        if refusal := _not_held(chosen) or _not_allowed(chosen, request):
+        if refusal := _not_held(chosen):
             return refusal
-        return _place(chosen, request)
+        permitted = _permitted(chosen, request)
+        return permitted if isinstance(permitted, Refusal) else _place(chosen, request, permitted)
 
 
 def make(
@@ -174,6 +199,11 @@ def make(
         open_egress,
         frozenset(egress),
     )
+
+
+def not_encrypted(host: object) -> Refusal:
+    """Refuse a declared host without TLS."""
+    return Refusal("not_encrypted", f"`{host}` is reached over https only", "use an https:// URL")
 
 
 def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
@@ -266,19 +296,18 @@ def _not_held(rule: Rule) -> Refusal | None:
     )
 
 
-def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
-    """Refuse what the manifest's `allow` does not name, and what it could be tricked into naming."""
+def _permitted(rule: Rule, request: Request) -> Allowed | Refusal | None:
+    """Return the line of `allow` that names the request; refuse what none names, or could be tricked into naming."""
     if rule.allow is None:
         return None
-    path = request.path.partition("?")[0]
-    overrides = [name for name, _ in request.headers if name.replace("_", "-") in _OVERRIDES]
-    if _AMBIGUOUS.search(path) or overrides:
-        trick = f"the header `{overrides[0]}`" if overrides else "dots, slashes or escapes in the path"
+    path, _, query = request.path.partition("?")
+    if trick := _trick(request, path, query):
         return Refusal(
             "not_allowed", f"{trick} could mean another request upstream than `allow` permits", None, rule.name
         )
-    if any(line.method in ("*", request.method) and matches(line.path, path) for line in rule.allow):
-        return None
+    for line in rule.allow:
+        if line.method in ("*", request.method) and matches(line.path, path):
+            return line
     permitted = ", ".join(f"`{line}`" for line in rule.allow) or "nothing"
     return Refusal(
         "not_allowed",
@@ -286,6 +315,19 @@ def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
         f"to permit it, add `{request.method} {path}` to `allow` in authsome.yaml",
         rule.name,
     )
+
+
+def _trick(request: Request, path: str, query: str) -> str | None:
+    """Return what in the request could make the upstream see another method or path, or None."""
+    for name, _ in request.headers:
+        if name.replace("_", "-") in _OVERRIDES:
+            return f"the header `{name}`"
+    for part in re.split("[&;]", query):
+        name, value = (unquote_plus(text).strip() for text in part.partition("=")[::2])
+        overrides = re.sub(r"[^a-z]", "", name.lower()) in _OVERRIDING_QUERY and value.upper() != request.method
+        if overrides and (name.lower() != "method" or value.upper() in _VERBS):
+            return "a method in the query"
+    return "dots, slashes or escapes in the path" if _AMBIGUOUS.search(path) else None
 
 
 @cache
@@ -299,7 +341,7 @@ def matches(pattern: str, path: str) -> bool:
     return _compiled(pattern).fullmatch(path) is not None
 
 
-def _place(rule: Rule, request: Request) -> Decision:
+def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
     path = request.path.partition("?")[0]
     ambiguous = _AMBIGUOUS.search(path)
@@ -321,5 +363,5 @@ def _place(rule: Rule, request: Request) -> Decision:
             rule.name,
         )
     if not fitting:
-        return Pass(rule)
-    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()})
+        return Pass(rule, permitted)
+    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()}, permitted)

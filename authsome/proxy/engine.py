@@ -31,7 +31,7 @@ from OpenSSL import SSL, crypto
 from authsome.provider import Host
 from authsome.proxy.authority import Authority
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, Rules, malformed
+from authsome.rules import Inject, Refusal, Request, Rules, malformed, not_encrypted
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -252,15 +252,12 @@ class _Handler(server.LiveConnectionHandler):
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
-        declared = {host.name for host in self.gate.rules.hosts}
         if refusal := malformed(*_raw(flow.request)):
             pass
         elif flow.request.scheme != "http":
             refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
-        elif target.name in declared:
-            refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
         else:
-            refusal = self.gate.rules.refuses(target)
+            refusal = self.gate.rules.refuses_plain(target)
         if refusal:
             flow.response = _refuse(refusal)
         self._go_through_parent(flow, target.name)
@@ -268,9 +265,7 @@ class _Handler(server.LiveConnectionHandler):
     def _declared_request(self, flow: http.HTTPFlow, target: Host) -> None:
         request = flow.request
         if not self.client.tls_established:
-            flow.response = _refuse(
-                Refusal("not_encrypted", f"`{target}` is reached over https only", "use an https:// URL")
-            )
+            flow.response = _refuse(not_encrypted(target))
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
