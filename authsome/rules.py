@@ -218,6 +218,8 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
         wrong = "the target is not a path"
     elif name := next((name for name, value in headers if _NOT_IN_VALUE.search(value)), None):
         wrong = f"the header {ascii(name)} holds control characters"
+    elif name := next((name for name, _ in headers if name in ("content_length", "transfer_encoding")), None):
+        wrong = f"some read the header `{name}` as the body's length"
     return Refusal("malformed_request", f"{wrong}; nothing was sent", status=400) if wrong else None
 
 
@@ -351,7 +353,9 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
         if request.target in place.hosts
         and (not place.paths or (not ambiguous and any(matches(pattern, path) for pattern in place.paths)))
     ]
-    replaced = _credential_headers([rule]) if fitting else frozenset()
+    # NOTE: a CGI-like upstream reads `x_api_key` as `X-Api-Key`: it counts as the credential that it would replace.
+    known = _credential_headers([rule]) if fitting else frozenset()
+    replaced = known | {name for name, _ in request.headers if name.replace("_", "-") in known}
     left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
     if PLACEHOLDER in unquote(request.path):
         left.append("the path or query")

@@ -129,6 +129,18 @@ def test_another_credential_header_of_the_client_is_dropped() -> None:
     assert decision.drop == {"authorization"}
 
 
+def test_a_header_that_a_cgi_upstream_reads_as_the_credential_is_dropped() -> None:
+    sent = (("x_api_key", "mine"), ("x_other", "kept"))
+    decision = _injected(_rules(ANTHROPIC).decide(replace(_request("api.anthropic.com"), headers=sent)))
+    assert decision.drop == {"authorization", "x_api_key"}
+
+
+@pytest.mark.parametrize("name", ["content_length", "transfer_encoding"])
+def test_a_header_that_a_cgi_upstream_reads_as_a_length_is_refused(name: str) -> None:
+    decision = _refusal(_rules(OPENAI).decide(replace(_request(), headers=((name, "3"),))))
+    assert decision.error == "malformed_request"
+
+
 @pytest.mark.parametrize(
     "request_",
     [

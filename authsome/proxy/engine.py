@@ -269,6 +269,9 @@ class _Handler(server.LiveConnectionHandler):
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
+        if request.http_version not in _VERSIONS:
+            flow.response = _refuse(Refusal("malformed_request", "this is no version of HTTP we know", status=400))
+            return
         decision = self.gate.rules.decide(_describe(flow, target, self.client.sni))
         if isinstance(decision, Refusal):
             flow.response = _refuse(decision)
@@ -393,12 +396,15 @@ def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return request.data.method.decode("latin-1"), request.data.path.decode("latin-1"), headers
 
 
+_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"})
 _HOP_BY_HOP = frozenset({"close", "keep-alive", "upgrade", "te"})
 
 
 def _for_one_hop(request: http.Request, target: Host) -> None:
     """Write the host as the upstream knows it, and drop what was said to a proxy (RFC 9110, 7.6.1)."""
-    for name in ("proxy-authorization", "proxy-connection"):
+    # NOTE: after a 101 nothing is decided any more: `h2c` would carry requests that `allow` never sees.
+    upgrades = () if request.headers.get("upgrade", "websocket").lower() == "websocket" else ("upgrade",)
+    for name in ("proxy-authorization", "proxy-connection", *upgrades):
         request.headers.pop(name, None)
     if request.is_http2:
         request.authority = str(target)
