@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache, cached_property
-from urllib.parse import unquote
+from urllib.parse import unquote, unquote_plus
 
 from authsome.manifest import Allowed, Declared, Project, full_name, login_command
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
@@ -20,8 +20,20 @@ from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Plac
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 _AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
 _OVERRIDES = frozenset(
-    {"x-http-method-override", "x-http-method", "x-method-override", "x-original-url", "x-rewrite-url"}
+    {
+        *("x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"),
+        *("x-original-url", "x-rewrite-url", "x-original-uri", "x-forwarded-uri"),
+    }
 )
+# Where frameworks read the method from: `_method`, `_HttpMethod`, `X-HTTP-Method-Override`. PHP reads a dot as `_`, so
+# a name is compared by its letters alone; a plain `method` is also an ordinary word and counts with a verb only.
+_OVERRIDING_QUERY = frozenset(
+    {
+        *("method", "httpmethod", "methodoverride", "httpmethodoverride"),
+        *("xmethodoverride", "xhttpmethod", "xhttpmethodoverride"),
+    }
+)
+_VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _TARGET = re.compile(r"/[\x21-\x7e\x80-\xff]*")  # RFC 9112, 3.2.1; octets above ASCII are sent by real clients
 _NOT_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110, 5.5
 
@@ -92,11 +104,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """The request leaves with this connection's secret in `placement`; every other credential header is dropped."""
+    """The request leaves with this connection's secret in `placement`; every other credential header is dropped.
+
+    Attributes:
+        permitted: The line of `allow` that fits, None where nothing is restricted.
+    """
 
     rule: Rule
     placement: Placement
     drop: frozenset[str] = field(default_factory=frozenset)
+    permitted: Allowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +121,7 @@ class Pass:
     """The request leaves as it is, without a secret: the definition sends none to this path."""
 
     rule: Rule
+    permitted: Allowed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +217,12 @@ class Rules:
             f"to reach it, add `{host}` to `egress.allow` in authsome.yaml",
         )
 
+    def refuses_plain(self, host: Host) -> Refusal | None:
+        """Return why a host may not be reached over `http://`, or None if it may: a declared one on no port at all."""
+        if any(host.name == declared.name for declared in self.hosts):
+            return not_encrypted(host.name)
+        return self.refuses(host)
+
     def decide(self, request: Request) -> Decision:
         """Return what becomes of a request to a declared host."""
         if refusal := malformed(request.method, request.path, request.headers) or _one_destination(request):
@@ -211,9 +235,10 @@ class Rules:
         chosen = _choose(candidates, request)
         if isinstance(chosen, Refusal):
             return chosen
-        if refusal := _dropped(chosen, request) or _not_held(chosen) or _not_allowed(chosen, request):
+        if refusal := _dropped(chosen, request) or _not_held(chosen):
             return refusal
-        return _place(chosen, request)
+        permitted = _permitted(chosen, request)
+        return permitted if isinstance(permitted, Refusal) else _place(chosen, request, permitted)
 
 
 def make(
@@ -292,6 +317,11 @@ _EVERYTHING = (Allowed("*", "/**"),)
 _RESTART = "end this run and start `authsome run` again, from outside of it"
 
 
+def not_encrypted(host: object) -> Refusal:
+    """Refuse a declared host without TLS."""
+    return Refusal("not_encrypted", f"`{host}` is reached over https only", "use an https:// URL")
+
+
 def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
     """Refuse what upstreams could read as another request than we do: it would carry the secret there.
 
@@ -304,6 +334,8 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
         wrong = "the target is not a path"
     elif name := next((name for name, value in headers if _NOT_IN_VALUE.search(value)), None):
         wrong = f"the header {ascii(name)} holds control characters"
+    elif name := next((name for name, _ in headers if name in ("content_length", "transfer_encoding")), None):
+        wrong = f"some read the header `{name}` as the body's length"
     return Refusal("malformed_request", f"{wrong}; nothing was sent", status=400) if wrong else None
 
 
@@ -398,24 +430,23 @@ def _not_held(rule: Rule) -> Refusal | None:
     )
 
 
-def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
-    """Refuse what the manifest's `allow` does not name, and what it could be tricked into naming."""
+def _permitted(rule: Rule, request: Request) -> Allowed | Refusal | None:
+    """Return the line of `allow` that names the request; refuse what none names, or could be tricked into naming."""
     required = [lines for lines in (rule.allow, rule.narrowed) if lines is not None]
     if not required:
         return None
-    path = request.path.partition("?")[0]
-    overrides = [name for name, _ in request.headers if name.replace("_", "-") in _OVERRIDES]
-    if _AMBIGUOUS.search(path) or overrides:
-        trick = f"the header `{overrides[0]}`" if overrides else "dots, slashes or escapes in the path"
+    path, _, query = request.path.partition("?")
+    if trick := _trick(request, path, query):
         return Refusal(
             "not_allowed", f"{trick} could mean another request upstream than `allow` permits", None, rule.name
         )
-    refusing = [lines for lines in required if not _permits(lines, request.method, path)]
-    if not refusing:
-        return None
-    if rule.narrowed is not None and rule.narrowed not in refusing:
+    found = [_naming(lines, request.method, path) for lines in required]
+    if None not in found:
+        return found[-1]
+    if rule.narrowed is not None and found[-1] is not None:
         reason = f"`allow` of {rule.name} permits `{request.method} {path}` only since this run was started"
         return Refusal("restart_needed", reason, _RESTART, rule.name)
+    refusing = [lines for lines, line in zip(required, found, strict=True) if line is None]
     permitted = ", ".join(f"`{line}`" for line in refusing[-1]) or "nothing"
     return Refusal(
         "not_allowed",
@@ -425,8 +456,22 @@ def _not_allowed(rule: Rule, request: Request) -> Refusal | None:
     )
 
 
-def _permits(lines: Iterable[Allowed], method: str, path: str) -> bool:
-    return any(line.method in ("*", method) and matches(line.path, path) for line in lines)
+def _naming(lines: Iterable[Allowed], method: str, path: str) -> Allowed | None:
+    """Return the first line that names a request."""
+    return next((line for line in lines if line.method in ("*", method) and matches(line.path, path)), None)
+
+
+def _trick(request: Request, path: str, query: str) -> str | None:
+    """Return what in the request could make the upstream see another method or path, or None."""
+    for name, _ in request.headers:
+        if name.replace("_", "-") in _OVERRIDES:
+            return f"the header `{name}`"
+    for part in re.split("[&;]", query):
+        name, value = (unquote_plus(text).strip() for text in part.partition("=")[::2])
+        overrides = re.sub(r"[^a-z]", "", name.lower()) in _OVERRIDING_QUERY and value.upper() != request.method
+        if overrides and (name.lower() != "method" or value.upper() in _VERBS):
+            return "a method in the query"
+    return "dots, slashes or escapes in the path" if _AMBIGUOUS.search(path) else None
 
 
 @cache
@@ -440,7 +485,7 @@ def matches(pattern: str, path: str) -> bool:
     return _compiled(pattern).fullmatch(path) is not None
 
 
-def _place(rule: Rule, request: Request) -> Decision:
+def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
     path = request.path.partition("?")[0]
     ambiguous = _AMBIGUOUS.search(path)
@@ -450,7 +495,9 @@ def _place(rule: Rule, request: Request) -> Decision:
         if request.target in place.hosts
         and (not place.paths or (not ambiguous and any(matches(pattern, path) for pattern in place.paths)))
     ]
-    replaced = _credential_headers([rule]) if fitting else frozenset()
+    # NOTE: a CGI-like upstream reads `x_api_key` as `X-Api-Key`: it counts as the credential that it would replace.
+    known = _credential_headers([rule]) if fitting else frozenset()
+    replaced = known | {name for name, _ in request.headers if name.replace("_", "-") in known}
     left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
     if PLACEHOLDER in unquote(request.path):
         left.append("the path or query")
@@ -462,5 +509,5 @@ def _place(rule: Rule, request: Request) -> Decision:
             rule.name,
         )
     if not fitting:
-        return Pass(rule)
-    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()})
+        return Pass(rule, permitted)
+    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()}, permitted)

@@ -23,6 +23,7 @@ from authsome.vault import Holding
 if TYPE_CHECKING:
     from authsome.audit import Line, Summary, Verdict
     from authsome.demo import Shown
+    from authsome.why import Answer
 
 SCHEMA_VERSION = 1
 
@@ -120,6 +121,35 @@ def plan_data(made: Plan) -> dict[str, Any]:
         for step in made.steps
     ]
     return {"ready": made.ready, "steps": steps}
+
+
+def why(answer: "Answer", waiting: Sequence[Step]) -> str:
+    """Return `authsome why`."""
+    marks = {True: "ok", False: "!!", None: "--"}
+    text = clean(f"{answer.method} {answer.url}") + "\n\n"
+    text += table([(marks[check.passed], check.name, check.detail) for check in answer.checks])
+    text += f"\n{clean(_verdict(answer))}\n"
+    if answer.refusal and answer.refusal.hint:
+        text += f"Hint: {clean(answer.refusal.hint)}\n"
+    if others := [step.name for step in waiting if step.name != answer.connection]:
+        text += f"A run would first ask for: {', '.join(others)}\n"
+    return text
+
+
+def _verdict(answer: "Answer") -> str:
+    if refusal := answer.refusal:
+        return f"Refused with {refusal.status} {refusal.error}."
+    return {
+        "injected": f"Carried, with the credential of {answer.connection}.",
+        "passed": "Carried as it is, without a credential.",
+        "tunnelled": "Tunnelled untouched: not decrypted, and without a credential.",
+        "forwarded": "Forwarded in the clear, without a credential.",
+    }[answer.outcome]
+
+
+def why_data(answer: "Answer", waiting: Sequence[Step]) -> dict[str, Any]:
+    """Return `authsome why --json`."""
+    return {**asdict(answer), "first_asks_for": [step.name for step in waiting]}
 
 
 def started(names: Sequence[str], level: Level) -> str:

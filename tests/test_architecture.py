@@ -12,7 +12,7 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules"),
+    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "why"),
     *("proxy", "reload", "isolation", "child", "export", "audit", "demo", "screens", "cli"),
 )
 OWNERS = {

@@ -129,6 +129,18 @@ def test_another_credential_header_of_the_client_is_dropped() -> None:
     assert decision.drop == {"authorization"}
 
 
+def test_a_header_that_a_cgi_upstream_reads_as_the_credential_is_dropped() -> None:
+    sent = (("x_api_key", "mine"), ("x_other", "kept"))
+    decision = _injected(_rules(ANTHROPIC).decide(replace(_request("api.anthropic.com"), headers=sent)))
+    assert decision.drop == {"authorization", "x_api_key"}
+
+
+@pytest.mark.parametrize("name", ["content_length", "transfer_encoding"])
+def test_a_header_that_a_cgi_upstream_reads_as_a_length_is_refused(name: str) -> None:
+    decision = _refusal(_rules(OPENAI).decide(replace(_request(), headers=((name, "3"),))))
+    assert decision.error == "malformed_request"
+
+
 @pytest.mark.parametrize(
     "request_",
     [
@@ -188,10 +200,46 @@ def test_a_path_that_could_mean_another_upstream_is_refused(path: str) -> None:
     assert _refusal(_allowing("GET /repos/**").decide(_request("api.github.com", path=path))).error == "not_allowed"
 
 
-@pytest.mark.parametrize("name", ["x-http-method-override", "x_http_method_override", "x-original-url"])
+@pytest.mark.parametrize(
+    "name", ["x-http-method-override", "x_http_method_override", "x-original-url", "x-forwarded-uri"]
+)
 def test_a_method_override_is_refused_where_methods_are_restricted(name: str) -> None:
     asked = replace(_request("api.github.com", path="/repos/a"), headers=((name, "DELETE"),))
     assert _refusal(_allowing("GET /repos/**").decide(asked)).error == "not_allowed"
+
+
+@pytest.mark.parametrize(
+    ("query", "fits"),
+    [
+        *(
+            (f"{name}=DELETE", False)
+            for name in ("_method", "_Method", "%5Fmethod", "+_method", ".method", "_method[]")
+        ),
+        *((f"{name}=PATCH", False) for name in ("_HttpMethod", "x-http-method-override", "X-HTTP-Method", "method")),
+        *((query, False) for query in ("a=b&_method=DELETE", "a=b;_method=DELETE", "_method=PURGE", "method=delete")),
+        *((query, True) for query in ("method=flickr.photos", "a=_method", "_method=get", "methods=DELETE", "")),
+    ],
+)
+def test_a_method_in_the_query_is_refused_where_methods_are_restricted(query: str, fits: bool) -> None:
+    asked = _request("api.github.com", path=f"/repos/a?{query}")
+    decision = _allowing("GET /repos/**").decide(asked)
+    assert isinstance(decision, Inject) is fits
+    assert isinstance(_rules(GITHUB).decide(asked), Inject)
+
+
+def test_a_decision_names_the_line_that_permits_it() -> None:
+    made = _allowing("GET /repos/**", "POST /repos/*/issues")
+    decision = _injected(made.decide(_request("api.github.com", "POST", "/repos/a/issues")))
+    assert str(decision.permitted) == "POST /repos/*/issues"
+    assert _injected(_rules(OPENAI).decide(_request())).permitted is None
+
+
+def test_a_declared_host_is_refused_in_the_clear_on_every_port() -> None:
+    for port in (80, 443, 8080):
+        refusal = _rules(OPENAI).refuses_plain(Host(HOST, port))
+        assert refusal
+        assert refusal.error == "not_encrypted"
+    assert _rules(OPENAI).refuses_plain(Host("other.example", 80)) is None
 
 
 def test_an_empty_allow_permits_nothing() -> None:

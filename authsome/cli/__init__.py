@@ -7,7 +7,8 @@ Promises that data goes to standard output and everything else to standard error
 The only module that prints and exits.
 """
 
-from authsome.cli import agent, commands, history  # importing them registers their commands, `run` first
+# Importing them registers their commands, `run` first.
+from authsome.cli import agent, commands, history, why
 from authsome.cli.frame import main
 
-__all__ = ["agent", "commands", "history", "main"]
+__all__ = ["agent", "commands", "history", "main", "why"]

@@ -38,7 +38,7 @@ from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
 from authsome.proxy.exchange import Exchange
 from authsome.proxy.scrub import Scrubber, Stream
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, malformed
+from authsome.rules import Inject, Refusal, Request, malformed, not_encrypted
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -309,16 +309,12 @@ class _Handler(server.LiveConnectionHandler):
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
-        rules = self.gate.live.rules
-        declared = {host.name for host in rules.hosts}
         if refusal := malformed(*_raw(flow.request)):
             pass
         elif flow.request.scheme != "http":
             refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
-        elif target.name in declared:
-            refusal = Refusal("not_encrypted", f"`{target.name}` is reached over https only", "use an https:// URL")
         else:
-            refusal = rules.refuses(target)
+            refusal = self.gate.live.rules.refuses_plain(target)
         if refusal:
             flow.response = _refuse(refusal)
         self._go_through_parent(flow, target.name)
@@ -326,12 +322,13 @@ class _Handler(server.LiveConnectionHandler):
     def _declared_request(self, flow: http.HTTPFlow, target: Host) -> None:
         request = flow.request
         if not self.client.tls_established:
-            flow.response = _refuse(
-                Refusal("not_encrypted", f"`{target}` is reached over https only", "use an https:// URL")
-            )
+            flow.response = _refuse(not_encrypted(target))
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
+        if request.http_version not in _VERSIONS:
+            flow.response = _refuse(Refusal("malformed_request", "this is no version of HTTP we know", status=400))
+            return
         live = self.gate.live
         decision = live.rules.decide(_describe(flow, target, self.client.sni))
         if isinstance(decision, Refusal):
@@ -537,12 +534,15 @@ def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return request.data.method.decode("latin-1"), request.data.path.decode("latin-1"), headers
 
 
+_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"})
 _HOP_BY_HOP = frozenset({"close", "keep-alive", "upgrade", "te"})
 
 
 def _for_one_hop(request: http.Request, target: Host) -> None:
     """Write the host as the upstream knows it, and drop what was said to a proxy (RFC 9110, 7.6.1)."""
-    for name in ("proxy-authorization", "proxy-connection"):
+    # NOTE: after a 101 nothing is decided any more: `h2c` would carry requests that `allow` never sees.
+    upgrades = () if request.headers.get("upgrade", "websocket").lower() == "websocket" else ("upgrade",)
+    for name in ("proxy-authorization", "proxy-connection", *upgrades):
         request.headers.pop(name, None)
     if request.is_http2:
         request.authority = str(target)
