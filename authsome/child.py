@@ -56,6 +56,7 @@ class Access:
         withheld: Variables of providers that are declared but not usable.
         hosts: Names that must not go around the proxy.
         java: File with `java_options`, None where no JVM would read it.
+        wget: File with `wget_options`, None where no wget would read it.
         yarn: Whether there is a Yarn, which knows variables of its own only.
     """
 
@@ -66,6 +67,7 @@ class Access:
     withheld: frozenset[str]
     hosts: frozenset[str]
     java: Path | None = None
+    wget: Path | None = None
     yarn: bool = False
 
 
@@ -87,6 +89,8 @@ def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
     child |= dict.fromkeys(exempt, ",".join(_direct(parent, access.hosts)))
     if access.yarn:
         child |= {"YARN_HTTPS_PROXY": access.proxy_url, "YARN_HTTPS_CA_FILE_PATH": str(access.bundle)}
+    if access.wget:
+        child["SYSTEM_WGETRC"] = str(access.wget)
     if access.java:
         # A JVM prints this variable on stderr, and would print the proxy's password if that stood in it. A JVM before
         # 9 cannot read the file, and would not start if it was not told to ignore what it does not know.
@@ -116,6 +120,11 @@ def java_options(parent: Mapping[str, str], hosts: frozenset[str], proxy_url: st
         "javax.net.ssl.trustStorePassword": password,
     }
     return "".join(f'"-D{name}={value}"\n' for name, value in values.items())
+
+
+def wget_options(system: str, bundle: Path) -> str:
+    """Return the system's wgetrc with our roots; a wget built on GnuTLS (Debian's) has no variable for them."""
+    return f"{system.rstrip()}\nca_certificate = {bundle}\n"
 
 
 def _for_jvm(name: str) -> str:

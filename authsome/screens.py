@@ -19,6 +19,7 @@ from authsome.provider import Provider, Source, placeholder
 from authsome.vault import Holding
 
 if TYPE_CHECKING:
+    from authsome.clients import Result
     from authsome.demo import Shown
 
 SCHEMA_VERSION = 1
@@ -145,3 +146,15 @@ def demo(shown: "Shown") -> str:
 def demo_data(shown: "Shown") -> dict[str, Any]:
     """Return `authsome demo --json`."""
     return {**asdict(shown), "proven": shown.proven}
+
+
+def clients(results: "Sequence[Result]") -> str:
+    """Return `authsome doctor --clients`."""
+    if not results:
+        return "None of the clients that doctor knows is on PATH.\n"
+    return table([("CLIENT", "VERDICT", "WHAT TO DO"), *((each.client, each.verdict, each.advice) for each in results)])
+
+
+def clients_data(results: "Sequence[Result]") -> dict[str, Any]:
+    """Return `authsome doctor --clients --json`."""
+    return {"clients": [asdict(each) for each in results]}

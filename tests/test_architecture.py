@@ -13,7 +13,7 @@ import authsome
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules"),
-    *("proxy", "isolation", "child", "export", "demo", "screens", "cli"),
+    *("proxy", "isolation", "child", "export", "demo", "clients", "screens", "cli"),
 )
 OWNERS = {
     "pyrage": {"vault"},

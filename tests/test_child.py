@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from authsome.child import Access, environment, java_options
+from authsome.child import Access, environment, java_options, wget_options
 from authsome.proxy.upstream import TRUST_FILE_VARIABLES
 from canary import OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
@@ -74,6 +74,12 @@ def test_no_value_of_the_parent_survives_in_a_variable_that_is_always_set(name: 
 def test_yarn_gets_the_variables_it_knows_where_there_is_one() -> None:
     child = environment({}, replace(ACCESS, yarn=True))
     assert child == ALWAYS | {"YARN_HTTPS_PROXY": PROXY, "YARN_HTTPS_CA_FILE_PATH": BUNDLE}
+
+
+def test_wget_gets_the_systems_settings_with_our_roots() -> None:
+    assert environment({}, replace(ACCESS, wget=Path("/run/wgetrc"))) == ALWAYS | {"SYSTEM_WGETRC": "/run/wgetrc"}
+    text = wget_options("passive_ftp = on\n", Path("/run/bundle.pem"))
+    assert text == "passive_ftp = on\nca_certificate = /run/bundle.pem\n"
 
 
 @pytest.mark.parametrize(("given", "left"), [({}, JAVA), ({"JAVA_TOOL_OPTIONS": "-Xmx1g"}, f"-Xmx1g {JAVA}")])

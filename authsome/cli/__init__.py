@@ -7,7 +7,7 @@ Promises that data goes to standard output and everything else to standard error
 The only module that prints and exits.
 """
 
-from authsome.cli import agent, commands  # importing them registers their commands, `run` first
+from authsome.cli import agent, commands, doctor  # importing them registers their commands, `run` first
 from authsome.cli.frame import main
 
-__all__ = ["agent", "commands", "main"]
+__all__ = ["agent", "commands", "doctor", "main"]

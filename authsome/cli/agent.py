@@ -88,6 +88,7 @@ def _serve(made: Any, live: "Session", connections: "tuple[Declared, ...]", comm
             withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
             hosts=hosts,
             java=_for_java(folder, outside.roots + authority.pem, gate.url, hosts),
+            wget=_for_wget(folder),
             yarn=shutil.which("yarn") is not None,
         )
         started = child.Child(command, child.environment(os.environ, access))
@@ -139,6 +140,19 @@ def _for_java(folder: Path, roots: str, proxy_url: str, hosts: frozenset[str]) -
     store = _write(folder / "roots.p12", java_trust_store(roots))
     options = child.java_options(os.environ, hosts, proxy_url, store, JAVA_STORE_PASSWORD)
     return _write(folder / "java.options", options)
+
+
+def _for_wget(folder: Path) -> Path | None:
+    """Write what wget reads, where there is one."""
+    import shutil
+
+    from authsome import child
+
+    if not shutil.which("wget"):
+        return None
+    system = Path(os.environ.get("SYSTEM_WGETRC") or "/etc/wgetrc")
+    text = system.read_text(errors="surrogateescape") if os.access(system, os.R_OK) and system.is_file() else ""
+    return _write(folder / "wgetrc", child.wget_options(text, folder / "bundle.pem").encode(errors="surrogateescape"))
 
 
 def _write(path: Path, content: str | bytes) -> Path:
