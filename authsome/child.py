@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from authsome.errors import AuthsomeError, RunExit
 from authsome.proxy.upstream import TRUST_FILE_VARIABLES, bypasses, no_proxy_list
@@ -25,7 +26,14 @@ _PROXY = (
     *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
     *("GLOBAL_AGENT_HTTPS_PROXY", "GLOBAL_AGENT_HTTP_PROXY", "grpc_proxy"),
 )
-_ONLY_IF_SET = frozenset({"npm_config_cafile"})
+_PROXY_IF_SET = (
+    # Each wins over HTTPS_PROXY in its own program.
+    *("PIP_PROXY", "CARGO_HTTP_PROXY", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY"),
+    *("npm_config_proxy", "npm_config_https_proxy", "NPM_CONFIG_PROXY", "NPM_CONFIG_HTTPS_PROXY"),
+    *("ws_proxy", "wss_proxy", "WS_PROXY", "WSS_PROXY"),
+)
+_DIRECT_IF_SET = ("no_grpc_proxy", "npm_config_noproxy", "NPM_CONFIG_NOPROXY", "GLOBAL_AGENT_NO_PROXY")
+_ONLY_IF_SET = frozenset({"npm_config_cafile", "NPM_CONFIG_CAFILE", "YARN_HTTPS_CA_FILE_PATH"})
 _ADDS_TO_STORE = frozenset({"NODE_EXTRA_CA_CERTS"})
 _SWITCHES = {
     "NODE_USE_ENV_PROXY": "1",  # Node 22.21, 24: fetch and http ignore the proxy without it
@@ -47,6 +55,9 @@ class Access:
         placeholders: Environment variable → placeholder.
         withheld: Variables of providers that are declared but not usable.
         hosts: Names that must not go around the proxy.
+        java: File with `java_options`, None where no JVM would read it.
+        wget: File with `wget_options`, None where no wget would read it.
+        yarn: Whether there is a Yarn, which knows variables of its own only.
     """
 
     proxy_url: str
@@ -55,6 +66,9 @@ class Access:
     placeholders: Mapping[str, str]
     withheld: frozenset[str]
     hosts: frozenset[str]
+    java: Path | None = None
+    wget: Path | None = None
+    yarn: bool = False
 
 
 def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
@@ -70,11 +84,61 @@ def environment(parent: Mapping[str, str], access: Access) -> dict[str, str]:
     if "SSL_CERT_DIR" in parent:
         # OpenSSL and Go read the folder beside the file; the bundle holds what was in it.
         del child["SSL_CERT_DIR"]
-    # NOTE: an entry that covers a declared host would send its requests around the proxy, with the placeholder.
-    kept = [name for name in dict.fromkeys([*_LOOPBACK, *no_proxy_list(parent)]) if not _covers(name, access.hosts)]
-    child |= dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(kept))
+    child |= dict.fromkeys((name for name in _PROXY_IF_SET if name in parent), access.proxy_url)
+    exempt = ("NO_PROXY", "no_proxy", *(name for name in _DIRECT_IF_SET if name in parent))
+    child |= dict.fromkeys(exempt, ",".join(_direct(parent, access.hosts)))
+    if access.yarn:
+        child |= {"YARN_HTTPS_PROXY": access.proxy_url, "YARN_HTTPS_CA_FILE_PATH": str(access.bundle)}
+    if access.wget:
+        child["SYSTEM_WGETRC"] = str(access.wget)
+    if access.java:
+        # A JVM prints this variable on stderr, and would print the proxy's password if that stood in it. A JVM before
+        # 9 cannot read the file, and would not start if it was not told to ignore what it does not know.
+        ours = f'-XX:+IgnoreUnrecognizedVMOptions "-XX:VMOptionsFile={access.java}"'
+        child["JAVA_TOOL_OPTIONS"] = f"{parent.get('JAVA_TOOL_OPTIONS', '')} {ours}".strip()
     child[RUN_VARIABLE] = str(os.getpid())
     return child
+
+
+def java_options(parent: Mapping[str, str], hosts: frozenset[str], proxy_url: str, store: Path, password: str) -> str:
+    """Return the file that tells a JVM what the variables tell others; `store` holds the bundle's roots as PKCS12.
+
+    Maven and Gradle use the proxy's user and password by themselves. The JDK's own HttpClient takes them from no
+    property: a program has to give it an `Authenticator`.
+    """
+    proxy = urlsplit(proxy_url)
+    direct = "|".join(_for_jvm(name) for name in _direct(parent, hosts))
+    values = {
+        **{f"{scheme}.proxyHost": proxy.hostname for scheme in ("http", "https")},
+        **{f"{scheme}.proxyPort": proxy.port for scheme in ("http", "https")},
+        **{f"{scheme}.proxyUser": proxy.username for scheme in ("http", "https")},
+        **{f"{scheme}.proxyPassword": proxy.password for scheme in ("http", "https")},
+        "http.nonProxyHosts": direct,  # https has none of its own
+        "jdk.http.auth.tunneling.disabledSchemes": "",  # Basic is among them if nothing is said
+        "javax.net.ssl.trustStore": store,
+        "javax.net.ssl.trustStoreType": "PKCS12",
+        "javax.net.ssl.trustStorePassword": password,
+    }
+    return "".join(f'"-D{name}={value}"\n' for name, value in values.items())
+
+
+def wget_options(system: str, bundle: Path) -> str:
+    """Return the system's wgetrc with our roots; a wget built on GnuTLS (Debian's) has no variable for them."""
+    return f"{system.rstrip()}\nca_certificate = {bundle}\n"
+
+
+def _for_jvm(name: str) -> str:
+    if name.startswith("."):
+        return f"*{name}"
+    return f"[{name}]" if name.count(":") > 1 else name  # an address of IPv6 stands in brackets in a URL
+
+
+def _direct(parent: Mapping[str, str], hosts: frozenset[str]) -> list[str]:
+    """Return what stays exempt from the proxy.
+
+    NOTE: an entry that covers a declared host would send its requests around the proxy, with the placeholder.
+    """
+    return [name for name in dict.fromkeys([*_LOOPBACK, *no_proxy_list(parent)]) if not _covers(name, hosts)]
 
 
 def _covers(entry: str, hosts: frozenset[str]) -> bool:

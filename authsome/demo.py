@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
@@ -98,11 +99,17 @@ def _play(folder: Path) -> Shown:
     key = f"demo-{secrets.token_hex(16)}"
     with _provider(folder, key) as (server, roots):
         port = server.server_address[1]
-        environ = _home(folder, port, roots)
-        _authsome(["login", "demo", "--stdin"], environ, given=key)
+        definition = {
+            "name": "demo",
+            "display_name": "Demo",
+            "host_url": f"https://localhost:{port}",
+            "api_key": {"env_var": "DEMO_API_KEY", "key_pattern": "^demo-[0-9a-f]{32}$"},
+        }
+        environ = make_home(folder, definition, roots) | {"DEMO_URL": f"https://localhost:{port}/v1/hello"}
+        authsome(["login", "demo", "--stdin"], environ, given=key)
         agent = folder / "agent.py"
         agent.write_text(_AGENT)
-        told = json.loads(_authsome(["run", "--", sys.executable, str(agent)], environ))
+        told = json.loads(authsome(["run", "--", sys.executable, str(agent)], environ))
         received = server.received[-1] if server.received else ""
     held = str(told["held"])
     return Shown(held, f"Bearer {held}", received, told["status"], key)
@@ -110,16 +117,8 @@ def _play(folder: Path) -> Shown:
 
 @contextmanager
 def _provider(folder: Path, key: str) -> Iterator[tuple[_Provider, Path]]:
-    """Serve TLS as `localhost` with a certificate of its own; yield the server and the file with its root."""
-    authority = Authority(["localhost"], datetime.datetime.now(datetime.UTC))
-    roots, chain = folder / "provider-ca.pem", folder / "provider.pem"
-    roots.write_text(authority.pem)
-    private = authority.leaf_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    chain.write_bytes(private + authority.leaf("localhost").public_bytes(serialization.Encoding.PEM))
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    settings.load_cert_chain(chain)
+    """Serve TLS as `localhost`; yield the server and the file with its root."""
+    settings, roots = certify(folder, "localhost")
     with _Provider(key) as server:
         server.socket = settings.wrap_socket(server.socket, server_side=True)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -129,28 +128,32 @@ def _provider(folder: Path, key: str) -> Iterator[tuple[_Provider, Path]]:
             server.shutdown()
 
 
-def _home(folder: Path, port: int, roots: Path) -> dict[str, str]:
+def certify(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
+    """Return TLS for a server of this name with a certificate of its own, and the file with the root to trust."""
+    authority = Authority([name], datetime.datetime.now(datetime.UTC))
+    roots, chain = folder / "provider-ca.pem", folder / "provider.pem"
+    roots.write_text(authority.pem)
+    private = authority.leaf_key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    chain.write_bytes(private + authority.leaf(name).public_bytes(serialization.Encoding.PEM))
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    settings.load_cert_chain(chain)
+    return settings, roots
+
+
+def make_home(folder: Path, definition: Mapping[str, Any], roots: Path) -> dict[str, str]:
     """Make a home with one provider definition and return the environment that uses it."""
     home = folder / "home"
     (home / "providers").mkdir(parents=True)
-    definition = {
-        "name": "demo",
-        "display_name": "Demo",
-        "host_url": f"https://localhost:{port}",
-        "api_key": {"env_var": "DEMO_API_KEY", "key_pattern": "^demo-[0-9a-f]{32}$"},
-    }
-    (home / "providers" / "demo.json").write_text(json.dumps(definition))
+    (home / "providers" / f"{definition['name']}.json").write_text(json.dumps(definition))
     mine = {name: text for name, text in os.environ.items() if not name.startswith("AUTHSOME_")}
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         mine.pop(name, None)  # a loopback provider is not reached through the company's proxy
-    return mine | {
-        "AUTHSOME_HOME": str(home),
-        "SSL_CERT_FILE": str(roots),
-        "DEMO_URL": f"https://localhost:{port}/v1/hello",
-    }
+    return mine | {"AUTHSOME_HOME": str(home), "SSL_CERT_FILE": str(roots)}
 
 
-def _authsome(arguments: list[str], environ: Mapping[str, str], given: str = "") -> str:
+def authsome(arguments: list[str], environ: Mapping[str, str], given: str = "") -> str:
     """Run one of our own commands as a user would and return its standard output."""
     done = subprocess.run(
         [sys.executable, "-m", "authsome", *arguments],

@@ -22,6 +22,7 @@ from authsome.vault import Holding
 
 if TYPE_CHECKING:
     from authsome.audit import Line, Summary, Verdict
+    from authsome.clients import Result
     from authsome.demo import Shown
     from authsome.why import Answer
 
@@ -304,3 +305,15 @@ def _indented(text: str, by: int = 2) -> str:
 def _scalar(text: str) -> str:
     """Return a line of `allow` as YAML reads it back: plain where that is plain to see."""
     return text if re.fullmatch(r"[A-Z]+ /[\w/.*~@%+=:,-]*", text, re.ASCII) and text[-1] != ":" else json.dumps(text)
+
+
+def clients(results: "Sequence[Result]") -> str:
+    """Return `authsome doctor --clients`."""
+    if not results:
+        return "None of the clients that doctor knows is on PATH.\n"
+    return table([("CLIENT", "VERDICT", "WHAT TO DO"), *((each.client, each.verdict, each.advice) for each in results)])
+
+
+def clients_data(results: "Sequence[Result]") -> dict[str, Any]:
+    """Return `authsome doctor --clients --json`."""
+    return {"clients": [asdict(each) for each in results]}

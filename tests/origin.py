@@ -22,14 +22,16 @@ import trustme
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 
+import packages
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY
 from reflections import SPELLINGS, compress
 
 INTERCOM_KEY = "intercom-CANARY-0123456789"
+ACME_KEY = "acme-CANARY-0123456789"
 
 HOSTS = (
     *("api.openai.com", "api.anthropic.com", "api.github.com", "uploads.github.com", "github.com"),
-    *("undeclared.example", "other.example"),
+    *("undeclared.example", "other.example", "packages.example", "storage.example", "rpc.example"),
 )
 UNTRUSTED = "api.intercom.io"
 """Shows a certificate for its own name that no trusted authority signed."""
@@ -45,8 +47,10 @@ KEYS = {
     "github": GITHUB_TOKEN,
     "intercom": INTERCOM_KEY,
     "g2": G2_TOKEN,
+    "acme": ACME_KEY,
 }
 GIT_AUTHORIZATION = "Basic " + b64encode(f"x-access-token:{GITHUB_TOKEN}".encode()).decode()
+INDEX_AUTHORIZATION = "Basic " + b64encode(f"user:{ACME_KEY}".encode()).decode()
 REPOSITORY = "/acme/widgets.git"
 PATIENCE = 60
 """Seconds until a stream that nobody releases gives up."""
@@ -114,7 +118,7 @@ class Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: _Message, receive: _Receive, send: _Send, record: Record) -> None:
-        self._receive, self._send, self._record = receive, send, record
+        self._receive, self.send, self._record = receive, send, record
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
         self.query: str = scope["query_string"].decode()
@@ -161,10 +165,10 @@ class Exchange:
 
     async def begin(self, status: int, *headers: tuple[str, str]) -> None:
         encoded = [(name.encode(), value.encode()) for name, value in headers]
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+        await self.send({"type": "http.response.start", "status": status, "headers": encoded})
 
     async def write(self, content: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+        await self.send({"type": "http.response.body", "body": content, "more_body": more})
 
     async def answer(self, status: int, content: bytes = b"", *headers: tuple[str, str]) -> None:
         await self.count()
@@ -314,6 +318,37 @@ class Origin:
         status = next((int(value[:3]) for name, value in headers if name == "Status"), 200)
         await exchange.answer(status, content, *((name, value) for name, value in headers if name != "Status"))
 
+    async def index(self, exchange: Exchange) -> None:
+        """Answer as a private index of packages: for Python, npm and cargo, to one account."""
+        if exchange.header("authorization") != INDEX_AUTHORIZATION:
+            await exchange.answer(401, b"", ("www-authenticate", 'Basic realm="packages"'))
+            return
+        content = packages.content(exchange.path)
+        kind = "text/html" if exchange.path.startswith("/simple/") and exchange.path.endswith("/") else "*/*"
+        await exchange.answer(404 if content is None else 200, content or b"", ("content-type", kind))
+
+    async def bucket(self, exchange: Exchange) -> None:
+        good = exchange.header("authorization") == f"Bearer {ACME_KEY}"
+        await exchange.answer(200 if good else 403, b"stored" if good else b"")
+
+    async def rpc(self, exchange: Exchange) -> None:
+        """Answer as a gRPC server with a message, or with two of which only a release lets the second go."""
+        await exchange.body()
+        headers = [(b"content-type", b"application/grpc")]
+        await exchange.send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+        good = exchange.header("authorization") == f"Bearer {ACME_KEY}"
+        if good:
+            await exchange.write(_message(b"first"))
+        if good and exchange.path.endswith("/Watch"):
+            async with asyncio.timeout(PATIENCE):
+                await self.releases[exchange.header("x-watch")].wait()
+            await exchange.write(_message(b"last"))
+        if exchange.path.endswith("/Release"):
+            self.releases[exchange.header("x-watch")].set()
+        await exchange.write(b"", more=False)
+        status = b"0" if good else b"16"  # UNAUTHENTICATED
+        await exchange.send({"type": "http.response.trailers", "headers": [(b"grpc-status", status)]})
+
     def _backend(self, exchange: Exchange, body: bytes) -> bytes:
         """Run git's own server as a CGI program (RFC 3875)."""
         environ = {
@@ -361,7 +396,15 @@ _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
     "/reflect/header": Origin.reflect_header,
     "/reflect/events": Origin.reflect_events,
     r"/acme/widgets\.git/.*": Origin.git,
+    r"/(simple|npm|cargo)/.*": Origin.index,
+    "/bucket/key": Origin.bucket,
+    r"/acme\.Widgets/\w+": Origin.rpc,
 }
+
+
+def _message(content: bytes) -> bytes:
+    """Return one message as gRPC frames it."""
+    return b"\0" + len(content).to_bytes(4) + content
 
 
 async def _live(receive: _Receive, send: _Send) -> None:

@@ -13,7 +13,7 @@ import authsome
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "why"),
-    *("proxy", "reload", "isolation", "child", "export", "audit", "demo", "screens", "cli"),
+    *("proxy", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
 )
 OWNERS = {
     "pyrage": {"vault"},

@@ -4,11 +4,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from authsome.child import Access, environment
+from authsome.child import Access, environment, java_options, wget_options
 from authsome.proxy.upstream import TRUST_FILE_VARIABLES
 from canary import OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
@@ -24,19 +25,82 @@ ACCESS = Access(
 )
 
 
-def test_every_runtime_finds_the_proxy_and_the_roots() -> None:
-    child = environment({}, ACCESS)
-    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy", "grpc_proxy"):
-        assert child[name] == ACCESS.proxy_url
-    # NODE_EXTRA_CA_CERTS adds to Node's roots, every other variable replaces a runtime's.
-    assert child.pop("NODE_EXTRA_CA_CERTS") == "/run/ca.pem"
-    for name in TRUST_FILE_VARIABLES:
-        if name in child:
-            assert child[name] == "/run/bundle.pem"
-    assert "npm_config_cafile" not in child
-    assert (child["NODE_USE_ENV_PROXY"], child["GIT_HTTP_PROXY_AUTHMETHOD"], child["GIT_TERMINAL_PROMPT"]) == (
-        *("1", "basic", "0"),
-    )
+PROXY, BUNDLE, AUTHORITY, DIRECT = ACCESS.proxy_url, "/run/bundle.pem", "/run/ca.pem", "127.0.0.1,::1"
+ALWAYS = {
+    **dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), PROXY),
+    **dict.fromkeys(("grpc_proxy", "GLOBAL_AGENT_HTTPS_PROXY", "GLOBAL_AGENT_HTTP_PROXY"), PROXY),
+    **dict.fromkeys(("NO_PROXY", "no_proxy"), DIRECT),
+    "NODE_USE_ENV_PROXY": "1",
+    "NODE_EXTRA_CA_CERTS": AUTHORITY,  # adds to Node's roots, every other variable replaces a runtime's
+    **dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT"), BUNDLE),
+    **dict.fromkeys(("AWS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "DENO_CERT", "HTTPLIB2_CA_CERTS"), BUNDLE),
+    **dict.fromkeys(("CLOUDSDK_CORE_CUSTOM_CA_CERTS_FILE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"), BUNDLE),
+    **dict.fromkeys(("NIX_SSL_CERT_FILE", "CODEX_CA_CERTIFICATE", "BUNDLE_SSL_CA_CERT", "COMPOSER_CAFILE"), BUNDLE),
+    **dict.fromkeys(("HEX_CACERTS_PATH", "PERL_LWP_SSL_CA_FILE"), BUNDLE),
+    "GIT_HTTP_PROXY_AUTHMETHOD": "basic",
+    "GIT_TERMINAL_PROMPT": "0",
+    "ELECTRON_GET_USE_PROXY": "1",
+    "OPENAI_API_KEY": "authsome-proxy-managed",
+    "AUTHSOME_RUN": str(os.getpid()),
+}
+SET_BY_THE_PARENT = {
+    **dict.fromkeys(("NODE_EXTRA_CA_CERTS", "npm_config_cafile", "NPM_CONFIG_CAFILE"), BUNDLE),
+    "YARN_HTTPS_CA_FILE_PATH": BUNDLE,
+    **dict.fromkeys(("npm_config_proxy", "npm_config_https_proxy", "NPM_CONFIG_PROXY", "PIP_PROXY"), PROXY),
+    **dict.fromkeys(("NPM_CONFIG_HTTPS_PROXY", "CARGO_HTTP_PROXY", "YARN_HTTP_PROXY", "YARN_HTTPS_PROXY"), PROXY),
+    **dict.fromkeys(("ws_proxy", "wss_proxy", "WS_PROXY", "WSS_PROXY"), PROXY),
+    **dict.fromkeys(("npm_config_noproxy", "NPM_CONFIG_NOPROXY", "no_grpc_proxy", "GLOBAL_AGENT_NO_PROXY"), DIRECT),
+    "SSL_CERT_DIR": None,
+}
+JAVA = '-XX:+IgnoreUnrecognizedVMOptions "-XX:VMOptionsFile=/run/java.options"'
+
+
+def test_a_child_of_an_empty_environment_gets_every_variable_that_a_runtime_reads() -> None:
+    assert environment({}, ACCESS) == ALWAYS
+
+
+@pytest.mark.parametrize(("name", "left"), SET_BY_THE_PARENT.items())
+def test_what_the_parent_set_for_one_program_is_changed_with_the_rest(name: str, left: str | None) -> None:
+    expected = ALWAYS if left is None else ALWAYS | {name: left}
+    assert environment({name: "/corporate"}, ACCESS) == expected
+
+
+@pytest.mark.parametrize("name", sorted({*ALWAYS} - {"NO_PROXY", "no_proxy"}))
+def test_no_value_of_the_parent_survives_in_a_variable_that_is_always_set(name: str) -> None:
+    left = BUNDLE if name == "NODE_EXTRA_CA_CERTS" else ALWAYS[name]  # the parent's roots are in the bundle alone
+    assert environment({name: "corporate"}, ACCESS) == ALWAYS | {name: left}
+
+
+def test_yarn_gets_the_variables_it_knows_where_there_is_one() -> None:
+    child = environment({}, replace(ACCESS, yarn=True))
+    assert child == ALWAYS | {"YARN_HTTPS_PROXY": PROXY, "YARN_HTTPS_CA_FILE_PATH": BUNDLE}
+
+
+def test_wget_gets_the_systems_settings_with_our_roots() -> None:
+    assert environment({}, replace(ACCESS, wget=Path("/run/wgetrc"))) == ALWAYS | {"SYSTEM_WGETRC": "/run/wgetrc"}
+    text = wget_options("passive_ftp = on\n", Path("/run/bundle.pem"))
+    assert text == "passive_ftp = on\nca_certificate = /run/bundle.pem\n"
+
+
+@pytest.mark.parametrize(("given", "left"), [({}, JAVA), ({"JAVA_TOOL_OPTIONS": "-Xmx1g"}, f"-Xmx1g {JAVA}")])
+def test_a_jvm_gets_a_file_of_options_after_those_of_the_parent(given: dict[str, str], left: str) -> None:
+    child = environment(given, replace(ACCESS, java=Path("/run/java.options")))
+    assert child == ALWAYS | {"JAVA_TOOL_OPTIONS": left}
+
+
+def test_a_jvms_options_name_proxy_password_exemptions_and_roots() -> None:
+    parent = {"NO_PROXY": ".intra.example,openai.com"}
+    text = java_options(parent, ACCESS.hosts, PROXY, Path("/run/roots.p12"), "public")
+    given = dict(line.strip('"').removeprefix("-D").split("=", 1) for line in text.splitlines())
+    proxy = {"proxyHost": "127.0.0.1", "proxyPort": "1", "proxyUser": "authsome", "proxyPassword": "pw"}
+    assert given == {
+        **{f"{scheme}.{name}": value for scheme in ("http", "https") for name, value in proxy.items()},
+        "http.nonProxyHosts": "127.0.0.1|[::1]|*.intra.example",
+        "jdk.http.auth.tunneling.disabledSchemes": "",
+        "javax.net.ssl.trustStore": "/run/roots.p12",
+        "javax.net.ssl.trustStoreType": "PKCS12",
+        "javax.net.ssl.trustStorePassword": "public",
+    }
 
 
 def test_every_trust_variable_of_the_parent_is_repointed() -> None:

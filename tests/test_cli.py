@@ -40,6 +40,8 @@ SCREENS = [
     "--help",
     "--version",
     "run --help",
+    "doctor --help",
+    "doctor",
     "login --help",
     "list",
     "list --json",

@@ -36,6 +36,16 @@ AGENTS = Path(__file__).parent / "clients" / "agents"
 TIMEOUT = 60
 ADDRESS = "192.31.196.1"
 """What every name leads to: a public address by its range (RFC 7535), and here one of the loopback's own."""
+ACME = {
+    "name": "acme",
+    "host_url": ["packages.example", "storage.example", "rpc.example"],
+    "api_key": {"env_var": "ACME_API_KEY"},
+    "inject": [
+        {"basic": {"username": "user", "password": "{api_key}"}, "hosts": ["packages.example"]},
+        {"value": "Bearer {api_key}", "hosts": ["storage.example", "rpc.example"]},
+    ],
+}
+"""A definition of the user's own: a company's packages, storage and remote calls."""
 _READY, _FORBIDDEN = "ready", "this machine forbids a network of our own"
 _MS_BIND = 4096  # mount(2)
 _IFF_UP = 1  # netdevice(7)
@@ -102,6 +112,10 @@ class Setup:
 
     def connect(self, *providers: str) -> None:
         """Log in to providers and declare them."""
+        if "acme" in providers:
+            path = self.line.home / "providers" / "acme.json"
+            path.parent.mkdir(parents=True)
+            path.write_text(json.dumps(ACME))
         for provider in providers:
             self.line.login(provider, KEYS[provider])
         self.declare(*(f"  {provider}:" for provider in providers))

@@ -104,6 +104,9 @@ def _serve(settings: Settings, start: _Start, command: list[str]) -> int:
             # A placeholder replaces a variable; one that no placeholder replaces may hold a key of the parent's.
             withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
             hosts=hosts,
+            java=_for_java(folder, outside.roots + authority.pem, gate.url, hosts),
+            wget=_for_wget(folder),
+            yarn=shutil.which("yarn") is not None,
         )
         started = child.Child(command, child.environment(os.environ, access))
         broken: list[BaseException] = []
@@ -155,9 +158,36 @@ def _run_folder() -> Path:
     return folder
 
 
-def _write(path: Path, text: str) -> Path:
+def _for_java(folder: Path, roots: str, proxy_url: str, hosts: frozenset[str]) -> Path | None:
+    """Write what a JVM reads, where there is one."""
+    import shutil
+
+    from authsome import child
+    from authsome.proxy.authority import JAVA_STORE_PASSWORD, java_trust_store
+
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        return None
+    store = _write(folder / "roots.p12", java_trust_store(roots))
+    options = child.java_options(os.environ, hosts, proxy_url, store, JAVA_STORE_PASSWORD)
+    return _write(folder / "java.options", options)
+
+
+def _for_wget(folder: Path) -> Path | None:
+    """Write what wget reads, where there is one."""
+    import shutil
+
+    from authsome import child
+
+    if not shutil.which("wget"):
+        return None
+    system = Path(os.environ.get("SYSTEM_WGETRC") or "/etc/wgetrc")
+    text = system.read_text(errors="surrogateescape") if os.access(system, os.R_OK) and system.is_file() else ""
+    return _write(folder / "wgetrc", child.wget_options(text, folder / "bundle.pem").encode(errors="surrogateescape"))
+
+
+def _write(path: Path, content: str | bytes) -> Path:
     with file_errors("write", path, hint="set TMPDIR to a folder you can write to"):
-        path.write_text(text)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
         path.chmod(0o600)
     return path
 

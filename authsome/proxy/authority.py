@@ -4,18 +4,23 @@ Promises a P-256 authority that is valid for this run's hosts only (RFC 5280, 4.
 memory of this process. Refuses to sign for a host it was not made for.
 """
 
+import contextlib
 import datetime
+import warnings
 from collections.abc import Iterable
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 LIFETIME = datetime.timedelta(days=30)
 """Longer than any run should last, and well under the 398 days that Apple's verifier accepts."""
 
 _SKEW = datetime.timedelta(hours=1)
+
+JAVA_STORE_PASSWORD = "authsome"  # noqa: S105  a JVM wants one, and the file holds certificates only
 
 
 class Authority:
@@ -97,3 +102,21 @@ def _usage(*, key_cert_sign: bool = False, digital_signature: bool = False) -> x
         encipher_only=False,
         decipher_only=False,
     )
+
+
+def java_trust_store(roots: str) -> bytes:
+    """Return roots (PEM) as the PKCS12 file that a JVM trusts, under `JAVA_STORE_PASSWORD`.
+
+    A root that does not parse is left out: one of a hundred must not keep a run from starting.
+    """
+    marker = "-----BEGIN CERTIFICATE-----"
+    entries = []
+    # A root that breaks RFC 5280 is the machine's business, and the agent's terminal no place to say so.
+    with warnings.catch_warnings(action="ignore"):
+        for number, block in enumerate(roots.split(marker)[1:]):
+            with contextlib.suppress(ValueError):
+                certificate = x509.load_pem_x509_certificate(f"{marker}{block}".encode())
+                entries.append(pkcs12.PKCS12Certificate(certificate, f"root-{number}".encode()))
+    # The password is public, so the rounds would cost time and protect nothing.
+    sealed = serialization.PrivateFormat.PKCS12.encryption_builder().kdf_rounds(1).hmac_hash(hashes.SHA256())
+    return pkcs12.serialize_java_truststore(entries, sealed.build(JAVA_STORE_PASSWORD.encode()))

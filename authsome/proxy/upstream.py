@@ -32,6 +32,8 @@ TRUST_FILE_VARIABLES = (
     "HEX_CACERTS_PATH",
     "PERL_LWP_SSL_CA_FILE",
     "npm_config_cafile",
+    "NPM_CONFIG_CAFILE",
+    "YARN_HTTPS_CA_FILE_PATH",
 )
 """Every variable that names a file of roots for some runtime; all of them are the user's word on whom to trust."""
 

@@ -24,7 +24,7 @@ def test_the_openai_sdk_lists_models_and_sees_the_first_chunk_before_the_last_is
     assert {value for each in requests for value in each.values("authorization")} == {f"Bearer {OPENAI_KEY}"}
 
 
-@pytest.mark.parametrize("client", ["requests", "httpx", "urllib"])
+@pytest.mark.parametrize("client", ["requests", "httpx", "urllib", "urllib3", "aiohttp"])
 def test_a_python_client_uses_a_key_it_does_not_hold(setup: Setup, client: str) -> None:
     setup.connect("openai")
     answer = setup.agent("python_get", client, MODELS).answer
