@@ -128,9 +128,11 @@ class Setup:
         mine = {"SSL_CERT_FILE": str(self.world.roots), "TMPDIR": str(self.temporary), "GIT_CONFIG_NOSYSTEM": "1"}
         return self.line.environ() | mine | dict(extra or {})
 
-    def start(self, *command: str, env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *command: str, env: Mapping[str, str] | None = None, options: tuple[str, ...] = ()
+    ) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
-            self.world.command(self.line.project, str(EXECUTABLE), "run", "--", *command),
+            self.world.command(self.line.project, str(EXECUTABLE), "run", *options, "--", *command),
             env=self.environ(env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -138,9 +140,15 @@ class Setup:
             start_new_session=True,
         )
 
-    def run(self, *command: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT) -> Ran:
+    def run(
+        self,
+        *command: str,
+        env: Mapping[str, str] | None = None,
+        timeout: float = TIMEOUT,
+        options: tuple[str, ...] = (),
+    ) -> Ran:
         """Run a command as the agent; it is ended with its children if it takes too long."""
-        with self.start(*command, env=env) as started:
+        with self.start(*command, env=env, options=options) as started:
             try:
                 out, err = started.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:

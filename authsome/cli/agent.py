@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from authsome.cli.frame import Argument, Settings, command, explain, say, talk, unexpected
+from authsome.cli.frame import Argument, Option, Settings, command, explain, say, talk, unexpected
 from authsome.cli.stations import human, manifest_name, sealed, survey
 from authsome.errors import AuthsomeError, RunExit, file_errors
 from authsome.provider import placeholder
@@ -16,6 +16,7 @@ from authsome.provider import placeholder
 if TYPE_CHECKING:
     import threading
 
+    from authsome.child import Access, Child
     from authsome.manifest import Declared, Project
     from authsome.proxy import Proxy
     from authsome.rules import Rules
@@ -30,6 +31,7 @@ _GRACE_SECONDS = 5.0
 def run(
     settings: Settings,
     command: Annotated[list[str], Argument(metavar="-- COMMAND [ARG]...", help="The agent.", show_default=False)],
+    summary: Annotated[bool, Option("--summary", help="Say afterwards what was used, on standard error.")] = False,
 ) -> None:
     """Run an agent that uses credentials without holding them.
 
@@ -37,7 +39,7 @@ def run(
     """
     try:
         sealed("run")
-        code = _run(settings, command)
+        code = _run(settings, command, summary=summary)
     except AuthsomeError as error:
         explain(error)
         code = getattr(error, "run_exit", RunExit.FAILED)
@@ -47,7 +49,7 @@ def run(
     _leave(code)
 
 
-def _run(settings: Settings, command: list[str]) -> int:
+def _run(settings: Settings, command: list[str], *, summary: bool) -> int:
     from authsome import isolation, rules, session
 
     project, position = survey(settings)
@@ -65,7 +67,7 @@ def _run(settings: Settings, command: list[str]) -> int:
             settings,
             screens.started([each.name for each in project.connections if live.holds(each)], isolation.withhold()),
         )
-    return _serve(settings, _Start(project, position.vault, made, live), command)
+    return _serve(settings, _Start(project, position.vault, made, live, summary), command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,49 +78,72 @@ class _Start:
     vault: "Vault"
     rules: "Rules"
     session: "Session"
+    summary: bool
 
 
 def _serve(settings: Settings, start: _Start, command: list[str]) -> int:
     """Start proxy and child, in an order that lets the child start at once, and wait for the child."""
     import datetime
     import shutil
-    import threading
 
     from authsome import child, proxy
     from authsome.proxy import upstream
     from authsome.proxy.authority import Authority
 
-    live, connections = start.session, start.project.connections
     outside = upstream.read(os.environ)
-    hosts = frozenset(host.name for host in start.rules.hosts)
-    authority = Authority(hosts, datetime.datetime.now(datetime.UTC))
-    gate = proxy.Proxy(start.rules, live, authority, outside)
-    stop = threading.Event()
+    authority = Authority({host.name for host in start.rules.hosts}, datetime.datetime.now(datetime.UTC))
+    gate = proxy.Proxy(start.rules, start.session, authority, outside)
     folder = _run_folder()
     try:
-        access = child.Access(
-            proxy_url=gate.url,
-            authority=_write(folder / "ca.pem", authority.pem),
-            bundle=_write(folder / "bundle.pem", outside.roots + authority.pem),
-            placeholders=_placeholders(connections, live),
-            # A placeholder replaces a variable; one that no placeholder replaces may hold a key of the parent's.
-            withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
-            hosts=hosts,
-            java=_for_java(folder, outside.roots + authority.pem, gate.url, hosts),
-            wget=_for_wget(folder),
-            yarn=shutil.which("yarn") is not None,
-        )
-        started = child.Child(command, child.environment(os.environ, access))
-        broken: list[BaseException] = []
-        gate.start(partial(_proxy_failed, broken, started))
-        _follow(settings, start, gate, stop)
+        access = _access(folder, start, gate.url, outside.roots, authority.pem)
+        return _attend(settings, start, gate, child.Child(command, child.environment(os.environ, access)))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _access(folder: Path, start: _Start, url: str, roots: str, authority: str) -> "Access":
+    """Write what the child's clients read, and return what its environment has to say."""
+    import shutil
+
+    from authsome.child import Access
+
+    connections, bundle = start.project.connections, roots + authority
+    hosts = frozenset(host.name for host in start.rules.hosts)
+    return Access(
+        proxy_url=url,
+        authority=_write(folder / "ca.pem", authority),
+        bundle=_write(folder / "bundle.pem", bundle),
+        placeholders=_placeholders(connections, start.session),
+        # A placeholder replaces a variable; one that no placeholder replaces may hold a key of the parent's.
+        withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
+        hosts=hosts,
+        java=_for_java(folder, bundle, url, hosts),
+        wget=_for_wget(folder),
+        yarn=shutil.which("yarn") is not None,
+    )
+
+
+def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child") -> int:
+    """Serve the child until it ends; its uses are logged, and edits reach it."""
+    import threading
+
+    from authsome import audit, screens
+
+    broken: list[BaseException] = []
+    stop = threading.Event()
+    log = audit.Audit(audit.place(start.vault.home), os.urandom(4).hex(), start.vault.profile, say)
+    gate.start(partial(_proxy_failed, broken, started), log)
+    _follow(settings, start, gate, stop)
+    try:
         code = started.wait()
-        if broken:
-            raise AuthsomeError(f"the proxy stopped: {type(broken[0]).__name__}", hint="the agent was ended") from None
-        return code
     finally:
         stop.set()
-        shutil.rmtree(folder, ignore_errors=True)
+        log.close()
+    if start.summary:
+        say(screens.summary(log.summary()).rstrip())
+    if broken:
+        raise AuthsomeError(f"the proxy stopped: {type(broken[0]).__name__}", hint="the agent was ended") from None
+    return code
 
 
 def _follow(settings: Settings, start: _Start, gate: "Proxy", stop: "threading.Event") -> None:

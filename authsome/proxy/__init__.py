@@ -9,12 +9,12 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from authsome.errors import AuthsomeError
 from authsome.proxy.authority import Authority
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Rules
+from authsome.rules import Rules, Use
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -29,6 +29,19 @@ class Live:
 
     rules: Rules
     session: Session
+
+
+class Log(Protocol):
+    """Whoever wants to know what the proxy was used for; called from the engine's thread, and must not make it wait."""
+
+    def opened(self, peer: tuple[str, int]) -> None:
+        """A client has connected."""
+
+    def record(self, use: Use) -> None:
+        """A request has come to its end, or was refused."""
+
+    def closed(self, peer: tuple[str, int]) -> None:
+        """A client has gone."""
 
 
 class Proxy:
@@ -52,9 +65,9 @@ class Proxy:
         """The proxy's address with this run's password, for `HTTPS_PROXY`."""
         return f"http://authsome:{self._password}@127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def start(self, failed: Callable[[BaseException], None]) -> None:
+    def start(self, failed: Callable[[BaseException], None], log: Log) -> None:
         """Import the engine and serve, in a thread; `failed` is called from there if that cannot be done."""
-        threading.Thread(target=self._serve, args=(failed,), name="authsome-proxy", daemon=True).start()
+        threading.Thread(target=self._serve, args=(failed, log), name="authsome-proxy", daemon=True).start()
 
     def swap(self, rules: Rules, session: Session) -> None:
         """Let every request from the next one on meet these rules and secrets; from any thread.
@@ -66,14 +79,14 @@ class Proxy:
             if self._gate is not None:
                 self._gate.live = self._live
 
-    def _serve(self, failed: Callable[[BaseException], None]) -> None:
+    def _serve(self, failed: Callable[[BaseException], None], log: Log) -> None:
         try:
             import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
 
             from authsome.proxy import engine  # noqa: PLC0415
 
             with self._swapping:
-                self._gate = engine.Gate(self._live, self._authority, self._upstream, self._password)
+                self._gate = engine.Gate(self._live, self._authority, self._upstream, self._password, log)
             asyncio.run(engine.serve(self._listener, self._gate))
         except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
             self._listener.close()

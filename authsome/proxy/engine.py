@@ -18,7 +18,7 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -32,13 +32,13 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
-from authsome.proxy import Live
+from authsome.proxy import Live, Log
 from authsome.proxy.authority import Authority
 from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
 from authsome.proxy.exchange import Exchange
 from authsome.proxy.scrub import Scrubber, Stream
 from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, malformed, not_encrypted
+from authsome.rules import Inject, Refusal, Request, Use, malformed, not_encrypted
 from authsome.session import Session
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Gate:
     authority: Authority
     upstream: Upstream
     password: str
+    log: Log
 
     def __post_init__(self) -> None:
         self._scrubbed: Live | None = None
@@ -104,7 +105,12 @@ async def serve(listener: socket.socket, gate: Gate) -> None:
         logging.getLogger(name).propagate = False
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _Handler(reader, writer, gate).handle_client()
+        peer = writer.get_extra_info("peername")
+        gate.log.opened(peer)
+        try:
+            await _Handler(reader, writer, gate).handle_client()
+        finally:
+            gate.log.closed(peer)
 
     async with await asyncio.start_server(client, sock=listener, limit=1 << 16) as running:
         await running.serve_forever()
@@ -207,20 +213,54 @@ class _Handler(server.LiveConnectionHandler):
         self._target, self._options.connection_strategy = None, "lazy"
         if self._unknown_caller(flow):
             return
-        try:
-            target = Host(flow.request.host.lower(), flow.request.port)
-        except ValueError:
-            flow.response = _refuse(Refusal("bad_request", "CONNECT names no host", status=400))
-            return
+        target = Host(flow.request.host.lower(), flow.request.port)
         rules = self.gate.live.rules
         if rules.decrypts(target):
             self._target = target
         elif refusal := rules.refuses(target):
-            flow.response = _refuse(refusal)
+            self._begin(flow, target, "")
+            self._refuse(flow, refusal)
+            self._record(flow)
         else:
+            self._begin(flow, target, "", decision="tunnel")
+            self._record(flow)
             # Nothing is decided later for such a host, so its errors belong into the answer to the CONNECT.
             self._options.connection_strategy = "eager"
         self._go_through_parent(flow, target.name)
+
+    # What is told about a request.
+
+    def _begin(self, flow: http.HTTPFlow, target: Host, path: str, decision: str = "pass") -> None:
+        """Note a request before anything is done with it, as the client sent it."""
+        method = flow.request.data.method.decode("latin-1")
+        use = Use(time.time(), method, str(target), path, decision, peer=self.client.peername[:2])
+        flow.metadata[_USE] = (use, time.monotonic())
+
+    def _decided(self, flow: http.HTTPFlow, decision: str, connection: str | None) -> None:
+        use, begun = flow.metadata[_USE]
+        flow.metadata[_USE] = (replace(use, decision=decision, connection=connection), begun)
+
+    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+        flow.response = _refuse(refusal)
+        self._decided(flow, refusal.error, refusal.connection)
+
+    def _record(self, flow: http.HTTPFlow) -> None:
+        """Tell of a request that has come to its end; of each once."""
+        found = flow.metadata.pop(_USE, None)
+        if found is None:
+            return
+        (use, begun), exchange = found, _exchange(flow)
+        refused = flow.metadata.get(_ERROR)
+        self.gate.log.record(
+            replace(
+                use,
+                decision=refused or use.decision,
+                status=flow.response.status_code if flow.response else None,
+                sent=exchange.sent if exchange else 0,
+                received=exchange.received if exchange else 0,
+                milliseconds=(time.monotonic() - begun) * 1000,
+            )
+        )
 
     def _unknown_caller(self, flow: http.HTTPFlow) -> bool:
         expected = b64encode(f"authsome:{self.gate.password}".encode()).decode()
@@ -295,10 +335,15 @@ class _Handler(server.LiveConnectionHandler):
         """Decide on a request before anything of it leaves. A body streams, so this is the last moment."""
         if flow.error is not None:
             return
+        path = _raw(flow.request)[1]
         if self._target is None:
+            self._begin(flow, Host(flow.request.host.lower(), flow.request.port), path)
             self._plain_request(flow)
         else:
+            self._begin(flow, self._target, path)
             self._declared_request(flow, self._target)
+        if flow.response is not None:
+            self._record(flow)
         if exchange := _exchange(flow):
             flow.request.stream = exchange.send
         else:
@@ -316,24 +361,25 @@ class _Handler(server.LiveConnectionHandler):
         else:
             refusal = self.gate.live.rules.refuses_plain(target)
         if refusal:
-            flow.response = _refuse(refusal)
+            self._refuse(flow, refusal)
         self._go_through_parent(flow, target.name)
 
     def _declared_request(self, flow: http.HTTPFlow, target: Host) -> None:
         request = flow.request
         if not self.client.tls_established:
-            flow.response = _refuse(not_encrypted(target))
+            self._refuse(flow, not_encrypted(target))
             return
         if Host(request.host.lower(), request.port) != target:
             raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
         if request.http_version not in _VERSIONS:
-            flow.response = _refuse(Refusal("malformed_request", "this is no version of HTTP we know", status=400))
+            self._refuse(flow, Refusal("malformed_request", "this is no version of HTTP we know", status=400))
             return
         live = self.gate.live
         decision = live.rules.decide(_describe(flow, target, self.client.sni))
         if isinstance(decision, Refusal):
-            flow.response = _refuse(decision)
+            self._refuse(flow, decision)
             return
+        self._decided(flow, "inject" if isinstance(decision, Inject) else "pass", decision.rule.name)
         _for_one_hop(request, target)
         exchange = Exchange(self.gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
         flow.metadata[_EXCHANGE] = exchange
@@ -372,6 +418,7 @@ class _Handler(server.LiveConnectionHandler):
             hint = "ask for gzip, br, zstd or nothing in Accept-Encoding, or set `scrub: off` for this connection"
             refusal = Refusal("unreadable_response", reason, hint, status=502)
             flow.metadata[_REFUSED] = _refuse(refusal)
+            flow.metadata[_ERROR] = refusal.error
             return
         response.stream = lambda data: self._guarded(exchange.receive(data))
         if exchange.recodes:
@@ -409,6 +456,8 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     _hooks.HttpRequestHeadersHook: _Handler.request_headers,
     _hooks.HttpResponseHeadersHook: _Handler.response_headers,
     _hooks.HttpConnectUpstreamHook: _Handler.http_connect_upstream,
+    _hooks.HttpResponseHook: _Handler._record,  # noqa: SLF001  it is this module's own
+    _hooks.HttpErrorHook: _Handler._record,  # noqa: SLF001
     tls.TlsStartClientHook: _Handler.tls_start_client,
     tls.TlsStartServerHook: _Handler.tls_start_server,
     websocket.WebsocketMessageHook: _Handler.websocket_message,
@@ -443,7 +492,7 @@ class _Stream(http_layers.HttpStream):
         if self.flow.request.is_http2 and self.context.server.alpn != b"h2":
             host = self.flow.request.host
             reason = f"`{host}` speaks no HTTP/2, and the client nothing else; nothing was sent"
-            yield from self._answer(_refuse(Refusal("upstream_failed", reason, status=502)))
+            yield from self._fail(Refusal("upstream_failed", reason, status=502))
             return False
         return True
 
@@ -454,6 +503,8 @@ class _Stream(http_layers.HttpStream):
         if refused := self.flow.metadata.pop(_REFUSED, None):
             gone = _events.RequestProtocolError(self.stream_id, "cannot be read", _events.ErrorCode.CANCEL)
             yield http_layers.SendHttp(gone, self.context.server)
+            self.flow.response = refused
+            yield _hooks.HttpErrorHook(self.flow)
             yield from self._answer(refused)
             return True
         undecided = self.client_state == self.state_wait_for_request_headers
@@ -474,9 +525,16 @@ class _Stream(http_layers.HttpStream):
         """Answer an upstream that cannot be reached or trusted with a 502 in JSON, as long as nothing was answered."""
         unanswered = self.flow.response is None and self.client_state != self.state_errored
         if isinstance(event, _events.ResponseProtocolError) and unanswered and self.context.client.connected:
-            yield from self._answer(_refuse(_upstream_failure(self.flow.request.host, event.message)))
+            yield from self._fail(_upstream_failure(self.flow.request.host, event.message))
         else:
             yield from super().handle_protocol_error(event)
+
+    def _fail(self, refusal: Refusal) -> layer.CommandGenerator[None]:
+        """Answer with what went wrong upstream, and have it recorded."""
+        self.flow.response = _refuse(refusal)
+        self.flow.metadata[_ERROR] = refusal.error
+        yield _hooks.HttpErrorHook(self.flow)
+        yield from self._answer(self.flow.response)
 
     def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Send a response of ours and let the rest of the request run dry, in constant memory."""
@@ -491,7 +549,8 @@ class _Stream(http_layers.HttpStream):
         yield http_layers.DropStream(self.stream_id)
 
 
-_EXCHANGE, _REFUSED = "authsome exchange", "authsome refusal"
+_EXCHANGE, _USE = "authsome exchange", "authsome use"
+_REFUSED, _ERROR = "authsome refusal", "authsome error"
 _SWITCHING = 101
 _BODILESS = frozenset({_SWITCHING, 204, 304})  # RFC 9112, 6.3
 # Said of the octets that the upstream compressed, which are not those that the child gets.

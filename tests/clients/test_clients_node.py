@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from node_fixtures import Install, node_version
 
 from canary import OPENAI_KEY
+from node import Install, node_version
 from world import AGENTS, Setup
 
 pytest_plugins = ["world_fixtures", "node_fixtures"]

@@ -19,7 +19,7 @@ from authsome.manifest import Allowed, Declared
 from authsome.provider import ApiKey, Definition, resolve
 from authsome.proxy import Proxy, upstream
 from authsome.proxy.authority import Authority
-from authsome.rules import make
+from authsome.rules import Use, make
 from authsome.session import Session
 
 SECRET = b"CANARY-oracle-key"
@@ -27,6 +27,16 @@ _HEAD = re.compile(
     rb"([A-Z]+) (/[!-~\x80-\xff]*) HTTP/1\.[01]\r\n((?:[!#-'*+.^_`|~0-9A-Za-z-]+: ?[^\r\n\0]*\r\n)*)\r\n"
 )
 _CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
+
+
+class _Unread:
+    """A log that nobody keeps."""
+
+    def opened(self, peer: tuple[str, int]) -> None: ...
+
+    def record(self, use: Use) -> None: ...
+
+    def closed(self, peer: tuple[str, int]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +99,7 @@ class Wire:
         outside = upstream.read({"SSL_CERT_FILE": str(self.origin.roots)})
         self._failed: list[BaseException] = []
         proxy = Proxy(rules, session, authority, outside)
-        proxy.start(self._failed.append)
+        proxy.start(self._failed.append, _Unread())
         self.client = Client(proxy.url, authority.pem, self.origin.port)
 
     def judge(self, request: bytes, sent: int) -> SimpleNamespace:

@@ -2,15 +2,13 @@
 
 import platform
 import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
+from node import Install, node_version, npm_install
 
-type Install = Callable[[str], Path]
+ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 @pytest.fixture(scope="session")
@@ -22,27 +20,11 @@ def install(pytestconfig: pytest.Config) -> Install:
         folder = Path(pytestconfig.cache.mkdir("authsome-node")) / package.replace("@", "-")
         done = folder / "installed"
         if not done.exists():
-            _npm_install(package, folder)
+            npm_install(package, folder)
             done.touch()
         return folder
 
     return installed
-
-
-def _npm_install(package: str, folder: Path) -> None:
-    if not shutil.which("npm"):
-        pytest.skip("there is no npm on this machine")
-    folder.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "install", "--prefix", str(folder), "--no-save", "--no-audit", "--no-fund", package]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=90, cwd=folder)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip(f"npm cannot install {package} here")
-
-
-def node_version(node: str) -> tuple[int, ...]:
-    shown = subprocess.run([node, "--version"], check=True, capture_output=True, text=True, timeout=30).stdout
-    return tuple(int(part) for part in shown.strip().lstrip("v").split(".")[:2])
 
 
 def _reads_proxy(node: str) -> bool:
