@@ -18,11 +18,11 @@ ORDER = (
 OWNERS = {
     "pyrage": {"vault"},
     "mitmproxy": {"proxy.engine"},
-    "OpenSSL": {"proxy.engine"},
+    "OpenSSL": {"proxy.channel"},
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "demo"},
+    "cryptography": {"proxy.authority", "proxy.channel", "demo"},
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},

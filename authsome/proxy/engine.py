@@ -4,13 +4,12 @@ Promises that only declared hosts are decrypted, that every request to them is d
 leaves, that bodies stream in both directions, and that a refusal is JSON and not a page. Refuses callers without this
 run's password, upstreams whose certificate does not verify, and falls back to nothing: an error here is a 502.
 
-This is the only module that knows mitmproxy and OpenSSL. It costs a quarter of a second to import, so nothing imports
+This is the only module that knows mitmproxy. It costs a quarter of a second to import, so nothing imports
 it before the child has been started.
 """
 
 import asyncio
 import hmac
-import ipaddress
 import json
 import logging
 import re
@@ -19,7 +18,6 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
@@ -29,10 +27,9 @@ from mitmproxy.proxy.layers.http import _events, _hooks
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.tcp import TCPFlow
 from mitmproxy.tls import TlsData
-from OpenSSL import SSL, crypto
 
 from authsome.provider import Host
-from authsome.proxy import Live, Log
+from authsome.proxy import Live, Log, channel
 from authsome.proxy.authority import Authority
 from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
 from authsome.proxy.exchange import Exchange
@@ -43,11 +40,6 @@ from authsome.session import Session
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options as MitmproxyOptions
-
-_HOST_FLAGS = 0x04  # X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS: `w*.example.com` is no wildcard (RFC 6125, 6.4.3)
-# HTTP/1.1 wherever the client can speak it: mitmproxy's HTTP/2 is ten times slower, and takes in a body faster than the
-# other side drains it. Clients that speak HTTP/2 alone (gRPC) get it on both sides.
-_ALPN = (b"http/1.1", b"h2")
 
 
 @dataclass
@@ -296,11 +288,7 @@ class _Handler(server.LiveConnectionHandler):
         """Show the child this run's certificate for the host it asked for."""
         if self._target is None:
             return
-        ssl = SSL.Connection(_towards_client())
-        ssl.use_certificate(self.gate.authority.leaf(self._target.name))
-        ssl.use_privatekey(self.gate.authority.leaf_key)
-        ssl.set_accept_state()
-        data.ssl_conn = ssl
+        data.ssl_conn = channel.to_client(self.gate.authority.leaf(self._target.name), self.gate.authority.leaf_key)
 
     def tls_start_server(self, data: TlsData) -> None:
         """Verify the upstream's certificate for the name it was opened by, always."""
@@ -311,23 +299,8 @@ class _Handler(server.LiveConnectionHandler):
         upstream.sni = name
         if not upstream.alpn_offers:
             offered = data.context.client.alpn_offers
-            upstream.alpn_offers = [next((alpn for alpn in _ALPN if alpn in offered), _ALPN[0])]
-        ssl = SSL.Connection(_towards_upstream(self.gate.upstream.roots))
-        parameters = SSL._lib.SSL_get0_param(ssl._ssl)  # type: ignore[attr-defined]  # noqa: SLF001  no public way
-        SSL._lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)  # type: ignore[attr-defined]  # noqa: SLF001
-        encoded = name.encode("idna")
-        if _is_address(name):
-            address = ipaddress.ip_address(name).packed
-            done = SSL._lib.X509_VERIFY_PARAM_set1_ip(parameters, address, len(address))  # type: ignore[attr-defined]  # noqa: SLF001
-        else:
-            ssl.set_tlsext_host_name(encoded)
-            done = SSL._lib.X509_VERIFY_PARAM_set1_host(parameters, encoded, len(encoded))  # type: ignore[attr-defined]  # noqa: SLF001
-        if done != 1:
-            raise RuntimeError("OpenSSL took no host name to verify")
-        if upstream.alpn_offers:
-            ssl.set_alpn_protos(list(upstream.alpn_offers))
-        ssl.set_connect_state()
-        data.ssl_conn = ssl
+            upstream.alpn_offers = [next((alpn for alpn in channel.ALPN if alpn in offered), channel.ALPN[0])]
+        data.ssl_conn = channel.to_upstream(name, upstream.alpn_offers, self.gate.upstream.roots)
 
     # Requests.
 
@@ -659,49 +632,3 @@ def _upstream_failure(host: str, message: str) -> Refusal:
     return Refusal(
         "upstream_failed", f"cannot reach `{host}`: {reason}", "check the network and HTTPS_PROXY", status=502
     )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-@cache
-def _towards_client() -> SSL.Context:
-    """Return the TLS settings towards the child."""
-    settings = SSL.Context(SSL.TLS_SERVER_METHOD)
-    settings.set_min_proto_version(SSL.TLS1_2_VERSION)
-
-    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
-        return next((alpn for alpn in _ALPN if alpn in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
-
-    settings.set_alpn_select_callback(select)
-    return settings
-
-
-@cache
-def _towards_upstream(roots: str) -> SSL.Context:
-    """Return the TLS settings towards the upstream: TLS 1.2 or later, verified against the user's roots."""
-    settings = SSL.Context(SSL.TLS_CLIENT_METHOD)
-    settings.set_min_proto_version(SSL.TLS1_2_VERSION)
-    settings.set_verify(SSL.VERIFY_PEER)
-    store = settings.get_cert_store()
-    if store is None:
-        raise RuntimeError("OpenSSL has no certificate store")
-    store.set_flags(crypto.X509StoreFlags.PARTIAL_CHAIN)  # as curl and Python 3.13: a root need not sign itself
-    for certificate in _each_certificate(roots):
-        store.add_cert(certificate)
-    return settings
-
-
-def _each_certificate(roots: str) -> Iterable[crypto.X509]:
-    end = "-----END CERTIFICATE-----\n"
-    for text in roots.split(end):
-        if text.strip():
-            try:
-                yield crypto.load_certificate(crypto.FILETYPE_PEM, (text + end).encode())
-            except crypto.Error:  # one root that OpenSSL cannot read must not take the others with it
-                continue
