@@ -26,6 +26,7 @@ OWNERS = {
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},
+    "wsproto": {"proxy.engine"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
 }

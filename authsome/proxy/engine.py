@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
+import wsproto.events
 from mitmproxy import connection, http
+from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import commands, events, layer, mode_specs, server
 from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls, websocket
 from mitmproxy.proxy.layers.http import _events, _hooks
 from mitmproxy.proxy.server import ConnectionIO
-from mitmproxy.tcp import TCPFlow
 from mitmproxy.tls import TlsData
 
 from authsome.provider import Host
@@ -33,7 +34,7 @@ from authsome.proxy import Live, Log, channel
 from authsome.proxy.authority import Authority
 from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
 from authsome.proxy.exchange import Exchange
-from authsome.proxy.scrub import Scrubber, Stream
+from authsome.proxy.scrub import Scrubber
 from authsome.proxy.upstream import Upstream
 from authsome.rules import Inject, Refusal, Request, Use, malformed, not_encrypted
 from authsome.session import Session
@@ -116,7 +117,6 @@ class _Handler(server.LiveConnectionHandler):
         mode = mode_specs.ProxyMode.parse("regular")
         super().__init__(reader, writer, cast("MitmproxyOptions", self._options), mode)
         self.gate = gate
-        self._upgraded: Stream | None = None
         self._target: Host | None = None
 
     def log(self, *_: Any, **__: Any) -> None:
@@ -140,6 +140,11 @@ class _Handler(server.LiveConnectionHandler):
             about.response = _refuse(Refusal("internal", reason, "this is a bug, please report it", status=500))
             about.request.stream = False
         else:
+            if isinstance(about, http.HTTPFlow) and about.response is not None:
+                about.response.headers.clear()
+                about.response.stream = lambda _: b""
+                if about.websocket and about.websocket.messages:
+                    about.websocket.messages[-1].dropped = True
             self._hang_up("a hook failed")
 
     def _hang_up(self, why: str) -> None:
@@ -169,7 +174,10 @@ class _Handler(server.LiveConnectionHandler):
     def _may_be_private(self, address: tuple[str, int]) -> bool:
         """Whether anything but a public address will do. The user's own proxy and undeclared hosts get no secret."""
         target = self._target
-        return target is None or address != (target.name, target.port) or self.gate.live.rules.may_be_private(target)
+        if target is None:
+            return True
+        parent = self.gate.upstream.proxy_for(target.name)
+        return (parent is not None and address == parent.address) or self.gate.live.rules.may_be_private(target)
 
     # Which protocol comes next.
 
@@ -206,6 +214,7 @@ class _Handler(server.LiveConnectionHandler):
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
+        flow.request.data.host = target.name  # one spelling from here on: it is compared, resolved and verified
         rules = self.gate.live.rules
         if rules.decrypts(target):
             self._target = target
@@ -382,12 +391,13 @@ class _Handler(server.LiveConnectionHandler):
             return
         response.headers.fields = exchange.head(response.headers.fields)
         response.data.reason = exchange.scrubber.once(response.data.reason)
-        if response.status_code == _SWITCHING:
-            self._upgraded = exchange.scrubber.stream()
         coding = response.headers.get("content-encoding", "")
-        bodiless = flow.request.method == "HEAD" or response.status_code in _BODILESS
-        if not bodiless and not exchange.readable(coding, response.status_code):
-            reason = f"the answer is in the coding {ascii(coding)}, in which a reflected key could not be found"
+        # NOTE: octet by octet: to an upstream `head` is another method, whose answer has a body.
+        if flow.request.data.method == b"HEAD" or response.status_code in _BODILESS:
+            exchange.expect_nothing()
+        elif not _framed_plainly(flow.request, response) or not exchange.readable(coding, response.status_code):
+            coded = coding or response.headers.get("transfer-encoding") or "of another protocol"
+            reason = f"the answer is in the coding {ascii(coded)}, in which a reflected key could not be found"
             hint = "ask for gzip, br, zstd or nothing in Accept-Encoding, or set `scrub: off` for this connection"
             refusal = Refusal("unreadable_response", reason, hint, status=502)
             flow.metadata[_REFUSED] = _refuse(refusal)
@@ -414,13 +424,6 @@ class _Handler(server.LiveConnectionHandler):
         # The layer keeps every message for whoever wants to look at it later; nobody does.
         flow.websocket.messages.clear()
 
-    def upgraded_data(self, flow: TCPFlow) -> None:
-        """Scrub what the upstream says in a protocol that a declared host changed to."""
-        message = flow.messages[-1]
-        if self._upgraded is not None and not message.from_client:
-            message.content = self._upgraded.feed(message.content)
-        flow.messages.clear()
-
 
 _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     layer.NextLayerHook: _Handler.next_layer,
@@ -434,7 +437,6 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     tls.TlsStartClientHook: _Handler.tls_start_client,
     tls.TlsStartServerHook: _Handler.tls_start_server,
     websocket.WebsocketMessageHook: _Handler.websocket_message,
-    tcp.TcpMessageHook: _Handler.upgraded_data,
 }
 
 
@@ -498,9 +500,35 @@ class _Stream(http_layers.HttpStream):
         """Answer an upstream that cannot be reached or trusted with a 502 in JSON, as long as nothing was answered."""
         unanswered = self.flow.response is None and self.client_state != self.state_errored
         if isinstance(event, _events.ResponseProtocolError) and unanswered and self.context.client.connected:
-            yield from self._fail(_upstream_failure(self.flow.request.host, event.message))
+            host = self.flow.request.host
+            reached = event.code is not _events.ErrorCode.CONNECT_FAILED
+            yield from self._fail(_broken_off(host) if reached else _upstream_failure(host, event.message))
         else:
             yield from super().handle_protocol_error(event)
+
+    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
+        """Refuse an answer with illegal headers without a word of what is in them."""
+        if request:
+            return (yield from super().check_invalid(request))
+        try:
+            validate_headers(cast("http.Response", self.flow.response))
+        except ValueError:
+            yield commands.CloseConnection(self.flow.server_conn)
+            yield from self._fail(_broken_off(self.flow.request.host))
+            return True
+        return False
+
+    def flow_done(self) -> layer.CommandGenerator[None]:
+        """Scrub what no hook sees of a WebSocket: the payload of a ping, and the reason of a close."""
+        yield from super().flow_done()
+        if isinstance(self.child_layer, websocket.WebsocketLayer) and (exchange := _exchange(self.flow)):
+            towards_child = self.child_layer.client_ws
+            unread = towards_child.send2
+
+            def send(event: wsproto.events.Event) -> commands.SendData:
+                return unread(_scrubbed(event, exchange.scrubber))
+
+            towards_child.send2 = send  # type: ignore[method-assign]
 
     def _fail(self, refusal: Refusal) -> layer.CommandGenerator[None]:
         """Answer with what went wrong upstream, and have it recorded."""
@@ -525,7 +553,7 @@ class _Stream(http_layers.HttpStream):
 _EXCHANGE, _USE = "authsome exchange", "authsome use"
 _REFUSED, _ERROR = "authsome refusal", "authsome error"
 _SWITCHING = 101
-_BODILESS = frozenset({_SWITCHING, 204, 304})  # RFC 9112, 6.3
+_BODILESS = frozenset({204, 304})  # RFC 9112, 6.3
 # Said of the octets that the upstream compressed, which are not those that the child gets.
 _OF_THE_BODY = ("content-length", "content-md5", "digest", "content-digest")
 
@@ -535,6 +563,23 @@ def _exchange(flow: http.HTTPFlow) -> Exchange | None:
     return flow.metadata.get(_EXCHANGE)
 
 
+def _scrubbed(event: wsproto.events.Event, scrubber: Scrubber) -> wsproto.events.Event:
+    if isinstance(event, wsproto.events.Ping | wsproto.events.Pong):
+        return replace(event, payload=scrubber.once(bytes(event.payload)))
+    if isinstance(event, wsproto.events.CloseConnection) and event.reason:
+        return replace(event, reason=scrubber.once(event.reason.encode()).decode(errors="replace"))
+    return event
+
+
+def _framed_plainly(request: http.Request, response: http.Response) -> bool:
+    """Whether the body arrives as it is, and a changed protocol is the one whose messages are read."""
+    coding = response.headers.get("transfer-encoding", "").strip().lower()
+    if coding not in ("", "chunked", "identity"):
+        return False
+    protocol = response.headers.get("upgrade", "").strip().lower()
+    return response.status_code != _SWITCHING or (protocol == "websocket" and "upgrade" in request.headers)
+
+
 def _frame_anew(request: http.Request, response: http.Response) -> None:
     """Frame a body whose length is not known beforehand (RFC 9112, 6.3)."""
     for name in _OF_THE_BODY:
@@ -542,6 +587,7 @@ def _frame_anew(request: http.Request, response: http.Response) -> None:
     if request.is_http10:
         response.headers["Connection"] = "close"
     elif not request.is_http2:
+        response.http_version = "HTTP/1.1"
         response.headers["Transfer-Encoding"] = "chunked"
 
 
@@ -573,7 +619,11 @@ _HOP_BY_HOP = frozenset({"close", "keep-alive", "upgrade", "te"})
 def _for_one_hop(request: http.Request, target: Host) -> None:
     """Write the host as the upstream knows it, and drop what was said to a proxy (RFC 9110, 7.6.1)."""
     # NOTE: after a 101 nothing is decided any more: `h2c` would carry requests that `allow` never sees.
-    upgrades = () if request.headers.get("upgrade", "websocket").lower() == "websocket" else ("upgrade",)
+    # Of WebSocket only the version whose frames can be read; a header that stands twice joins to another text.
+    asked = (request.headers.get("upgrade", "").lower(), request.headers.get("sec-websocket-version"))
+    upgrades = () if asked == ("websocket", "13") else ("upgrade",)
+    if "te" in request.headers:  # RFC 9110, 10.1.4: it would ask for a transfer coding that nobody here reads
+        request.headers["TE"] = "trailers"
     for name in ("proxy-authorization", "proxy-connection", *upgrades):
         request.headers.pop(name, None)
     if request.is_http2:
@@ -599,6 +649,12 @@ def _refuse(refusal: Refusal) -> http.Response:
     return http.Response.make(
         refusal.status, content, {"Content-Type": "application/json", "X-Authsome-Error": refusal.error}
     )
+
+
+def _broken_off(host: str) -> Refusal:
+    """Return why there is no answer to a request that was sent. NOTE: the engine's words would quote the answer."""
+    reason = f"`{host}` hung up, or what it answered is not HTTP; the request had been sent"
+    return Refusal("upstream_failed", reason, status=502)
 
 
 def _why_unreachable(error: OSError) -> str:

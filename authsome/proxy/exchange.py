@@ -28,6 +28,7 @@ class Exchange:
         self.sent = self.received = 0
         self._plain = scrubber.stream()
         self._coded: codings.Transform | None = None
+        self._bodiless = False
 
     def accept(self, asked: str | None, *, ranged: bool) -> str | None:
         """Return what to ask for as Accept-Encoding: only what can be read, and no part of something compressed."""
@@ -58,6 +59,10 @@ class Exchange:
         self._coded = codings.make(coding, self._plain)
         return True
 
+    def expect_nothing(self) -> None:
+        """Take any body of this answer for an error: its head says that there is none."""
+        self._bodiless = True
+
     @property
     def recodes(self) -> bool:
         """Whether the body is compressed anew, so that its length is not known beforehand."""
@@ -74,6 +79,8 @@ class Exchange:
                 yield piece
 
     def _pieces(self, data: bytes) -> Iterable[bytes]:
+        if self._bodiless and data:
+            raise codings.CodingError("a body where there is none")
         if self._coded is not None:
             return self._coded.feed(data) if data else (self._coded.end(),)
         return (self._plain.feed(data) if data else self._plain.end(),)

@@ -32,6 +32,13 @@ def test_no_credential_goes_to_an_address_that_is_not_public(setup: Setup, host:
     assert setup.received() == []
 
 
+def test_a_name_in_another_case_is_the_same_name(setup: Setup) -> None:
+    _connect(setup, "loopback.example")
+    answer = json.loads(setup.curl("https://LoopBack.Example/echo").out)
+    assert answer["error"] == "address_not_public"
+    assert setup.received() == []
+
+
 def test_a_definition_can_say_that_its_host_is_in_a_private_network(setup: Setup) -> None:
     _connect(setup, "loopback.example", private_addresses=True)
     assert "authorization" in json.loads(setup.curl("https://loopback.example/echo").out)

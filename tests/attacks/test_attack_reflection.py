@@ -90,6 +90,19 @@ def test_only_codings_that_can_be_read_are_asked_for(setup: Setup) -> None:
     assert "gzip" in asked[0]
 
 
+def test_no_transfer_coding_is_asked_for(setup: Setup) -> None:
+    setup.connect("openai")
+    _fetch(setup, "/echo", "--http1.1", "--header", "TE: gzip", "--header", "Connection: TE")
+    assert setup.only().values("te") == ["trailers"]
+
+
+def test_an_upgrade_to_frames_that_nobody_reads_is_not_passed_on(setup: Setup) -> None:
+    setup.connect("openai")
+    upgrade = ("--header", "Upgrade: websocket", "--header", "Connection: Upgrade")
+    _fetch(setup, "/echo", "--http1.1", *upgrade, "--header", "Sec-WebSocket-Version: 8")
+    assert setup.only().values("upgrade") == []
+
+
 def test_a_part_of_a_body_is_asked_for_without_compression(setup: Setup) -> None:
     """Nobody can read a compressed body from its middle."""
     setup.connect("openai")
