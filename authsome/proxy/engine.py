@@ -399,9 +399,7 @@ class _Handler(server.LiveConnectionHandler):
             coded = coding or response.headers.get("transfer-encoding") or "of another protocol"
             reason = f"the answer is in the coding {ascii(coded)}, in which a reflected key could not be found"
             hint = "ask for gzip, br, zstd or nothing in Accept-Encoding, or set `scrub: off` for this connection"
-            refusal = Refusal("unreadable_response", reason, hint, status=502)
-            flow.metadata[_REFUSED] = _refuse(refusal)
-            flow.metadata[_ERROR] = refusal.error
+            flow.metadata[_REFUSED] = Refusal("unreadable_response", reason, hint, status=502)
             return
         response.stream = lambda data: self._guarded(exchange.receive(data))
         if exchange.recodes:
@@ -478,9 +476,7 @@ class _Stream(http_layers.HttpStream):
         if refused := self.flow.metadata.pop(_REFUSED, None):
             gone = _events.RequestProtocolError(self.stream_id, "cannot be read", _events.ErrorCode.CANCEL)
             yield http_layers.SendHttp(gone, self.context.server)
-            self.flow.response = refused
-            yield _hooks.HttpErrorHook(self.flow)
-            yield from self._answer(refused)
+            yield from self._fail(refused)
             return True
         undecided = self.client_state == self.state_wait_for_request_headers
         if emit_error_hook and undecided and self.flow.response is not None:
