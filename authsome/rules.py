@@ -485,6 +485,21 @@ def matches(pattern: str, path: str) -> bool:
     return _compiled(pattern).fullmatch(path) is not None
 
 
+_NEVER_TRAILING = frozenset({"host", "te", "trailer", "connection", "upgrade", "expect", "cookie", "range", "origin"})
+
+
+def may_trail(rule: Rule, name: str, value: str) -> bool:
+    """Whether a field may follow a request's body: nothing that decides where it goes, whose it is or what it does.
+
+    Args:
+        name: In lower case.
+    """
+    plain = name.replace("_", "-")
+    known = plain in _NEVER_TRAILING or plain in _OVERRIDES or plain in _credential_headers([rule])
+    routing = plain.startswith(("content-", "transfer-", "proxy-", "x-forwarded-", "if-"))
+    return not (known or routing or PLACEHOLDER in _readable(value) or _NOT_IN_VALUE.search(value))
+
+
 def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
     path = request.path.partition("?")[0]

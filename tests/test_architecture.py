@@ -18,6 +18,8 @@ ORDER = (
 OWNERS = {
     "pyrage": {"vault"},
     "mitmproxy": {"proxy.engine"},
+    "h11": {"proxy.http1", "proxy.reach"},
+    "h2": {"proxy.http2"},
     "OpenSSL": {"proxy.channel"},
     "ruamel": {"documents"},
     "pydantic": {"documents"},
@@ -26,7 +28,7 @@ OWNERS = {
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},
-    "wsproto": {"proxy.engine"},
+    "wsproto": {"proxy.websocket"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
 }

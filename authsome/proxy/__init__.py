@@ -18,7 +18,7 @@ from authsome.rules import Rules, Use
 from authsome.session import Session
 
 if TYPE_CHECKING:
-    from authsome.proxy.engine import Gate
+    from authsome.proxy.gate import Gate
 
 _BACKLOG = 512
 
@@ -83,10 +83,10 @@ class Proxy:
         try:
             import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
 
-            from authsome.proxy import engine  # noqa: PLC0415
+            from authsome.proxy import engine, gate  # noqa: PLC0415
 
             with self._swapping:
-                self._gate = engine.Gate(self._live, self._authority, self._upstream, self._password, log)
+                self._gate = gate.Gate(self._live, self._authority, self._upstream, self._password, log)
             asyncio.run(engine.serve(self._listener, self._gate))
         except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
             self._listener.close()

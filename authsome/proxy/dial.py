@@ -32,8 +32,8 @@ class NotPublicError(OSError):
         super().__init__(f"it leads to {address}, which is not a public address")
 
 
-async def dial(host: str, port: int, *, private: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a host, IPv6 and IPv4 side by side (RFC 8305).
+async def dial(host: str, port: int, *, private: bool) -> socket.socket:
+    """Return a connection to a host, IPv6 and IPv4 tried side by side (RFC 8305).
 
     Args:
         private: Whether an address outside the public internet will do.
@@ -46,7 +46,7 @@ async def dial(host: str, port: int, *, private: bool) -> tuple[asyncio.StreamRe
             check(found)
         connected = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_STAGGER_SECONDS, interleave=1)
     _keep_alive(connected)
-    return await asyncio.open_connection(sock=connected)
+    return connected
 
 
 def check(found: Sequence[Found]) -> None:

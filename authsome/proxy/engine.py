@@ -1,8 +1,7 @@
-"""mitmproxy's layers, driven without its addons.
+"""mitmproxy's layers, driven without its addons: who may call, where a call goes, and TLS towards the child.
 
-Promises that only declared hosts are decrypted, that every request to them is decided by `rules` before its first byte
-leaves, that bodies stream in both directions, and that a refusal is JSON and not a page. Refuses callers without this
-run's password, upstreams whose certificate does not verify, and falls back to nothing: an error here is a 502.
+Promises that only declared hosts are decrypted, and that what was decrypted goes to `relay` and nowhere else. Refuses
+callers without this run's password, and falls back to nothing: an error here ends the connection.
 
 This is the only module that knows mitmproxy. It costs a quarter of a second to import, so nothing imports
 it before the child has been started.
@@ -10,65 +9,32 @@ it before the child has been started.
 
 import asyncio
 import hmac
-import json
 import logging
-import re
 import socket
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
-import wsproto.events
 from mitmproxy import connection, http
-from mitmproxy.net.http.validate import validate_headers
-from mitmproxy.proxy import commands, events, layer, mode_specs, server
-from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls, websocket
+from mitmproxy.proxy import commands, context, events, layer, mode_specs, server
+from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls
 from mitmproxy.proxy.layers.http import _events, _hooks
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.tls import TlsData
 
 from authsome.provider import Host
-from authsome.proxy import Live, Log, channel
-from authsome.proxy.authority import Authority
-from authsome.proxy.dial import CONNECT_SECONDS, NotPublicError, dial
-from authsome.proxy.exchange import Exchange
-from authsome.proxy.scrub import Scrubber
-from authsome.proxy.upstream import Upstream
-from authsome.rules import Inject, Refusal, Request, Use, malformed, not_encrypted
-from authsome.session import Session
+from authsome.proxy import channel, relay
+from authsome.proxy.dial import dial
+from authsome.proxy.gate import Gate
+from authsome.proxy.message import in_json
+from authsome.proxy.pipe import AT_MOST, FLOODED, Gone, Pipe
+from authsome.proxy.reach import Reach, broken_off, failure, parent_authorization, to_parent
+from authsome.rules import Refusal, Use, malformed
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options as MitmproxyOptions
-
-
-@dataclass
-class Gate:
-    """What one run's engine works with.
-
-    Attributes:
-        live: Replaced whole by another thread; whoever decides reads it once.
-    """
-
-    live: Live
-    authority: Authority
-    upstream: Upstream
-    password: str
-    log: Log
-
-    def __post_init__(self) -> None:
-        self._scrubbed: Live | None = None
-        self._stand_ins: dict[str, str] = {}
-        self._scrubber = Scrubber({})
-
-    def scrubber(self, live: Live) -> Scrubber:
-        """Return what to look for in answers: every secret the run has had, whichever of them a request carried."""
-        if live is not self._scrubbed:
-            # A key that was rotated away can still be said back: by a slow answer, or by a provider that remembers it.
-            self._stand_ins |= live.session.stand_ins()
-            self._scrubbed, self._scrubber = live, Scrubber(self._stand_ins)
-        return self._scrubber
 
 
 @dataclass
@@ -76,7 +42,7 @@ class _Options:
     """The options that mitmproxy's layers read; `Options()` would load every default of the command-line tool."""
 
     connection_strategy: str = "lazy"
-    tcp_timeout: int = 3600
+    tcp_timeout: int = 10**8  # a stream may be silent for as long as it likes; a peer that is dead is found out by TCP
     http2_ping_keepalive: int = 58
     body_size_limit: str | None = None
     stream_large_bodies: str | None = None
@@ -96,31 +62,50 @@ async def serve(listener: socket.socket, gate: Gate) -> None:
         # NOTE: the engine's own log lines quote what passes through it.
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
+    reach = Reach(gate.upstream)
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = writer.get_extra_info("peername")
         gate.log.opened(peer)
         try:
-            await _Handler(reader, writer, gate).handle_client()
+            await _Handler(reader, writer, gate, reach).handle_client()
         finally:
             gate.log.closed(peer)
 
-    async with await asyncio.start_server(client, sock=listener, limit=1 << 16) as running:
+    async with await asyncio.start_server(client, sock=listener, limit=AT_MOST) as running:
         await running.serve_forever()
 
 
 class _Handler(server.LiveConnectionHandler):
     """One client connection. Its hooks are the whole of what mitmproxy's addons would do."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: Gate, reach: Reach) -> None:
         self._options = _Options()
         mode = mode_specs.ProxyMode.parse("regular")
         super().__init__(reader, writer, cast("MitmproxyOptions", self._options), mode)
-        self.gate = gate
+        self.gate, self._reach = gate, reach
         self._target: Host | None = None
+        self._child: _Child | None = None
+        self._relaying: asyncio.Task[None] | None = None
 
     def log(self, *_: Any, **__: Any) -> None:
         """Say nothing: see `serve`."""
+
+    async def handle_client(self) -> None:
+        """Serve the connection; when it ends, what was carried for it ends too."""
+        try:
+            await super().handle_client()
+        finally:
+            if self._relaying is not None:
+                self._relaying.cancel()
+                await asyncio.gather(self._relaying, return_exceptions=True)
+
+    async def drain_writers(self) -> None:
+        """Read no faster than what was read is taken."""
+        if self._child is None:
+            await super().drain_writers()  # type: ignore[no-untyped-call]
+        else:
+            await self._child.readable.wait()
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Answer mitmproxy's question, by the hook's type. A mistake of ours refuses, it never forwards."""
@@ -129,40 +114,26 @@ class _Handler(server.LiveConnectionHandler):
             return
         try:
             answer(self, *hook.args())
-        except Exception as error:  # noqa: BLE001  mitmproxy would wait for an answer for ever
-            self._give_up(hook.args()[0], error)
+        except Exception:  # noqa: BLE001  mitmproxy would wait for an answer for ever
+            self.hang_up("a hook failed")
 
-    def _give_up(self, about: object, error: Exception) -> None:
-        """Refuse the request that a hook failed on, or close the connection where there is none to refuse."""
-        if isinstance(about, http.HTTPFlow) and about.response is None:
-            # NOTE: the error's own words may quote the request, so only its kind is told.
-            reason = f"authsome failed on this request ({type(error).__name__}); nothing was sent"
-            about.response = _refuse(Refusal("internal", reason, "this is a bug, please report it", status=500))
-            about.request.stream = False
-        else:
-            if isinstance(about, http.HTTPFlow) and about.response is not None:
-                about.response.headers.clear()
-                about.response.stream = lambda _: b""
-                if about.websocket and about.websocket.messages:
-                    about.websocket.messages[-1].dropped = True
-            self._hang_up("a hook failed")
-
-    def _hang_up(self, why: str) -> None:
+    def hang_up(self, why: str) -> None:
+        """Break the client's connection."""
         if self.client in self.transports and (task := self.transports[self.client].handler):
             task.cancel(why)
 
     async def open_connection(self, command: commands.OpenConnection) -> None:
-        """Connect to where the engine wants to, and to no address that a secret must not go to."""
+        """Connect to where the engine wants to: to an undeclared host, or to the parent's own proxy."""
         server = command.connection
         if server.address is None:
             raise RuntimeError("the engine names no address")
         self.transports[server] = ConnectionIO(handler=asyncio.current_task())
         server.timestamp_start = time.time()  # the layers read it as "somebody opens this one"
         try:
-            reader, writer = await dial(*server.address, private=self._may_be_private(server.address))
+            reader, writer = await self._open(server.address)
         except OSError as error:
             self.transports.pop(server, None)
-            server.error = _why_unreachable(error)
+            server.error = failure(server.address[0], error).reason
             await self.server_event(events.OpenConnectionCompleted(command, server.error))
             return
         server.state = connection.ConnectionState.OPEN
@@ -171,13 +142,13 @@ class _Handler(server.LiveConnectionHandler):
         await self.server_event(events.OpenConnectionCompleted(command, None))
         await self.handle_connection(server)
 
-    def _may_be_private(self, address: tuple[str, int]) -> bool:
-        """Whether anything but a public address will do. The user's own proxy and undeclared hosts get no secret."""
-        target = self._target
-        if target is None:
-            return True
-        parent = self.gate.upstream.proxy_for(target.name)
-        return (parent is not None and address == parent.address) or self.gate.live.rules.may_be_private(target)
+    async def _open(self, address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        upstream = self.gate.upstream
+        opened = await dial(*address, private=True)  # no secret goes this way
+        if upstream.proxy is None or address != upstream.proxy.address:
+            return await asyncio.open_connection(sock=opened)
+        settings, name = to_parent(upstream.proxy, upstream)
+        return await asyncio.open_connection(sock=opened, ssl=settings, server_hostname=name)
 
     # Which protocol comes next.
 
@@ -190,20 +161,29 @@ class _Handler(server.LiveConnectionHandler):
             data.layer = _HttpLayer(here, http_layers.HTTPMode.regular)
         elif self._target is None:
             data.layer = tcp.TCPLayer(here, ignore=True)
-        elif not isinstance(here.layers[-1], tls.ClientTLSLayer):
-            data.layer = self._open_tls(data)
+        elif isinstance(here.layers[-1], tls.ClientTLSLayer):
+            data.layer = self._relay(data, self._target, here.layers[-1])
         else:
-            data.layer = _HttpLayer(here, http_layers.HTTPMode.transparent)
+            data.layer = self._open_tls(data, self._target)
 
-    def _open_tls(self, data: layer.NextLayer) -> layer.Layer | None:
+    def _open_tls(self, data: layer.NextLayer, target: Host) -> layer.Layer | None:
         start = data.data_client()  # type: ignore[no-untyped-call]
         if len(start) < 3:  # noqa: PLR2004  the first three bytes of a TLS record tell it apart
             return None
         if start[0] != 0x16 or start[1] != 0x03:  # noqa: PLR2004
-            return _HttpLayer(data.context, http_layers.HTTPMode.transparent)
-        # The upstream is not contacted before a request to it has been permitted.
-        data.context.server.tls = True
+            return self._relay(data, target, data)
         return tls.ClientTLSLayer(data.context)
+
+    def _relay(self, data: layer.NextLayer, target: Host, outermost: layer.Layer) -> layer.Layer:
+        """Hand what the child says to the relay; mitmproxy carries it no further than TLS."""
+        # What stood before was for the CONNECT, which has been answered.
+        self.layer = outermost
+        self._child = _Child(self)
+        client = self.client
+        peer = (client.peername[0], client.peername[1])
+        caller = relay.Caller(target, client.sni, client.tls_established, client.alpn == b"h2", peer)
+        self._relaying = asyncio.ensure_future(relay.serve(self._child, caller, self.gate, self._reach))
+        return _Terminus(data.context, self._child)
 
     # CONNECT and plain requests.
 
@@ -229,39 +209,45 @@ class _Handler(server.LiveConnectionHandler):
             self._options.connection_strategy = "eager"
         self._go_through_parent(flow, target.name)
 
-    # What is told about a request.
+    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        """Present the user's own password to the user's own proxy."""
+        parent = self.gate.upstream.proxy_for(flow.request.host)
+        if parent and parent.userinfo:
+            flow.request.headers["Proxy-Authorization"] = parent_authorization(parent)
 
-    def _begin(self, flow: http.HTTPFlow, target: Host, path: str, decision: str = "pass") -> None:
-        """Note a request before anything is done with it, as the client sent it."""
-        method = flow.request.data.method.decode("latin-1")
-        use = Use(time.time(), method, str(target), path, decision, peer=self.client.peername[:2])
-        flow.metadata[_USE] = (use, time.monotonic())
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """Say in JSON why an undeclared host cannot be reached, and end a connection mitmproxy cannot use again."""
+        failed = flow.server_conn.error
+        if failed and flow.response is not None and flow.response.status_code == 502:  # noqa: PLR2004  mitmproxy's
+            flow.response = _response(_unreachable(failed))
+            flow.response.headers["Connection"] = "close"
 
-    def _decided(self, flow: http.HTTPFlow, decision: str, connection: str | None) -> None:
-        use, begun = flow.metadata[_USE]
-        flow.metadata[_USE] = (replace(use, decision=decision, connection=connection), begun)
-
-    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
-        flow.response = _refuse(refusal)
-        self._decided(flow, refusal.error, refusal.connection)
-
-    def _record(self, flow: http.HTTPFlow) -> None:
-        """Tell of a request that has come to its end; of each once."""
-        found = flow.metadata.pop(_USE, None)
-        if found is None:
+    def request_headers(self, flow: http.HTTPFlow) -> None:
+        """A request to the proxy itself, in the clear: forwarded for undeclared hosts, without any secret."""
+        if flow.error is not None:
             return
-        (use, begun), exchange = found, _exchange(flow)
-        refused = flow.metadata.get(_ERROR)
-        self.gate.log.record(
-            replace(
-                use,
-                decision=refused or use.decision,
-                status=flow.response.status_code if flow.response else None,
-                sent=exchange.sent if exchange else 0,
-                received=exchange.received if exchange else 0,
-                milliseconds=(time.monotonic() - begun) * 1000,
-            )
-        )
+        method, path, headers = _raw(flow.request)
+        target = Host(flow.request.host.lower(), flow.request.port)
+        self._begin(flow, target, path)
+        if self._unknown_caller(flow):
+            refusal = None
+        elif refused := malformed(method, path, headers):
+            refusal = refused
+        elif flow.request.scheme != "http":
+            refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
+        else:
+            refusal = self.gate.live.rules.refuses_plain(target)
+        if refusal:
+            self._refuse(flow, refusal)
+        self._go_through_parent(flow, target.name)
+        flow.request.stream = flow.response is None
+        if flow.response is not None:
+            self._record(flow)
+
+    def response_headers(self, flow: http.HTTPFlow) -> None:
+        """Let the answer of an undeclared host stream."""
+        if flow.response is not None:
+            flow.response.stream = True
 
     def _unknown_caller(self, flow: http.HTTPFlow) -> bool:
         expected = b64encode(f"authsome:{self.gate.password}".encode()).decode()
@@ -276,20 +262,31 @@ class _Handler(server.LiveConnectionHandler):
 
     def _go_through_parent(self, flow: http.HTTPFlow, host: str) -> None:
         parent = self.gate.upstream.proxy_for(host)
-        flow.server_conn.via = (parent.scheme, parent.address) if parent else None  # type: ignore[assignment]
+        # If it is spoken to by TLS, `open_connection` does.
+        flow.server_conn.via = ("http", parent.address) if parent else None
 
-    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
-        """Present the user's own password to the user's own proxy."""
-        parent = self.gate.upstream.proxy_for(flow.request.host)
-        if parent and parent.userinfo:
-            flow.request.headers["Proxy-Authorization"] = "Basic " + b64encode(parent.userinfo.encode()).decode()
+    # What is told about a request.
 
-    def http_connect_error(self, flow: http.HTTPFlow) -> None:
-        """Say in JSON why an undeclared host cannot be reached, and end a connection mitmproxy cannot use again."""
-        failed = flow.server_conn.error
-        if failed and flow.response is not None and flow.response.status_code == 502:  # noqa: PLR2004  mitmproxy's
-            flow.response = _refuse(_upstream_failure(flow.request.host, failed))
-            flow.response.headers["Connection"] = "close"
+    def _begin(self, flow: http.HTTPFlow, target: Host, path: str, decision: str = "pass") -> None:
+        """Note a request before anything is done with it, as the client sent it."""
+        method = flow.request.data.method.decode("latin-1")
+        use = Use(time.time(), method, str(target), path, decision, peer=self.client.peername[:2])
+        flow.metadata[_USE] = (use, time.monotonic())
+
+    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+        flow.response = _response(refusal)
+        use, begun = flow.metadata[_USE]
+        flow.metadata[_USE] = (replace(use, decision=refusal.error, connection=refusal.connection), begun)
+
+    def _record(self, flow: http.HTTPFlow) -> None:
+        """Tell of a request that has come to its end; of each once."""
+        found = flow.metadata.pop(_USE, None)
+        if found is None:
+            return
+        (use, begun), status = found, flow.response.status_code if flow.response else None
+        spent = (time.monotonic() - begun) * 1000
+        decision = flow.metadata.get(_ERROR) or use.decision
+        self.gate.log.record(replace(use, decision=decision, status=status, milliseconds=spent))
 
     # TLS.
 
@@ -298,129 +295,6 @@ class _Handler(server.LiveConnectionHandler):
         if self._target is None:
             return
         data.ssl_conn = channel.to_client(self.gate.authority.leaf(self._target.name), self.gate.authority.leaf_key)
-
-    def tls_start_server(self, data: TlsData) -> None:
-        """Verify the upstream's certificate for the name it was opened by, always."""
-        upstream = cast("connection.Server", data.conn)
-        if upstream.address is None:
-            return
-        name = upstream.address[0]
-        upstream.sni = name
-        if not upstream.alpn_offers:
-            offered = data.context.client.alpn_offers
-            upstream.alpn_offers = [next((alpn for alpn in channel.ALPN if alpn in offered), channel.ALPN[0])]
-        data.ssl_conn = channel.to_upstream(name, upstream.alpn_offers, self.gate.upstream.roots)
-
-    # Requests.
-
-    def request_headers(self, flow: http.HTTPFlow) -> None:
-        """Decide on a request before anything of it leaves. A body streams, so this is the last moment."""
-        if flow.error is not None:
-            return
-        path = _raw(flow.request)[1]
-        if self._target is None:
-            self._begin(flow, Host(flow.request.host.lower(), flow.request.port), path)
-            self._plain_request(flow)
-        else:
-            self._begin(flow, self._target, path)
-            self._declared_request(flow, self._target)
-        if flow.response is not None:
-            self._record(flow)
-        if exchange := _exchange(flow):
-            flow.request.stream = exchange.send
-        else:
-            flow.request.stream = flow.response is None
-
-    def _plain_request(self, flow: http.HTTPFlow) -> None:
-        """A request to the proxy itself, in the clear: forwarded for undeclared hosts, without any secret."""
-        if self._unknown_caller(flow):
-            return
-        target = Host(flow.request.host.lower(), flow.request.port)
-        if refusal := malformed(*_raw(flow.request)):
-            pass
-        elif flow.request.scheme != "http":
-            refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
-        else:
-            refusal = self.gate.live.rules.refuses_plain(target)
-        if refusal:
-            self._refuse(flow, refusal)
-        self._go_through_parent(flow, target.name)
-
-    def _declared_request(self, flow: http.HTTPFlow, target: Host) -> None:
-        request = flow.request
-        if not self.client.tls_established:
-            self._refuse(flow, not_encrypted(target))
-            return
-        if Host(request.host.lower(), request.port) != target:
-            raise RuntimeError("the engine would send this request elsewhere")  # NOTE: see `_give_up`
-        if request.http_version not in _VERSIONS:
-            self._refuse(flow, Refusal("malformed_request", "this is no version of HTTP we know", status=400))
-            return
-        live = self.gate.live
-        decision = live.rules.decide(_describe(flow, target, self.client.sni))
-        if isinstance(decision, Refusal):
-            self._refuse(flow, decision)
-            return
-        self._decided(flow, "inject" if isinstance(decision, Inject) else "pass", decision.rule.name)
-        _for_one_hop(request, target)
-        exchange = Exchange(self.gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
-        flow.metadata[_EXCHANGE] = exchange
-        codings = exchange.accept(request.headers.get("accept-encoding"), ranged="range" in request.headers)
-        if codings is not None:
-            request.headers[_cased(flow, "Accept-Encoding")] = codings
-        if isinstance(decision, Inject):
-            self._inject(flow, decision, live.session)
-
-    def _inject(self, flow: http.HTTPFlow, decision: Inject, session: Session) -> None:
-        rule, placement, headers = decision.rule, decision.placement, flow.request.headers
-        for name in decision.drop:
-            headers.pop(name, None)
-        for name, value in rule.constant_headers:
-            if name not in headers:
-                headers[_cased(flow, name)] = value
-        secrets = session.secrets(rule.provider, rule.connection)
-        headers[_cased(flow, placement.header)] = placement.render(secrets)
-
-    def response_headers(self, flow: http.HTTPFlow) -> None:
-        """Let the response stream, through a look at all of it."""
-        response, exchange = flow.response, _exchange(flow)
-        if response is None:
-            return
-        response.stream = True
-        if exchange is None:
-            return
-        response.headers.fields = exchange.head(response.headers.fields)
-        response.data.reason = exchange.scrubber.once(response.data.reason)
-        coding = response.headers.get("content-encoding", "")
-        # NOTE: octet by octet: to an upstream `head` is another method, whose answer has a body.
-        if flow.request.data.method == b"HEAD" or response.status_code in _BODILESS:
-            exchange.expect_nothing()
-        elif not _framed_plainly(flow.request, response) or not exchange.readable(coding, response.status_code):
-            coded = coding or response.headers.get("transfer-encoding") or "of another protocol"
-            reason = f"the answer is in the coding {ascii(coded)}, in which a reflected key could not be found"
-            hint = "ask for gzip, br, zstd or nothing in Accept-Encoding, or set `scrub: off` for this connection"
-            flow.metadata[_REFUSED] = Refusal("unreadable_response", reason, hint, status=502)
-            return
-        response.stream = lambda data: self._guarded(exchange.receive(data))
-        if exchange.recodes:
-            _frame_anew(flow.request, response)
-
-    def _guarded(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """End the connection where an answer cannot be read: what was sent so far must not look complete."""
-        try:
-            yield from pieces
-        except Exception as error:  # noqa: BLE001  whatever it was, nothing may pass unread
-            self._hang_up(f"an answer could not be read ({type(error).__name__})")
-
-    def websocket_message(self, flow: http.HTTPFlow) -> None:
-        """Scrub what the upstream says, and keep nothing of what was said."""
-        if flow.websocket is None:
-            return
-        message, exchange = flow.websocket.messages[-1], _exchange(flow)
-        if exchange and not message.from_client:
-            message.content = exchange.scrubber.once(message.content)
-        # The layer keeps every message for whoever wants to look at it later; nobody does.
-        flow.websocket.messages.clear()
 
 
 _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
@@ -433,9 +307,86 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
     _hooks.HttpResponseHook: _Handler._record,  # noqa: SLF001  it is this module's own
     _hooks.HttpErrorHook: _Handler._record,  # noqa: SLF001
     tls.TlsStartClientHook: _Handler.tls_start_client,
-    tls.TlsStartServerHook: _Handler.tls_start_server,
-    websocket.WebsocketMessageHook: _Handler.websocket_message,
 }
+
+
+# The child's connection, where the relay has it.
+
+
+@dataclass
+class _Said(events.Event):
+    """The relay has something to say to the child."""
+
+    data: bytes
+
+
+class _Ended(events.Event):
+    """The relay has said everything."""
+
+
+class _Terminus(layer.Layer):
+    """The end of mitmproxy's way: from here on the relay reads what the child says, and says what it is answered."""
+
+    def __init__(self, here: context.Context, child: "_Child") -> None:
+        super().__init__(here)
+        self._child = child
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        client = self.context.client
+        if isinstance(event, _Said):
+            yield commands.SendData(client, event.data)
+        elif isinstance(event, _Ended):
+            yield commands.CloseConnection(client)
+        elif isinstance(event, events.DataReceived):
+            self._child.feed(event.data)
+        elif isinstance(event, events.ConnectionClosed):
+            self._child.feed_end()
+
+
+class _Child(Pipe):
+    """The relay's end of the child's connection.
+
+    Attributes:
+        readable: Set while more may be read from the child.
+    """
+
+    def __init__(self, handler: _Handler) -> None:
+        super().__init__()
+        self._handler = handler
+        self.readable = asyncio.Event()
+        self.readable.set()
+
+    def _brake(self) -> None:
+        self.readable.clear()
+
+    def _release(self) -> None:
+        self.readable.set()
+
+    async def _send(self, data: bytes, *, wait: bool) -> None:
+        handler = self._handler
+        await handler.server_event(_Said(data))
+        way = handler.transports.get(handler.client)
+        if way is None or not isinstance(way.writer, asyncio.StreamWriter) or way.writer.is_closing():
+            raise Gone
+        if way.writer.transport.get_write_buffer_size() > FLOODED:
+            self.abort()
+            raise Gone
+        if wait:
+            try:
+                await way.writer.drain()
+            except OSError:
+                raise Gone from None
+
+    def close(self) -> None:
+        """End the connection; what was flushed still arrives."""
+        self._closing = asyncio.ensure_future(self._handler.server_event(_Ended()))
+
+    def abort(self) -> None:
+        """Break the connection, without the goodbye of TLS (RFC 8446, 6.1)."""
+        self._handler.hang_up("broken off")
+
+
+# Plain requests to undeclared hosts.
 
 
 class _HttpLayer(http_layers.HttpLayer):
@@ -458,25 +409,9 @@ class _Stream(http_layers.HttpStream):
         else:
             yield from super().handle_connect_regular()  # type: ignore[no-untyped-call]
 
-    def make_server_connection(self) -> layer.CommandGenerator[bool]:
-        """Refuse an upstream without HTTP/2 to a client with nothing else: mitmproxy would send its body unframed."""
-        if not (yield from super().make_server_connection()):
-            return False
-        if self.flow.request.is_http2 and self.context.server.alpn != b"h2":
-            host = self.flow.request.host
-            reason = f"`{host}` speaks no HTTP/2, and the client nothing else; nothing was sent"
-            yield from self._fail(Refusal("upstream_failed", reason, status=502))
-            return False
-        return True
-
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:
         """Answer a refusal at once: mitmproxy would first keep the whole body."""
         if (yield from super().check_killed(emit_error_hook)):
-            return True
-        if refused := self.flow.metadata.pop(_REFUSED, None):
-            gone = _events.RequestProtocolError(self.stream_id, "cannot be read", _events.ErrorCode.CANCEL)
-            yield http_layers.SendHttp(gone, self.context.server)
-            yield from self._fail(refused)
             return True
         undecided = self.client_state == self.state_wait_for_request_headers
         if emit_error_hook and undecided and self.flow.response is not None:
@@ -484,54 +419,20 @@ class _Stream(http_layers.HttpStream):
             return True
         return False
 
-    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Scrub trailers too; the body is scrubbed where it streams."""
-        if isinstance(event, _events.ResponseTrailers) and (exchange := _exchange(self.flow)):
-            event.trailers.fields = exchange.head(event.trailers.fields)
-        yield from super().state_stream_response_body(event)
-
     def handle_protocol_error(
         self, event: _events.RequestProtocolError | _events.ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
-        """Answer an upstream that cannot be reached or trusted with a 502 in JSON, as long as nothing was answered."""
+        """Answer for an upstream that cannot be reached with a 502 in JSON, as long as nothing was answered."""
         unanswered = self.flow.response is None and self.client_state != self.state_errored
         if isinstance(event, _events.ResponseProtocolError) and unanswered and self.context.client.connected:
-            host = self.flow.request.host
             reached = event.code is not _events.ErrorCode.CONNECT_FAILED
-            yield from self._fail(_broken_off(host) if reached else _upstream_failure(host, event.message))
+            refusal = broken_off(self.flow.request.host) if reached else _unreachable(event.message)
+            self.flow.response = _response(refusal)
+            self.flow.metadata[_ERROR] = refusal.error
+            yield _hooks.HttpErrorHook(self.flow)
+            yield from self._answer(self.flow.response)
         else:
             yield from super().handle_protocol_error(event)
-
-    def check_invalid(self, request: bool) -> layer.CommandGenerator[bool]:
-        """Refuse an answer with illegal headers without a word of what is in them."""
-        if request:
-            return (yield from super().check_invalid(request))
-        try:
-            validate_headers(cast("http.Response", self.flow.response))
-        except ValueError:
-            yield commands.CloseConnection(self.flow.server_conn)
-            yield from self._fail(_broken_off(self.flow.request.host))
-            return True
-        return False
-
-    def flow_done(self) -> layer.CommandGenerator[None]:
-        """Scrub what no hook sees of a WebSocket: the payload of a ping, and the reason of a close."""
-        yield from super().flow_done()
-        if isinstance(self.child_layer, websocket.WebsocketLayer) and (exchange := _exchange(self.flow)):
-            towards_child = self.child_layer.client_ws
-            unread = towards_child.send2
-
-            def send(event: wsproto.events.Event) -> commands.SendData:
-                return unread(_scrubbed(event, exchange.scrubber))
-
-            towards_child.send2 = send  # type: ignore[method-assign]
-
-    def _fail(self, refusal: Refusal) -> layer.CommandGenerator[None]:
-        """Answer with what went wrong upstream, and have it recorded."""
-        self.flow.response = _refuse(refusal)
-        self.flow.metadata[_ERROR] = refusal.error
-        yield _hooks.HttpErrorHook(self.flow)
-        yield from self._answer(self.flow.response)
 
     def _answer(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Send a response of ours and let the rest of the request run dry, in constant memory."""
@@ -546,59 +447,7 @@ class _Stream(http_layers.HttpStream):
         yield http_layers.DropStream(self.stream_id)
 
 
-_EXCHANGE, _USE = "authsome exchange", "authsome use"
-_REFUSED, _ERROR = "authsome refusal", "authsome error"
-_SWITCHING = 101
-_BODILESS = frozenset({204, 304})  # RFC 9112, 6.3
-# Said of the octets that the upstream compressed, which are not those that the child gets.
-_OF_THE_BODY = ("content-length", "content-md5", "digest", "content-digest")
-
-
-def _exchange(flow: http.HTTPFlow) -> Exchange | None:
-    """Return what goes with a request to a declared host; the engine's own answers and other hosts have none."""
-    return flow.metadata.get(_EXCHANGE)
-
-
-def _scrubbed(event: wsproto.events.Event, scrubber: Scrubber) -> wsproto.events.Event:
-    if isinstance(event, wsproto.events.Ping | wsproto.events.Pong):
-        return replace(event, payload=scrubber.once(bytes(event.payload)))
-    if isinstance(event, wsproto.events.CloseConnection) and event.reason:
-        return replace(event, reason=scrubber.once(event.reason.encode()).decode(errors="replace"))
-    return event
-
-
-def _framed_plainly(request: http.Request, response: http.Response) -> bool:
-    """Whether the body arrives as it is, and a changed protocol is the one whose messages are read."""
-    coding = response.headers.get("transfer-encoding", "").strip().lower()
-    if coding not in ("", "chunked", "identity"):
-        return False
-    protocol = response.headers.get("upgrade", "").strip().lower()
-    return response.status_code != _SWITCHING or (protocol == "websocket" and "upgrade" in request.headers)
-
-
-def _frame_anew(request: http.Request, response: http.Response) -> None:
-    """Frame a body whose length is not known beforehand (RFC 9112, 6.3)."""
-    for name in _OF_THE_BODY:
-        response.headers.pop(name, None)
-    if request.is_http10:
-        response.headers["Connection"] = "close"
-    elif not request.is_http2:
-        response.http_version = "HTTP/1.1"
-        response.headers["Transfer-Encoding"] = "chunked"
-
-
-def _describe(flow: http.HTTPFlow, target: Host, sni: str | None) -> Request:
-    """Return what `rules` looks at."""
-    request = flow.request
-    method, path, headers = _raw(request)
-    hosts: Iterable[str] = [value for name, value in headers if name == "host"]
-    if request.authority and not request.is_http2:
-        # The absolute form is for proxies; inside a tunnel its host would count for an upstream that reads it.
-        hosts = [request.authority, *hosts]
-    elif request.is_http2:
-        # RFC 9113, 8.3.1: a `host` beside `:authority` has to say the same; two that do count as one.
-        hosts = dict.fromkeys([request.authority, *hosts])
-    return Request(target, sni, tuple(hosts), method, path, headers)
+_USE, _ERROR = "authsome use", "authsome error"
 
 
 def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
@@ -608,79 +457,10 @@ def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     return request.data.method.decode("latin-1"), request.data.path.decode("latin-1"), headers
 
 
-_VERSIONS = frozenset({"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"})
-_HOP_BY_HOP = frozenset({"close", "keep-alive", "upgrade", "te"})
+def _response(refusal: Refusal) -> http.Response:
+    fields, content = in_json(refusal)
+    return http.Response.make(refusal.status, content, fields)
 
 
-def _for_one_hop(request: http.Request, target: Host) -> None:
-    """Write the host as the upstream knows it, and drop what was said to a proxy (RFC 9110, 7.6.1)."""
-    # NOTE: after a 101 nothing is decided any more: `h2c` would carry requests that `allow` never sees.
-    # Of WebSocket only the version whose frames can be read; a header that stands twice joins to another text.
-    asked = (request.headers.get("upgrade", "").lower(), request.headers.get("sec-websocket-version"))
-    upgrades = () if asked == ("websocket", "13") else ("upgrade",)
-    if "te" in request.headers:  # RFC 9110, 10.1.4: it would ask for a transfer coding that nobody here reads
-        request.headers["TE"] = "trailers"
-    for name in ("proxy-authorization", "proxy-connection", *upgrades):
-        request.headers.pop(name, None)
-    if request.is_http2:
-        request.authority = str(target)
-    if "host" in request.headers:
-        request.headers["Host"] = str(target)
-    named = [option.strip() for option in request.headers.get("connection", "").split(",")]
-    if any(option.lower() not in _HOP_BY_HOP for option in named if option):
-        # NOTE: `Connection: authorization` would tell the upstream to drop what was injected.
-        request.headers["Connection"] = ", ".join(option for option in named if option.lower() in _HOP_BY_HOP)
-
-
-def _cased(flow: http.HTTPFlow, name: str) -> str:
-    """Return a header's name as the protocol wants it: HTTP/2 has lower case only (RFC 9113, 8.2.1)."""
-    return name.lower() if flow.request.is_http2 else name
-
-
-def _refuse(refusal: Refusal) -> http.Response:
-    """Return a refusal as a response that programs and people can read."""
-    body: dict[str, str] = {"error": refusal.error, "reason": refusal.reason}
-    body |= {key: text for key, text in (("hint", refusal.hint), ("connection", refusal.connection)) if text}
-    content = json.dumps(body).encode() + b"\n"
-    return http.Response.make(
-        refusal.status, content, {"Content-Type": "application/json", "X-Authsome-Error": refusal.error}
-    )
-
-
-def _broken_off(host: str) -> Refusal:
-    """Return why there is no answer to a request that was sent. NOTE: the engine's words would quote the answer."""
-    reason = f"`{host}` hung up, or what it answered is not HTTP; the request had been sent"
-    return Refusal("upstream_failed", reason, status=502)
-
-
-def _why_unreachable(error: OSError) -> str:
-    """Return a failed connection in words; an address that will not do keeps its mark for `_upstream_failure`."""
-    if isinstance(error, NotPublicError):
-        return f"{_NOT_PUBLIC}: {error}"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {CONNECT_SECONDS:.0f} s"
-    return str(error) or type(error).__name__
-
-
-_NOT_PUBLIC = "not public"
-
-
-def _upstream_failure(host: str, message: str) -> Refusal:
-    """Return why an upstream was not used; no secret was sent to it."""
-    if message.startswith(_NOT_PUBLIC):
-        return Refusal(
-            "address_not_public",
-            f"`{host}` gets no credential: {message.partition(': ')[2]}; nothing was sent",
-            'if the host is in your own network, set `"private_addresses": true` in its definition',
-        )
-    if message.startswith("Certificate verify failed"):
-        return Refusal(
-            "upstream_untrusted",
-            f"the certificate of `{host}` does not verify: {message.partition(': ')[2]}; nothing was sent",
-            "if your network replaces certificates, point SSL_CERT_FILE at its roots before `authsome run`",
-            status=502,
-        )
-    reason = re.sub(r"\[Errno -?\d+\] ", "", message)
-    return Refusal(
-        "upstream_failed", f"cannot reach `{host}`: {reason}", "check the network and HTTPS_PROXY", status=502
-    )
+def _unreachable(reason: str) -> Refusal:
+    return Refusal("upstream_failed", reason, "check the network and HTTPS_PROXY", status=502)

@@ -26,7 +26,7 @@ def test_a_refused_head_leaves_the_connection_usable_and_names_are_written_as_th
     received = setup.only()
     assert received.values("host") == ["api.openai.com"]
     assert received.values("authorization") == [f"Bearer {OPENAI_KEY}"]
-    assert received.values("connection") == ["close"]
+    assert received.values("connection") == []
     assert received.values("proxy-connection") == []
 
 

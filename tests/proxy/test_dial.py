@@ -45,7 +45,8 @@ async def _listening(*, private: bool) -> str:
 
     async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        reader, writer = await dial.dial("localhost", port, private=private)
+        connected = await dial.dial("localhost", port, private=private)
+        reader, writer = await asyncio.open_connection(sock=connected)
         said = await reader.read()
         writer.close()
         await writer.wait_closed()

@@ -7,6 +7,7 @@ import datetime
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -104,11 +105,13 @@ class Wire:
 
     def judge(self, request: bytes, sent: int) -> SimpleNamespace:
         """Send octets that hold at most `sent` requests; fail where what arrived is not what was permitted."""
-        before = len(self.origin.connections)
+        before = [len(carried) for carried in self.origin.connections]
         answer = self.client.send(request)
         arrived: list[Arrived] = []
-        for carried in self.origin.connections[before:]:
-            requests, rest = read(bytes(carried))
+        # A connection may be one that was kept from an earlier request.
+        for connection, start in zip_longest(list(self.origin.connections), before, fillvalue=0):
+            carried = bytes(connection)[start:]
+            requests, rest = read(carried)
             arrived += requests
             assert b"authsome-proxy-managed" not in carried, carried
             # An unfinished request may be cut off, but never be followed or preceded by octets of another.
@@ -155,6 +158,7 @@ GALLERY: dict[str, tuple[bytes, bytes]] = {
     "a coding nobody knows": (b"Transfer-Encoding: xchunked", b"0\r\n\r\n" + _SMUGGLED),
     "a space before the colon": (b"Transfer-Encoding : chunked", b"0\r\n\r\n" + _SMUGGLED),
     "a folded coding": (b"Transfer-Encoding:\r\n chunked", b"0\r\n\r\n" + _SMUGGLED),
+    "a coding after a vertical tab": (b"Transfer-Encoding:\x0bchunked", b"0\r\n\r\n" + _SMUGGLED),
     "a quoted coding": (b'Transfer-Encoding: "chunked"', b"0\r\n\r\n" + _SMUGGLED),
     "a coding after a bare carriage return": (b"X: y\r" + _CHUNKED, b"0\r\n\r\n" + _SMUGGLED),
     "a coding after a NUL": (b"Transfer-Encoding: \0chunked", b"0\r\n\r\n" + _SMUGGLED),
@@ -204,6 +208,7 @@ def test_what_servers_read_in_two_ways_is_refused_or_framed_anew(wire: Wire, nam
         *(b"GET /ok/../a HTTP/1.1", b"GET /ok/%2e%2e/a HTTP/1.1", b"GET /ok//a HTTP/1.1", b"get /ok/a HTTP/1.1"),
         *(b"GET /ok/a\0b HTTP/1.1", b"GET /ok/a\rb HTTP/1.1", b"GET /ok/a\\..\\b HTTP/1.1", b"PRI * HTTP/2.0"),
         *(b"DELETE /ok/a HTTP/1.1", b"GET /other HTTP/1.1", b"GET ok/a HTTP/1.1", b"GET /ok/a?_method=DELETE HTTP/1.1"),
+        *(b"GET  /ok/a HTTP/1.1", b"GET\t/ok/a\tHTTP/1.1"),
         *(b"CONNECT localhost:1 HTTP/1.1", b"GET /ok/" + b"a" * 200_000 + b"\0 HTTP/1.1"),
     ],
 )
@@ -216,11 +221,8 @@ def test_a_request_line_that_is_not_permitted_never_arrives(wire: Wire, line: by
 @pytest.mark.parametrize(
     ("line", "headers", "body"),
     [
-        (b"GET  /ok/a HTTP/1.1", b"", b""),
-        (b"GET\t/ok/a\tHTTP/1.1", b"", b""),
         (b"GET /ok/a HTTP/1.0", b"", b""),
         (b"GET /ok/a HTTP/1.1\nX-A: b", b"", b""),
-        (b"POST /ok/a HTTP/1.1", b"Transfer-Encoding:\x0bchunked\r\n", b"0\r\n\r\n"),
         (b"POST /ok/a HTTP/1.1", b"Content-Length: 3\r\nConnection: content-length, x-key\r\n", b"abc"),
         (b"POST /ok/a HTTP/1.1", b"Expect: 100-continue\r\nContent-Length: 3\r\n", b"abc"),
         (b"GET /ok/a HTTP/1.1", b"X-Key: a\r\nX-Key: b\r\nx_key: c\r\nAuthorization: d\r\n", b""),

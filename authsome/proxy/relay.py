@@ -1,0 +1,424 @@
+"""Requests to declared hosts: decided, carried, and their answers looked at.
+
+Promises that `rules` has seen a request before its first octet leaves, that bodies stream in both directions and are
+held up only by who takes them, and that an answer which could not be carried to its end does not look whole. Refuses to
+send a request twice, but for one that changes nothing, on a kept connection that turned out to be dead.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+
+from authsome.provider import Host
+from authsome.proxy import http1, http2
+from authsome.proxy.codings import CodingError
+from authsome.proxy.exchange import Exchange
+from authsome.proxy.gate import Gate
+from authsome.proxy.message import (
+    Answered,
+    Asked,
+    Call,
+    CallerGoneError,
+    Fields,
+    RefusedError,
+    UpstreamGoneError,
+    Wire,
+    find,
+    in_json,
+    options,
+    unreadable,
+    without,
+)
+from authsome.proxy.pipe import Gone, Pipe
+from authsome.proxy.reach import Reach, broken_off
+from authsome.proxy.scrub import Scrubber
+from authsome.proxy.websocket import Frames
+from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted
+from authsome.session import Session
+
+
+@dataclass(slots=True)
+class Caller:
+    """Whose requests these are.
+
+    Attributes:
+        target: The declared host that its CONNECT named.
+        sni: The name in its TLS hello; None without one.
+        encrypted: Whether it speaks TLS at all.
+        multiplexed: Whether it speaks HTTP/2.
+    """
+
+    target: Host
+    sni: str | None
+    encrypted: bool
+    multiplexed: bool
+    peer: tuple[str, int]
+    links: list[tuple[http2.Link, asyncio.Task[None]]] = field(default_factory=list)
+    """Connections of HTTP/2 to the upstream: a caller has its own, so that it is held up by nobody else."""
+
+
+async def serve(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> None:
+    """Answer a caller's requests until it goes."""
+    try:
+        if caller.multiplexed:
+            await _serve_many(pipe, caller, gate, reach)
+        else:
+            await _serve_in_turn(pipe, caller, gate, reach)
+    finally:
+        for link, running in caller.links:
+            link.pipe.abort()
+            running.cancel()
+
+
+async def _serve_in_turn(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> None:
+    server = http1.Server(pipe)
+    try:
+        while await server.next():
+            if not await Turn(server, caller, gate, reach).take():
+                return
+    except RefusedError as refused:
+        await Turn(server, caller, gate, reach).decline(refused.refusal)
+        await _linger(pipe)
+    except CallerGoneError:
+        pass
+    pipe.close()
+
+
+async def _linger(pipe: Pipe) -> None:
+    """Read on for a moment: what is unread when a connection closes can cost the caller its answer."""
+    try:
+        async with asyncio.timeout(_LINGER_SECONDS):
+            while await pipe.read():
+                pass
+    except (TimeoutError, Gone):
+        pass
+
+
+async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> None:
+    turns: set[asyncio.Task[bool]] = set()
+
+    def opened(call: http2.Call) -> None:
+        task = asyncio.ensure_future(Turn(call, caller, gate, reach).take())
+        call.flow.lost = task.cancel
+        turns.add(task)
+        task.add_done_callback(turns.discard)
+
+    try:
+        await http2.Link(pipe, opened).run()
+    finally:
+        for task in list(turns):
+            task.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+
+class Turn:
+    """One request and its answer."""
+
+    def __init__(self, call: Call, caller: Caller, gate: Gate, reach: Reach) -> None:
+        self._call, self._caller, self._gate, self._reach = call, caller, gate, reach
+        self._begun = time.monotonic()
+        path, method = call.asked.path.decode("latin-1"), call.asked.method.decode("latin-1")
+        self._use = Use(time.time(), method, str(caller.target), path, "pass", peer=caller.peer)
+        self._exchange = Exchange(Scrubber({}))
+        self._rule: Rule | None = None
+        self._answering = self._caller_gone = False
+
+    async def take(self) -> bool:
+        """Carry the request, or say why not; return whether the caller's connection can be used further."""
+        try:
+            await self._carry()
+        except RefusedError as refused:
+            return await self._fail(refused.refusal)
+        except UpstreamGoneError as gone:
+            return await self._fail(broken_off(self._caller.target.name), gone.code)
+        except CallerGoneError:
+            self._call.break_off(None)
+            return False
+        except Exception as error:  # noqa: BLE001  whatever it was, nothing may leave undecided or unread
+            return await self._fail(_mistake(error))
+        finally:
+            self._call.done()
+            self._record()
+        return True
+
+    async def decline(self, refusal: Refusal) -> None:
+        """Answer what was no request."""
+        try:
+            await self._refuse(refusal)
+        except CallerGoneError:
+            self._call.break_off(None)
+        self._record()
+
+    async def _fail(self, refusal: Refusal, code: int | None = None) -> bool:
+        """Answer with what went wrong; if an answer has begun, break it off."""
+        self._use = replace(self._use, decision=refusal.error, connection=refusal.connection or self._use.connection)
+        if self._answering:
+            self._call.break_off(code)
+            return False
+        try:
+            await self._refuse(refusal)
+        except CallerGoneError:
+            self._call.break_off(None)
+            return False
+        return True
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        self._use = replace(self._use, decision=refusal.error)
+        answer, content = _in_json(refusal)
+        await self._begin(answer)
+        if self._call.asked.method != b"HEAD":
+            await self._call.send(content)
+        await self._call.finish(())
+
+    async def _begin(self, answer: Answered) -> None:
+        self._answering = True
+        self._use = replace(self._use, status=answer.status)
+        await self._call.begin(answer)
+
+    def _record(self) -> None:
+        exchange, spent = self._exchange, (time.monotonic() - self._begun) * 1000
+        use = replace(self._use, sent=exchange.sent, received=exchange.received, milliseconds=spent)
+        self._gate.log.record(use)
+
+    # Deciding.
+
+    async def _carry(self) -> None:
+        caller, live = self._caller, self._gate.live
+        if not caller.encrypted:
+            raise RefusedError(not_encrypted(caller.target))
+        decision = live.rules.decide(_describe(self._call.asked, caller))
+        if isinstance(decision, Refusal):
+            self._use = replace(self._use, connection=decision.connection)
+            raise RefusedError(decision)
+        self._rule = decision.rule
+        injected = isinstance(decision, Inject)
+        self._use = replace(self._use, decision="inject" if injected else "pass", connection=decision.rule.name)
+        self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
+        asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
+        if isinstance(decision, Inject):
+            asked = _inject(asked, decision, live.session)
+        await self._ask(asked, private=live.rules.may_be_private(caller.target))
+
+    # Carrying.
+
+    async def _ask(self, asked: Asked, *, private: bool) -> None:
+        """Send the request; once more where it is known that the first time it was not looked at."""
+        repeatable = asked.bodiless and asked.method in _CHANGES_NOTHING
+        wire, kept = await self._wire(private=private, fresh=False)
+        try:
+            await self._once(wire, asked)
+        except UpstreamGoneError as gone:
+            # RFC 9110, 9.2.2: only what is idempotent, and only where a connection can have gone stale.
+            again = (kept and repeatable) or (gone.untouched and asked.bodiless)
+            if self._answering or not again:
+                raise
+            wire, _ = await self._wire(private=private, fresh=True)
+            await self._once(wire, asked)
+
+    async def _wire(self, *, private: bool, fresh: bool) -> tuple[Wire, bool]:
+        if not self._caller.multiplexed:
+            return await self._reach.http1(self._caller.target, private=private, fresh=fresh)
+        links = self._caller.links
+        free = next((link for link, _ in links if link.room), None)
+        if free is not None and not fresh:
+            return http2.Wire(free), True
+        link = await self._reach.http2(self._caller.target, private=private)
+        links.append((link, asyncio.ensure_future(link.run())))
+        return http2.Wire(link), False
+
+    async def _once(self, wire: Wire, asked: Asked) -> None:
+        upload: asyncio.Task[None] | None = None
+        try:
+            await wire.ask(asked)
+            if not asked.bodiless:
+                upload = asyncio.ensure_future(self._upload(wire))
+            await self._answer(wire)
+            if upload is not None and self._use.status is not None and self._use.status < _FAILED:
+                # Who has answered early may still want the rest; an answer that refuses does not.
+                await upload
+        except UpstreamGoneError:
+            if self._caller_gone:
+                raise CallerGoneError from None
+            raise
+        finally:
+            if upload is not None:
+                upload.cancel()
+                await asyncio.gather(upload, return_exceptions=True)
+            wire.release()
+
+    async def _upload(self, wire: Wire) -> None:
+        try:
+            while data := await self._call.read(wire.flush):
+                await wire.send(self._exchange.send(data))
+            await wire.finish(self._permitted(self._call.trailers))
+        except CallerGoneError:
+            self._caller_gone = True
+            wire.release()  # whoever waits for the answer is told so
+        except UpstreamGoneError:
+            pass  # it may have answered before it went
+
+    def _permitted(self, trailers: Fields) -> Fields:
+        """Return what of a request's trailers may follow it; an intermediary may drop any (RFC 9110, 6.5.1)."""
+        read = ((name, name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in trailers)
+        return tuple(
+            (name, value.encode("latin-1"))
+            for name, known, value in read
+            if self._rule is not None and may_trail(self._rule, known, value)
+        )
+
+    async def _answer(self, wire: Wire) -> None:
+        """Carry the answer back, each piece as it comes."""
+        call, exchange = self._call, self._exchange
+        while (answer := await wire.answer()).status < 200:  # noqa: PLR2004  RFC 9110, 15.2
+            seen = self._seen(answer)
+            if answer.status == _SWITCHING:
+                await self._switch(wire, seen)
+                return
+            await call.inform(seen)
+        await self._begin(self._expect(answer))
+        while data := await wire.read(call.flush):
+            await self._pass_on(data)
+        await self._pass_on(b"")
+        await call.finish(exchange.head(wire.trailers))
+
+    async def _pass_on(self, data: bytes) -> None:
+        try:
+            for piece in self._exchange.receive(data):
+                await self._call.send(piece)
+        except CodingError as error:
+            raise RefusedError(_mistake(error)) from None
+
+    def _seen(self, answer: Answered) -> Answered:
+        exchange = self._exchange
+        return Answered(answer.status, exchange.head(answer.fields), exchange.scrubber.once(answer.reason))
+
+    def _expect(self, answer: Answered) -> Answered:
+        """Return the head of an answer as the child sees it, prepared for the body that follows."""
+        exchange = self._exchange
+        coding = b", ".join(find(answer.fields, b"content-encoding")).decode("latin-1")
+        # NOTE: octet by octet: to an upstream `head` is another method, whose answer has a body.
+        if self._call.asked.method == b"HEAD" or answer.status in _BODILESS:
+            exchange.expect_nothing()
+        elif not exchange.readable(coding, answer.status):
+            raise RefusedError(unreadable(coding))
+        seen = self._seen(answer)
+        return replace(seen, fields=without(seen.fields, _OF_THE_BODY)) if exchange.recodes else seen
+
+    # A changed protocol.
+
+    async def _switch(self, wire: Wire, answer: Answered) -> None:
+        """Carry a WebSocket; what the upstream says in it is looked at."""
+        call = self._call
+        if not (isinstance(wire, http1.Client) and isinstance(call, http1.Server)):
+            raise UpstreamGoneError
+        if options(answer.fields, b"upgrade") != [b"websocket"] or not find(call.asked.fields, b"upgrade"):
+            raise RefusedError(unreadable("of another protocol"))
+        frames = Frames(self._exchange.scrubber) if self._exchange.scrubber else None
+        if frames and find(answer.fields, b"sec-websocket-extensions"):
+            raise RefusedError(unreadable("of an extension of WebSocket"))
+        self._answering = True
+        self._use = replace(self._use, status=answer.status)
+        near, said = await call.switch(answer)
+        far, heard = wire.switched()
+        towards = asyncio.ensure_future(self._speak(near, far, said))
+        back = asyncio.ensure_future(self._listen(far, near, heard, frames))
+        try:
+            await asyncio.wait([towards, back], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (towards, back):
+                task.cancel()
+            await asyncio.gather(towards, back, return_exceptions=True)
+            near.close()
+            far.close()
+
+    async def _speak(self, near: Pipe, far: Pipe, data: bytes) -> None:
+        data = data or await near.read()
+        while data:
+            far.write(self._exchange.send(data))
+            await far.flush()
+            data = await near.read()
+
+    async def _listen(self, far: Pipe, near: Pipe, data: bytes, frames: Frames | None) -> None:
+        data = data or await far.read()
+        while data:
+            seen = frames.feed(data) if frames else data
+            self._exchange.received += len(seen)
+            near.write(seen)
+            await near.flush()
+            data = await far.read()
+
+
+_LINGER_SECONDS = 1.0
+_SWITCHING = 101
+_FAILED = 400
+_BODILESS = frozenset({204, 304})  # RFC 9112, 6.3
+_CHANGES_NOTHING = frozenset({b"GET", b"HEAD", b"OPTIONS"})  # RFC 9110, 9.2.1
+# Said of the octets that the upstream compressed, which are not those that the child gets.
+_OF_THE_BODY = frozenset({b"content-length", b"content-md5", b"digest", b"content-digest"})
+
+
+def _describe(asked: Asked, caller: Caller) -> Request:
+    """Return what `rules` looks at, octet by octet: decoding could hide what will be sent."""
+    hosts = tuple(host.decode("latin-1") for host in asked.hosts)
+    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in asked.fields)
+    method, path = asked.method.decode("latin-1"), asked.path.decode("latin-1")
+    return Request(caller.target, caller.sni, hosts, method, path, headers)
+
+
+_OF_ONE_HOP = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"te", b"transfer-encoding"),
+        *(b"upgrade", b"host", b"accept-encoding"),
+    }
+)
+"""What is said to us, and said anew to the upstream (RFC 9110, 7.6.1)."""
+
+
+def _for_one_hop(asked: Asked, target: Host, exchange: Exchange) -> Asked:
+    """Return a request as it is said to the upstream, which is known by one name."""
+    fields, host = asked.fields, str(target).encode()
+    named = frozenset(options(fields, b"connection")) - {b"content-length"}
+    kept = without(fields, _OF_ONE_HOP | named)
+    if _asks_for_websocket(asked, named):
+        kept += ((b"Upgrade", b"websocket"),)
+        # NOTE: what an extension does to a message cannot be read; permessage-deflate alone is ever asked for.
+        kept = without(kept, frozenset({b"sec-websocket-extensions"})) if exchange.scrubber else kept
+    if any(option.partition(b";")[0].strip() == b"trailers" for option in options(fields, b"te")):
+        kept += ((b"TE", b"trailers"),)
+    codings = find(fields, b"accept-encoding")
+    wanted = b", ".join(codings).decode("latin-1") if codings else None
+    if (accepted := exchange.accept(wanted, ranged=bool(find(fields, b"range")))) is not None:
+        kept += ((b"Accept-Encoding", accepted.encode("latin-1")),)
+    return replace(asked, hosts=(host,), fields=((b"Host", host), *kept))
+
+
+def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
+    """Whether a request may change the protocol: to the one whose messages are read, and to no other.
+
+    NOTE: after a 101 nothing is decided any more; `h2c` would carry requests that `allow` never sees.
+    """
+    version, protocol = find(asked.fields, b"sec-websocket-version"), options(asked.fields, b"upgrade")
+    return asked.version == "1.1" and b"upgrade" in named and protocol == [b"websocket"] and version == [b"13"]
+
+
+def _inject(asked: Asked, decision: Inject, session: Session) -> Asked:
+    rule, placement = decision.rule, decision.placement
+    replaced = {name.encode("latin-1") for name in (*decision.drop, placement.header.lower())}
+    fields = without(asked.fields, frozenset(replaced))
+    for name, value in rule.constant_headers:
+        if not find(fields, name.lower().encode()):
+            fields += ((name.encode(), value.encode()),)
+    secret = placement.render(session.secrets(rule.provider, rule.connection))
+    return replace(asked, fields=(*fields, (placement.header.encode(), secret.encode("latin-1"))))
+
+
+def _in_json(refusal: Refusal) -> tuple[Answered, bytes]:
+    """Return a refusal as an answer that programs and people can read."""
+    fields, content = in_json(refusal)
+    return Answered(refusal.status, fields), content
+
+
+def _mistake(error: Exception) -> Refusal:
+    """Return that it is our fault. NOTE: the error's own words may quote the request, so only its kind is told."""
+    reason = f"authsome failed on this request ({type(error).__name__})"
+    return Refusal("internal", reason, "this is a bug, please report it", status=500)
