@@ -138,6 +138,7 @@ def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child") 
         code = started.wait()
     finally:
         stop.set()
+        gate.stop()
         log.close()
     if start.summary:
         say(screens.summary(log.summary()).rstrip())

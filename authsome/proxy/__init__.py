@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from authsome.proxy.gate import Gate
 
 _BACKLOG = 512
+_STOP_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,8 @@ class Proxy:
         self._live, self._authority, self._upstream = Live(rules, session), authority, upstream
         self._gate: Gate | None = None
         self._swapping = threading.Lock()
+        self._stop: Callable[[], object] | None = None
+        self._stopped = threading.Event()
         self._password = os.urandom(24).hex()
         try:
             # NOTE: with protocol 0 asyncio leaves Nagle's algorithm on, and each request waits 40 ms for an ACK.
@@ -79,6 +82,15 @@ class Proxy:
             if self._gate is not None:
                 self._gate.live = self._live
 
+    def stop(self) -> None:
+        """Break off what is still carried, so that the log is told of all of it."""
+        if self._stop is not None:
+            self._stop()
+            self._stopped.wait(_STOP_SECONDS)
+
+    def _begun(self, stop: Callable[[], object]) -> None:
+        self._stop = stop
+
     def _serve(self, failed: Callable[[BaseException], None], log: Log) -> None:
         try:
             import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
@@ -87,7 +99,7 @@ class Proxy:
 
             with self._swapping:
                 self._gate = gate.Gate(self._live, self._authority, self._upstream, self._password, log)
-            asyncio.run(engine.serve(self._listener, self._gate))
+            asyncio.run(engine.serve(self._listener, self._gate, self._begun, self._stopped.set))
         except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
             self._listener.close()
             failed(error)

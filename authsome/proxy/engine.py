@@ -56,24 +56,40 @@ class _Options:
     proxy_debug: bool = False
 
 
-async def serve(listener: socket.socket, gate: Gate) -> None:
-    """Serve connections from a listening socket until cancelled."""
+async def serve(
+    listener: socket.socket, gate: Gate, begun: Callable[[Callable[[], object]], None], stopped: Callable[[], None]
+) -> None:
+    """Serve connections from a listening socket.
+
+    Args:
+        begun: Gets what stops it, to be called from any thread.
+        stopped: Called when everything that was carried has been told to the log.
+    """
     for name in ("mitmproxy", "asyncio", "hpack"):
         # NOTE: the engine's own log lines quote what passes through it.
         logging.getLogger(name).addHandler(logging.NullHandler())
         logging.getLogger(name).propagate = False
-    reach = Reach(gate.upstream)
+    reach, stop, loop = Reach(gate.upstream), asyncio.Event(), asyncio.get_running_loop()
+    clients: dict[_Handler, asyncio.Task[Any] | None] = {}
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
+        peer, handler = writer.get_extra_info("peername"), _Handler(reader, writer, gate, reach)
+        clients[handler] = asyncio.current_task()
         gate.log.opened(peer)
         try:
-            await _Handler(reader, writer, gate, reach).handle_client()
+            await handler.handle_client()
         finally:
             gate.log.closed(peer)
+            del clients[handler]
 
-    async with await asyncio.start_server(client, sock=listener, limit=AT_MOST) as running:
-        await running.serve_forever()
+    running = await asyncio.start_server(client, sock=listener, limit=AT_MOST)
+    begun(lambda: loop.call_soon_threadsafe(stop.set))
+    await stop.wait()
+    running.close()
+    for handler in clients:
+        handler.hang_up("the run has ended")
+    await asyncio.gather(*filter(None, clients.values()), return_exceptions=True)
+    stopped()
 
 
 class _Handler(server.LiveConnectionHandler):
@@ -96,7 +112,8 @@ class _Handler(server.LiveConnectionHandler):
         try:
             await super().handle_client()
         finally:
-            if self._relaying is not None:
+            if self._child is not None and self._relaying is not None:
+                self._child.expect_nothing()
                 self._relaying.cancel()
                 await asyncio.gather(self._relaying, return_exceptions=True)
 
@@ -312,6 +329,8 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
 
 # The child's connection, where the relay has it.
 
+_HALF_OPEN_SECONDS = 120.0
+
 
 @dataclass
 class _Said(events.Event):
@@ -341,6 +360,7 @@ class _Terminus(layer.Layer):
             self._child.feed(event.data)
         elif isinstance(event, events.ConnectionClosed):
             self._child.feed_end()
+            self._child.expect_goodbye()
 
 
 class _Child(Pipe):
@@ -353,6 +373,8 @@ class _Child(Pipe):
     def __init__(self, handler: _Handler) -> None:
         super().__init__()
         self._handler = handler
+        self._spoken = False
+        self._goodbye: asyncio.TimerHandle | None = None
         self.readable = asyncio.Event()
         self.readable.set()
 
@@ -362,8 +384,28 @@ class _Child(Pipe):
     def _release(self) -> None:
         self.readable.set()
 
+    def expect_goodbye(self) -> None:
+        """Give a child that says no more some time to be answered.
+
+        One that is gone looks the same as one that still listens, until something is sent to it.
+        """
+        self._spoken = False
+        self.expect_nothing()
+        self._goodbye = asyncio.get_running_loop().call_later(_HALF_OPEN_SECONDS, self._say_goodbye)
+
+    def expect_nothing(self) -> None:
+        """Take note that it has been answered."""
+        if self._goodbye is not None:
+            self._goodbye.cancel()
+
+    def _say_goodbye(self) -> None:
+        if self._spoken:
+            self.expect_goodbye()
+        else:
+            self.abort()
+
     async def _send(self, data: bytes, *, wait: bool) -> None:
-        handler = self._handler
+        handler, self._spoken = self._handler, True
         await handler.server_event(_Said(data))
         way = handler.transports.get(handler.client)
         if way is None or not isinstance(way.writer, asyncio.StreamWriter) or way.writer.is_closing():

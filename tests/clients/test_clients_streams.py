@@ -39,7 +39,6 @@ def test_a_client_that_reads_slowly_slows_the_upstream_and_fills_no_memory(setup
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="a client that speaks HTTP/2 alone is not slowed down yet")
 def test_a_client_that_opens_no_window_slows_the_upstream_and_fills_no_memory(setup: Setup) -> None:
     """HTTP/2 has a brake of its own (RFC 9113, 5.2), which holds although the connection below is read."""
     setup.connect("openai")
