@@ -291,9 +291,11 @@ class Line(Pipe):
 class Http2:
     """One end of an HTTP/2 connection. What arrived stays until somebody waits for it."""
 
-    def __init__(self, opened: ssl.SSLSocket, *, client: bool, acknowledge: bool = True) -> None:
+    def __init__(self, opened: ssl.SSLSocket, *, client: bool, acknowledge: bool = True, validate: bool = True) -> None:
         self.opened, self._acknowledge = opened, acknowledge
-        settings = h2.config.H2Configuration(client_side=client, header_encoding="latin-1")
+        settings = h2.config.H2Configuration(
+            client_side=client, header_encoding="latin-1", validate_inbound_headers=validate
+        )
         self.protocol = h2.connection.H2Connection(settings)
         self.protocol.initiate_connection()
         self._arrived: list[h2.events.Event] = []
@@ -453,7 +455,7 @@ class Stage:
     # The origin.
 
     def play(self, script: Script, speaks: str = "http/1.1") -> None:
-        """Decide what the origin does with each connection from now on."""
+        """Decide what the origin does with each connection from now on, and which protocols it offers."""
         self.script, self._speaks = script, speaks
 
     def _accept(self) -> None:
@@ -467,7 +469,7 @@ class Stage:
     def _serve(self, client: socket.socket) -> None:
         client.settimeout(PATIENCE)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._settings.set_alpn_protocols([self._speaks])
+        self._settings.set_alpn_protocols(self._speaks.split())
         with contextlib.suppress(OSError):
             opened = self._settings.wrap_socket(client, server_side=True, suppress_ragged_eofs=False)
             with self._counting:
