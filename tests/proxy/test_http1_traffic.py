@@ -1,0 +1,1266 @@
+"""Ordinary and unusual traffic through the real proxy, with every octet on both sides in the test's hands."""
+
+import contextlib
+import hashlib
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import h2.errors
+import h2.events
+import h2.exceptions
+import h2.settings
+import pytest
+from stage import (
+    SECRET,
+    EndedError,
+    Http2,
+    Message,
+    Pipe,
+    Script,
+    Stage,
+    answering,
+    chunk,
+    each_until_ended,
+    frame,
+    ok,
+    read_frame,
+    read_message,
+    request,
+    soon,
+    text,
+)
+
+QUIET = 0.4
+"""Seconds in which nothing may arrive that must not."""
+BIG = 20 << 20
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path)
+    yield made
+    made.close()
+
+
+def _pattern(size: int) -> bytes:
+    """Return content in which no two places look alike, so that what is lost, doubled or moved is found."""
+    blocks = (hashlib.sha256(number.to_bytes(8)).digest() for number in range(size // 32 + 1))
+    return b"".join(blocks)[:size]
+
+
+CONTENT = _pattern(1 << 20)
+
+
+def _then(pipe: Pipe, _: int) -> None:
+    """Answer everything with `next`."""
+    for _each in each_until_ended(pipe.request):
+        pipe.send(ok(b"next"))
+
+
+def _keeping(seen: list[Message]) -> Script:
+    """Return a script that remembers each request and answers it."""
+
+    def answer(got: Message) -> bytes:
+        seen.append(got)
+        return ok()
+
+    return answering(answer)
+
+
+# Framing of answers.
+
+
+def test_the_trailers_of_a_chunked_answer_arrive(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n"
+        pipe.send(head + chunk(b"one") + chunk(b"two") + b"0\r\nX-Sum: 6\r\n\r\n")
+        _then(pipe, 0)
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask("/", "TE: trailers", "Connection: TE")
+        assert (answer.body, answer.trailers) == (b"onetwo", [("x-sum", "6")])
+        assert not answer.values("x-sum")
+        assert line.ask().body == b"next"
+
+
+def test_the_key_in_a_trailer_does_not_arrive(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        key = pipe.request().values("x-key")[0].encode()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Echo: " + key + b"\r\n\r\n")
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask("/", "TE: trailers", "Connection: TE")
+        assert answer.complete
+        assert SECRET not in str(answer)
+
+
+def test_the_trailers_of_a_request_break_nothing_and_become_no_headers(stage: Stage) -> None:
+    seen: list[Message] = []
+    stage.play(_keeping(seen))
+    with stage.line() as line:
+        head = request("/", "Transfer-Encoding: chunked", "Trailer: X-Sum", method="POST")
+        line.send(head + chunk(b"abc") + b"0\r\nX-Sum: 3\r\nHost: evil.example\r\nX-Key: mine\r\n\r\n")
+        assert line.answer().body == b"ok"
+        assert line.ask("/after").body == b"ok"
+    first, second = seen
+    assert first.body == b"abc"
+    assert not first.values("x-sum")
+    assert first.values("x-key") == [f"Bearer {SECRET}"]
+    assert first.values("host") == [f"localhost:{stage.port}"]
+    assert second.path == "/after"
+
+
+@pytest.mark.parametrize("speaks", ["http/1.1", "h2"])
+def test_an_early_hint_arrives_before_the_answer_is_there(stage: Stage, speaks: str) -> None:
+    hinted = threading.Event()
+    link = "</style.css>; rel=preload"
+
+    def play1(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 103 Early Hints\r\nLink: " + link.encode() + b"\r\n\r\n")
+        assert hinted.wait(10)
+        pipe.send(ok(b"late"))
+
+    def play2(pipe: Pipe, _: int) -> None:
+        with Http2(pipe.opened, client=False) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "103"), ("link", link)])
+            wire.flush()
+            assert hinted.wait(10)
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            wire.send(stream, b"late", end=True)
+            _until_gone(wire)
+
+    stage.play(play1 if speaks == "http/1.1" else play2, speaks)
+    if speaks == "h2":
+        with stage.http2() as wire:
+            stream = wire.ask("/")
+            early = wire.wait(h2.events.InformationalResponseReceived, stream)
+            assert ("link", link) in text(early.headers)
+            hinted.set()
+            assert wire.answer(stream).body == b"late"
+    else:
+        with stage.line() as line:
+            line.send(request())
+            early1 = line.head()
+            assert (early1.status, early1.values("link")) == (103, [link])
+            hinted.set()
+            assert line.answer().body == b"late"
+
+
+def _until_gone(wire: Http2) -> None:
+    for _ in each_until_ended(wire.read):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("method", "head", "status"),
+    [
+        ("HEAD", b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\nETag: x\r\n\r\n", 200),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 1000\r\nETag: x\r\n\r\n", 304),
+        ("GET", b"HTTP/1.1 304 Not Modified\r\nETag: x\r\n\r\n", 304),
+        ("GET", b"HTTP/1.1 204 No Content\r\nETag: x\r\n\r\n", 204),
+        ("DELETE", b"HTTP/1.1 204 No Content\r\nETag: x\r\n\r\n", 204),
+        ("HEAD", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nETag: x\r\n\r\n", 200),
+        ("GET", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: x\r\n\r\n", 200),
+    ],
+)
+def test_an_answer_without_a_body_ends_with_its_head(stage: Stage, method: str, head: bytes, status: int) -> None:
+    stage.play(answering(lambda got: head if got.path == "/" else ok(b"next")))
+    with stage.line() as line:
+        answer = line.ask(method=method)
+        assert (answer.status, answer.values("etag"), answer.body) == (status, ["x"], b"")
+        if b"Length: 1000" in head and method == "HEAD":
+            assert answer.values("content-length") == ["1000"]
+        # On the same connection: nothing of it is taken for a body.
+        assert line.ask("/next").body == b"next"
+
+
+def test_a_client_of_http_1_0_gets_an_answer_it_can_read(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"one") + chunk(b"two") + chunk(b""))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        answer = line.answer()
+        assert not answer.values("transfer-encoding")
+        assert answer.body == b"onetwo"
+        assert line.ended()
+
+
+def _until_ended(pipe: Pipe) -> None:
+    for _ in each_until_ended(pipe.some):
+        pass
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_a_body_that_ends_with_its_connection_arrives_whole(stage: Stage, version: bytes) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(version + b" 200 OK\r\nContent-Type: text/plain\r\n\r\n" + CONTENT)
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask()
+        assert answer.complete
+        assert answer.body == CONTENT
+
+
+def test_a_body_that_ends_with_a_reset_is_visibly_incomplete(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nhalf of it")
+        time.sleep(QUIET)
+        pipe.reset()
+
+    stage.play(play)
+    with stage.line() as line:
+        assert not line.ask().complete
+
+
+def test_an_answer_in_both_framings_is_read_in_one_way_or_not_at_all(stage: Stage) -> None:
+    both = b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        pipe.send(both + b"3\r\nabc\r\n0\r\n\r\n" + ok(b"split") if number == 0 else ok(b"next"))
+        _then(pipe, number)
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask()
+        assert not (answer.values("content-length") and answer.values("transfer-encoding"))
+        assert (answer.status, answer.body) == (200, b"abc") or (answer.status, answer.refusal) == (
+            502,
+            "upstream_failed",
+        )
+    with stage.line() as line:
+        assert line.ask().body == b"next"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1e1\r\n\r\nabcd",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 99 OK\r\nContent-Length: 0\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
+        b"\0" * 2000 + b"\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\nraw",
+    ],
+)
+def test_an_answer_that_is_not_http_is_told_as_such(stage: Stage, answer: bytes) -> None:
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        pipe.send(answer if number == 0 else ok(b"next"))
+        _then(pipe, number)
+
+    stage.play(play)
+    with stage.line() as line:
+        found = line.ask()
+        assert found.status == 502, found
+        assert found.refusal in ("upstream_failed", "unreadable_response")
+    with stage.line() as line:
+        assert line.ask().body == b"next"
+
+
+@pytest.mark.parametrize("value", [b"a\0b", b"a\rSet-Cookie: b", b"a\r\n\tb", b"a\x0bb"])
+def test_no_octet_that_ends_a_line_or_a_string_arrives_in_a_header(stage: Stage, value: bytes) -> None:
+    """RFC 9110, 5.5: refused, or replaced by a space."""
+    stage.play(answering(lambda _: b"HTTP/1.1 200 OK\r\nX: " + value + b"\r\nContent-Length: 0\r\n\r\n"))
+    with stage.line() as line:
+        answer = line.ask()
+        assert answer.status in (200, 502)
+        assert not any(octet in text for octet in "\r\n\0" for _, text in answer.headers), answer
+        assert not answer.values("set-cookie")
+        assert all(name.strip() for name, _ in answer.headers)
+
+
+def test_a_head_without_end_is_not_read_for_ever(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\n")
+        for number in range(64 << 10):
+            pipe.send(f"X-{number}: {'a' * 1000}\r\n".encode())
+
+    stage.play(play)
+    with stage.line() as line:
+        assert (found := line.ask()).status == 502
+        assert found.refusal == "upstream_failed"
+
+
+# Expect: 100-continue.
+
+
+def test_a_client_that_waits_sends_its_body_when_the_origin_says_so(stage: Stage) -> None:
+    bodies: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        head = pipe.head()
+        pipe.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        pipe.body_of(head)
+        bodies.append(head.body)
+        pipe.send(ok(b"thanks"))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", "Expect: 100-continue", f"Content-Length: {len(CONTENT)}", method="POST"))
+        assert line.head().status == 100
+        line.send(CONTENT)
+        answer = line.answer()
+        assert (answer.body, answer.interim) == (b"thanks", [])
+    assert bodies == [CONTENT]
+
+
+@pytest.mark.parametrize("status", ["417 Expectation Failed", "413 Content Too Large", "401 Unauthorized"])
+def test_a_client_that_waits_is_refused_before_it_sends(stage: Stage, status: str) -> None:
+    received: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.head()
+        pipe.send(ok(b"no", "Connection: close", status=status))
+        received.append(pipe.rest()[0])
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", "Expect: 100-continue", "Content-Length: 1000", method="POST"))
+        answer = line.answer()
+        # RFC 9110, 10.1.1: whether to go on is the origin's to say.
+        assert (answer.interim, answer.status, answer.body) == ([], int(status[:3]), b"no")
+    assert soon(lambda: received == [b""])
+
+
+def test_a_client_that_waits_in_vain_sends_after_a_second(stage: Stage) -> None:
+    bodies: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        found = pipe.request()
+        bodies.append(found.body)
+        pipe.send(ok(b"thanks"))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", "Expect: 100-continue", "Content-Length: 5", method="POST"))
+        time.sleep(1)
+        line.send(b"hello")
+        answer = line.answer()
+        assert (answer.status, answer.body) == (200, b"thanks")
+    assert bodies == [b"hello"]
+
+
+@pytest.mark.parametrize("version", [b"HTTP/1.0", b"HTTP/1.1"])
+def test_an_interim_answer_that_nobody_asked_for_is_not_the_answer(stage: Stage, version: bytes) -> None:
+    stage.play(answering(lambda _: b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n" + ok(b"final")))
+    with stage.line() as line:
+        line.send(request().replace(b"HTTP/1.1", version))
+        answer = line.answer()
+        assert (answer.status, answer.body) == (200, b"final")
+        # RFC 9110, 15.2: HTTP/1.0 knows none.
+        assert not (answer.interim and version == b"HTTP/1.0")
+
+
+# Both directions at once.
+
+
+@pytest.mark.parametrize("length", [True, False], ids=["content-length", "chunked"])
+def test_a_body_in_both_directions_arrives_whole(stage: Stage, length: bool) -> None:
+    stage.play(answering(lambda got: ok(got.body[::-1])))
+    with stage.line() as line:
+        if length:
+            line.send(request(method="PUT", body=CONTENT))
+        else:
+            pieces = b"".join(chunk(CONTENT[at : at + 70_001]) for at in range(0, len(CONTENT), 70_001))
+            line.send(request("/", "Transfer-Encoding: chunked", method="PUT") + pieces + chunk(b""))
+        assert line.answer().body == CONTENT[::-1]
+
+
+@pytest.mark.parametrize("closes", [True, False], ids=["and closes", "and stays"])
+def test_an_answer_during_an_upload_arrives_during_the_upload(stage: Stage, closes: bool) -> None:
+    answered = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.head()
+        pipe.send(ok(b"enough", *(["Connection: close"] if closes else []), status="413 Content Too Large"))
+        if closes:
+            pipe.half_close()
+        answered.wait(10)
+        pipe.opened.settimeout(1)
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", f"Content-Length: {BIG}", method="POST"))
+        sent = line.pour(bytes(BIG))
+        answer = line.answer()
+        answered.set()
+        assert (answer.status, answer.body) == (413, b"enough")
+        assert sent < BIG, "the proxy took in what nobody reads"
+
+
+def test_an_upload_that_nobody_reads_waits_at_the_client(stage: Stage) -> None:
+    """A proxy that took it all in would need as much memory as the body is long."""
+    release = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        head = pipe.head()
+        release.wait(10)
+        pipe.body_of(head)
+        pipe.send(ok(str(len(head.body)).encode()))
+
+    stage.play(play)
+    size = 64 << 20
+    with stage.line() as line:
+        line.send(request("/", f"Content-Length: {size}", method="POST"))
+        line.opened.settimeout(1)
+        block, sent = bytes(1 << 20), 0
+        with contextlib.suppress(TimeoutError):
+            while sent < size:
+                line.opened.sendall(block)
+                sent += len(block)
+        assert sent < 40 << 20
+    release.set()
+
+
+def test_a_download_that_nobody_reads_waits_at_the_origin(stage: Stage) -> None:
+    sent = [0]
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(f"HTTP/1.1 200 OK\r\nContent-Length: {64 << 20}\r\n\r\n".encode())
+        for _each in range(64):
+            pipe.send(bytes(1 << 20))
+            sent[0] += 1
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request())
+        assert soon(lambda: sent[0] > 0)
+        time.sleep(1.5)
+        assert sent[0] < 40
+        assert len(line.answer().body) == 64 << 20
+
+
+def test_a_download_runs_while_its_upload_does(stage: Stage) -> None:
+    """Each piece is answered before the next is sent."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.head()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while size := int(pipe.until(b"\r\n"), 16):
+            pipe.send(chunk(pipe.exactly(size).upper()))
+            pipe.exactly(2)
+        pipe.send(chunk(b""))
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", "Transfer-Encoding: chunked", method="POST"))
+        got = b""
+        for number in range(5):
+            line.send(chunk(b"piece %d;" % number))
+            got += line.until(b"PIECE %d" % number)
+            if number == 0:
+                assert got.startswith(b"HTTP/1.1 200")
+        line.send(chunk(b""))
+
+
+def test_the_first_event_arrives_before_the_second_is_sent(stage: Stage) -> None:
+    seen = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        pipe.send(head + chunk(b"data: first\n\n"))
+        assert seen.wait(10)
+        pipe.send(chunk(b"data: second\n\n") + chunk(b""))
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request("/", "Accept: text/event-stream"))
+        line.until(b"data: first\n\n")
+        seen.set()
+        line.until(b"data: second\n\n")
+
+
+# Slow ones, half-closed ones, gone ones.
+
+
+def test_an_origin_may_answer_octet_by_octet(stage: Stage) -> None:
+    answer = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: b\r\n\r\n" + chunk(b"one") + chunk(b"two") + chunk(b"")
+    )
+
+    def play(pipe: Pipe, _: int) -> None:
+        for _each in each_until_ended(pipe.request):
+            pipe.trickle(answer)
+
+    stage.play(play)
+    with stage.line() as line:
+        for _ in range(2):
+            found = line.ask()
+            assert (found.body, found.values("x-a"), found.complete) == (b"onetwo", ["b"], True)
+
+
+def test_a_client_may_ask_octet_by_octet(stage: Stage) -> None:
+    seen: list[Message] = []
+    stage.play(_keeping(seen))
+    with stage.line() as line:
+        port = str(stage.port).encode()
+        line.trickle(request("/slow", "X-A: b", method="POST", body=b"slow body").replace(b"PORT", port))
+        assert line.answer().body == b"ok"
+        chunks = request("/slower", "Transfer-Encoding: chunked", method="POST") + chunk(b"slow") + chunk(b"")
+        line.trickle(chunks.replace(b"PORT", port))
+        assert line.answer().body == b"ok"
+    assert [(got.path, got.body) for got in seen] == [("/slow", b"slow body"), ("/slower", b"slow")]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_client_that_has_said_all_still_gets_a_slow_answer(stage: Stage, method: str) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        time.sleep(0.7)
+        pipe.send(ok(b"slow"))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request(method=method, body=b"abc" if method == "POST" else b""))
+        line.half_close()
+        answer = line.answer()
+        assert (answer.status, answer.body) == (200, b"slow")
+        assert line.ended()
+
+
+def test_an_origin_that_has_said_all_is_not_asked_again(stage: Stage) -> None:
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        pipe.send(ok(str(number).encode()))
+        pipe.half_close()
+        assert pipe.ended(), "a request came over a connection that was closed"
+
+    stage.play(play)
+    with stage.line() as line:
+        for number in range(3):
+            assert line.ask().body == str(number).encode()
+            time.sleep(0.2)
+
+
+def test_an_origin_that_says_close_is_not_asked_again(stage: Stage) -> None:
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        pipe.send(ok(str(number).encode(), "Connection: close"))
+        assert pipe.ended(), "a request came over a connection that was to be closed"
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"0"
+    with stage.line() as line:
+        assert line.ask().body == b"1"
+
+
+def test_a_client_that_leaves_ends_the_request_at_the_origin(stage: Stage) -> None:
+    gone = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"first"))
+        pipe.rest()
+        gone.set()
+
+    stage.play(play)
+    line = stage.line()
+    line.send(request())
+    line.until(b"first")
+    line.reset()
+    assert gone.wait(5)
+
+
+def test_a_client_that_leaves_in_an_upload_leaves_an_incomplete_one(stage: Stage) -> None:
+    ended: list[bool] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        head = pipe.head()
+        pipe.body_of(head)
+        ended.append(head.complete)
+
+    stage.play(play)
+    line = stage.line()
+    line.send(request("/", "Transfer-Encoding: chunked", method="POST") + chunk(b"first"))
+    time.sleep(QUIET)
+    line.reset()
+    assert soon(lambda: ended == [False])
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"abc"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"abc") + b"5\r\nde",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"abc") + b"0\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"abc") + b"zz\r\n",
+    ],
+    ids=["sized", "between chunks", "in a chunk", "before the trailers", "a bad chunk"],
+)
+def test_an_answer_that_breaks_off_is_visibly_incomplete(stage: Stage, begun: bytes, how: str) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(begun)
+        time.sleep(QUIET)
+        pipe.reset() if how == "reset" else pipe.close()
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask()
+        assert answer.status == 502 or not answer.complete, answer
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", b"HTT", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"]
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_an_answer_that_does_not_begin_is_a_502_and_asked_for_once(
+    stage: Stage, begun: bytes, how: str, method: str
+) -> None:
+    asked: list[str] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        asked.append(pipe.request().method)
+        if begun:
+            pipe.send(begun)
+            time.sleep(0.1)
+        pipe.reset() if how == "reset" else pipe.close()
+
+    stage.play(play)
+    with stage.line() as line:
+        answer = line.ask(method=method, body=b"abc" if method == "POST" else b"")
+        assert (answer.status, answer.refusal) == (502, "upstream_failed")
+    assert asked == [method]
+
+
+# Kept connections.
+
+
+def test_a_kept_connection_is_used_again(stage: Stage) -> None:
+    stage.play(answering(lambda got: ok(got.path.encode())))
+    with stage.line() as line:
+        for number in range(20):
+            assert line.ask(f"/{number}").body == f"/{number}".encode()
+    assert stage.connections == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+def test_a_kept_connection_that_was_closed_while_idle_is_not_used(stage: Stage, method: str) -> None:
+    asked: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        for _ in range(1 if number == 0 else 9):
+            pipe.request()
+            asked.append(number)
+            pipe.send(ok(str(number).encode()) if method != "HEAD" or not number else ok(b"")[:-2] + b"\r\n")
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"0"
+        time.sleep(QUIET)
+        assert line.ask(method=method, body=b"abc" if method == "POST" else b"").status == 200
+    assert asked == [0, 1]
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_a_question_that_met_a_dying_connection_is_asked_once_more(stage: Stage, how: str) -> None:
+    asked: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        for turn in range(9):
+            pipe.request()
+            asked.append(number)
+            if number == 0 and turn == 1:
+                pipe.reset() if how == "reset" else pipe.close()
+                return
+            pipe.send(ok(str(number).encode()))
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"0"
+        answer = line.ask()
+        assert (answer.status, answer.body) == (200, b"1")
+    assert asked == [0, 0, 1]
+
+
+@pytest.mark.parametrize("how", ["reset", "close"])
+def test_an_order_that_met_a_dying_connection_is_not_given_twice(stage: Stage, how: str) -> None:
+    orders: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        for turn in range(9):
+            if pipe.request().method == "POST":
+                orders.append(number)
+            if number == 0 and turn == 1:
+                pipe.reset() if how == "reset" else pipe.close()
+                return
+            pipe.send(ok(str(number).encode()))
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"0"
+        answer = line.ask(method="POST", body=b"one order")
+        assert (answer.status, answer.refusal) == (502, "upstream_failed")
+        assert line.ask().status == 200
+    assert orders == [0]
+
+
+def test_a_question_is_not_asked_a_third_time(stage: Stage) -> None:
+    asked: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        asked.append(number)
+        if number == 0:
+            pipe.send(ok())
+            pipe.request()
+            asked.append(number)
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"ok"
+        answer = line.ask()
+        assert (answer.status, answer.refusal) == (502, "upstream_failed")
+    assert asked in ([0, 0, 1], [0, 0])
+
+
+@pytest.mark.parametrize("pause", [0.0, QUIET])
+def test_what_an_origin_says_unasked_answers_nothing(stage: Stage, pause: float) -> None:
+    """The next request on its connection would take it for its own answer."""
+
+    def play(pipe: Pipe, number: int) -> None:
+        pipe.request()
+        if pause:
+            pipe.send(ok(b"good"))
+            time.sleep(pause / 2)
+            pipe.send(ok(b"split"))
+        else:
+            pipe.send(ok(b"good") + ok(b"split"))
+        _then(pipe, number)
+
+    stage.play(play)
+    with stage.line() as line:
+        assert line.ask().body == b"good"
+        time.sleep(pause)
+        try:
+            answer = line.ask()
+        except EndedError:
+            return
+        assert b"split" not in answer.body
+        assert answer.status in (200, 502)
+
+
+def test_questions_asked_at_once_are_answered_in_order(stage: Stage) -> None:
+    asked: list[str] = []
+
+    def answer(got: Message) -> bytes:
+        asked.append(got.path)
+        time.sleep(0.02 if got.path == "/0" else 0)
+        return ok(got.path.encode() + got.body)
+
+    stage.play(answering(answer))
+    with stage.line() as line:
+        wanted = []
+        for number in range(12):
+            post = number % 3 == 1
+            line.send(request(f"/{number}", method="POST" if post else "GET", body=b" abc" if post else b""))
+            wanted.append(f"/{number}".encode() + (b" abc" if post else b""))
+        assert [line.answer().body for _ in wanted] == wanted
+    assert asked == [f"/{number}" for number in range(12)]
+
+
+def test_hundreds_of_connections_are_served_at_once(stage: Stage) -> None:
+    count = 300
+    there = threading.Barrier(count, timeout=60)
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.opened.settimeout(60)
+        for got in each_until_ended(pipe.request):
+            there.wait()
+            pipe.send(ok(got.path.encode() * 100))
+
+    def ask(number: int) -> bool:
+        with stage.line() as line:
+            line.opened.settimeout(60)
+            return line.ask(f"/{number}").body == f"/{number}".encode() * 100
+
+    stage.play(play)
+    with ThreadPoolExecutor(count) as pool:
+        assert all(pool.map(ask, range(count)))
+
+
+# WebSocket.
+
+KEY, ACCEPT = "dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # RFC 6455, 1.3
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def _upgraded(pipe: Pipe) -> Message:
+    asked = pipe.request()
+    assert asked.values("upgrade") == ["websocket"]
+    assert asked.values("x-key") == [f"Bearer {SECRET}"]
+    # The key is taken over or made anew: an answer that does not fit would be refused by the client.
+    head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+    pipe.send(f"{head}{_accept(asked.values('sec-websocket-key')[0])}\r\n\r\n".encode())
+    return asked
+
+
+def _accept(key: str) -> str:
+    digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode(), usedforsecurity=False).digest()
+    return b64encode(digest).decode()
+
+
+def _upgrade(line: Pipe) -> None:
+    names = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13"]
+    answer = line.ask("/socket", *names)
+    assert answer.status == 101
+    assert answer.values("sec-websocket-accept") == [ACCEPT]
+
+
+def _echo(pipe: Pipe, _: int) -> None:
+    _upgraded(pipe)
+    for opcode, payload in each_until_ended(lambda: read_message(pipe)):
+        if opcode in (TEXT, BINARY, CLOSE):
+            pipe.send(frame(opcode, payload))
+        if opcode == CLOSE:
+            return
+
+
+def test_messages_of_a_websocket_pass_in_both_directions(stage: Stage) -> None:
+    stage.play(_echo)
+    with stage.line() as line:
+        _upgrade(line)
+        for opcode, payload in ((TEXT, "grüße".encode()), (BINARY, b"\0\xff"), (TEXT, b""), (BINARY, CONTENT[:70_000])):
+            line.send(frame(opcode, payload, mask=True))
+            assert read_message(line) == (opcode, payload)
+
+
+def test_a_message_of_five_megabytes_arrives_whole(stage: Stage) -> None:
+    stage.play(_echo)
+    payload = CONTENT * 5
+    with stage.line() as line:
+        _upgrade(line)
+        line.send(frame(BINARY, payload, mask=True))
+        assert read_message(line) == (BINARY, payload)
+
+
+def test_messages_that_came_with_the_answer_to_the_upgrade_arrive(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        asked = pipe.request()
+        head = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        accept = _accept(asked.values("sec-websocket-key")[0])
+        pipe.send(f"{head}{accept}\r\n\r\n".encode() + frame(TEXT, b"hello") + frame(TEXT, b"again"))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        assert [read_message(line), read_message(line)] == [(TEXT, b"hello"), (TEXT, b"again")]
+
+
+def test_a_message_from_the_origin_passes_before_it_is_complete(stage: Stage) -> None:
+    seen = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        pipe.send(frame(TEXT, b"the beginning of it, ", end=False))
+        assert seen.wait(10)
+        pipe.send(frame(0, b"and its end"))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        _opcode, ends, first = read_frame(line)
+        assert not ends
+        assert first.startswith(b"the beginning")
+        seen.set()
+        payload = first
+        while not ends:
+            _opcode, ends, more = read_frame(line)
+            payload += more
+        assert payload == b"the beginning of it, and its end"
+
+
+def test_a_message_from_the_client_passes_before_it_is_complete(stage: Stage) -> None:
+    seen = threading.Event()
+    got: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        _opcode, ends, first = read_frame(pipe)
+        assert not ends
+        seen.set()
+        payload = first
+        while not ends:
+            _opcode, ends, more = read_frame(pipe)
+            payload += more
+        got.append(payload)
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        line.send(frame(TEXT, b"the beginning of it, ", end=False, mask=True))
+        assert seen.wait(5)
+        line.send(frame(0, b"and its end", mask=True))
+        assert soon(lambda: got == [b"the beginning of it, and its end"])
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 4001])
+def test_the_reason_of_a_close_passes_in_both_directions(stage: Stage, code: int) -> None:
+    said = code.to_bytes(2) + b"enough said"
+    heard: list[bytes] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        _upgraded(pipe)
+        if number == 0:
+            pipe.send(frame(CLOSE, said))
+            heard.append(read_frame(pipe)[2][:2])
+        else:
+            heard.append(read_frame(pipe)[2])
+            pipe.send(frame(CLOSE, said))
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        assert read_frame(line) == (CLOSE, True, said)
+        line.send(frame(CLOSE, said[:2], mask=True))
+        assert line.ended()
+    with stage.line() as line:
+        _upgrade(line)
+        line.send(frame(CLOSE, said, mask=True))
+        assert read_frame(line)[2][:2] == said[:2]
+    assert soon(lambda: heard == [said[:2], said])
+
+
+def test_a_ping_is_answered_in_both_directions(stage: Stage) -> None:
+    heard: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        pipe.send(frame(PING, b"origin asks"))
+        for opcode, _ends, payload in each_until_ended(lambda: read_frame(pipe)):
+            if opcode == PONG:
+                heard.append(payload)
+            if opcode == PING:
+                pipe.send(frame(PONG, payload))
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        assert read_frame(line) == (PING, True, b"origin asks")
+        line.send(frame(PONG, b"origin asks", mask=True))
+        line.send(frame(PING, b"client asks", mask=True))
+        assert read_frame(line) == (PONG, True, b"client asks")
+        assert soon(lambda: heard == [b"origin asks"])
+
+
+def test_a_ping_between_the_parts_of_a_message_does_not_break_it(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        pipe.send(frame(TEXT, b"one ", end=False) + frame(PING, b"?") + frame(0, b"two", end=True))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        payload, ends = b"", False
+        while not ends:
+            opcode, last, more = read_frame(line)
+            if opcode == PING:
+                assert more == b"?"
+                continue
+            payload, ends = payload + more, last
+        assert payload == b"one two"
+
+
+@pytest.mark.parametrize("who", ["client", "origin"])
+def test_a_side_that_leaves_a_websocket_ends_the_other(stage: Stage, who: str) -> None:
+    gone = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        if who == "origin":
+            pipe.reset()
+            return
+        pipe.rest()
+        gone.set()
+
+    stage.play(play)
+    line = stage.line()
+    _upgrade(line)
+    if who == "client":
+        line.reset()
+        assert gone.wait(5)
+    else:
+        line.rest()
+        line.close()
+
+
+def test_an_upgrade_that_is_refused_is_an_ordinary_answer(stage: Stage) -> None:
+    stage.play(answering(lambda got: ok(b"no") if got.path == "/socket" else ok(b"next")))
+    with stage.line() as line:
+        names = ["Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Key: {KEY}", "Sec-WebSocket-Version: 13"]
+        assert line.ask("/socket", *names).body == b"no"
+        assert line.ask("/next").body == b"next"
+
+
+# HTTP/2.
+
+
+def _http2(pipe: Pipe) -> Http2:
+    return Http2(pipe.opened, client=False)
+
+
+def _grpc(content: bytes) -> bytes:
+    return b"\0" + len(content).to_bytes(4) + content
+
+
+def test_each_message_of_a_grpc_call_is_answered_before_the_next_is_sent(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            asked = wire.wait(h2.events.RequestReceived)
+            stream = asked.stream_id or 0
+            assert ("te", "trailers") in text(asked.headers)
+            wire.protocol.send_headers(stream, [(":status", "200"), ("content-type", "application/grpc")])
+            wire.flush()
+            for _ in range(5):
+                data = wire.wait(h2.events.DataReceived, stream).data or b""
+                wire.send(stream, _grpc(data[5:].upper()))
+            wire.wait(h2.events.StreamEnded, stream)
+            wire.protocol.send_headers(stream, [("grpc-status", "0"), ("grpc-message", "fine")], end_stream=True)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        names = {"content-type": "application/grpc", "te": "trailers"}
+        stream = wire.ask("/acme.Widgets/Talk", method="POST", end=False, **names)
+        for number in range(5):
+            wire.send(stream, _grpc(b"message %d" % number))
+            got = b""
+            while len(got) < 14:
+                got += wire.wait(h2.events.DataReceived, stream).data or b""
+            assert got == _grpc(b"MESSAGE %d" % number)
+        wire.protocol.end_stream(stream)
+        wire.flush()
+        answer = wire.answer(stream)
+        assert dict(answer.trailers) == {"grpc-status": "0", "grpc-message": "fine"}
+
+
+def test_an_answer_of_trailers_alone_arrives(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.StreamEnded).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200"), ("grpc-status", "12")], end_stream=True)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        answer = wire.answer(wire.ask("/acme.Widgets/None", method="POST"))
+        assert answer.complete
+        assert dict(answer.headers)["grpc-status"] == "12"
+
+
+def test_the_trailers_of_a_request_over_http2_break_nothing(stage: Stage) -> None:
+    seen: list[bytes] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.StreamEnded).stream_id or 0
+            while data := wire.arrived(h2.events.DataReceived, stream):
+                seen.append(data.data or b"")
+            wire.protocol.send_headers(stream, [(":status", "204")], end_stream=True)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.send(stream, b"abc")
+        wire.protocol.send_headers(stream, [("x-sum", "3")], end_stream=True)
+        wire.flush()
+        assert wire.answer(stream).status == 204
+    assert b"".join(seen) == b"abc"
+
+
+def _mirror(pipe: Pipe, _: int) -> None:
+    """Answer each request with its own body, or with its path."""
+    with _http2(pipe) as wire:
+        paths: dict[int, str] = {}
+        bodies: dict[int, bytearray] = {}
+        while True:
+            wire.read()
+            while asked := wire.arrived(h2.events.RequestReceived):
+                paths[asked.stream_id or 0] = dict(text(asked.headers))[":path"]
+                bodies[asked.stream_id or 0] = bytearray()
+            while data := wire.arrived(h2.events.DataReceived):
+                bodies[data.stream_id or 0] += data.data or b""
+            while ended := wire.arrived(h2.events.StreamEnded):
+                stream = ended.stream_id or 0
+                wire.protocol.send_headers(stream, [(":status", "200")])
+                wire.send(stream, bytes(bodies.pop(stream)) or paths[stream].encode(), end=True)
+
+
+def test_a_hundred_streams_of_one_connection_are_answered(stage: Stage) -> None:
+    stage.play(_mirror, "h2")
+    with stage.http2() as wire:
+        streams = [wire.ask(f"/{number}") for number in range(100)]
+        for number, stream in enumerate(streams):
+            assert wire.answer(stream).body == f"/{number}".encode()
+
+
+def test_a_body_in_both_directions_arrives_whole_over_http2(stage: Stage) -> None:
+    stage.play(_mirror, "h2")
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.send(stream, CONTENT * 3, end=True)
+        answer = wire.answer(stream)
+        assert answer.complete
+        assert answer.body == CONTENT * 3
+
+
+def test_a_stream_that_nobody_reads_holds_up_no_other(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            first = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(first, [(":status", "200")])
+            wire.flush()
+            wire.send(first, CONTENT[: min(60_000, wire.protocol.local_flow_control_window(first))])
+            second = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(second, [(":status", "200")])
+            wire.send(second, b"not held up", end=True)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2(acknowledge=False) as wire:
+        # A small window for each stream, a big one for the connection.
+        wire.protocol.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1000})
+        wire.protocol.increment_flow_control_window(1 << 20)
+        wire.flush()
+        wire.wait(h2.events.SettingsAcknowledged)
+        slow = wire.ask("/slow")
+        wire.wait(h2.events.DataReceived, slow)
+        assert wire.answer(wire.ask("/quick")).body == b"not held up"
+
+
+def test_a_stream_that_the_client_gives_up_is_given_up_at_the_origin(stage: Stage) -> None:
+    gone = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            first = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(first, [(":status", "200")])
+            wire.flush()
+            wire.send(first, b"beginning")
+            try:
+                wire.wait(h2.events.StreamReset, first)
+            finally:
+                gone.set()
+            second = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(second, [(":status", "200")], end_stream=True)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        first = wire.ask("/")
+        wire.wait(h2.events.DataReceived, first)
+        wire.protocol.reset_stream(first, h2.errors.ErrorCodes.CANCEL)
+        wire.flush()
+        assert gone.wait(5)
+
+
+def test_a_stream_that_the_origin_breaks_off_is_broken_off_and_no_other(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            first = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(first, [(":status", "200")])
+            wire.flush()
+            wire.send(first, b"beginning")
+            wire.protocol.reset_stream(first, h2.errors.ErrorCodes.INTERNAL_ERROR)
+            wire.flush()
+            second = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(second, [(":status", "200")])
+            wire.send(second, b"whole", end=True)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        assert not wire.answer(wire.ask("/")).complete
+        answer = wire.answer(wire.ask("/"))
+        assert (answer.body, answer.complete) == (b"whole", True)
+
+
+def test_an_answer_shorter_than_its_length_is_broken_off_over_http2(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200"), ("content-length", "1000")])
+            wire.send(stream, b"short", end=True)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        try:
+            answer = wire.answer(wire.ask("/"))
+        except h2.exceptions.ProtocolError:
+            return  # the client noticed by itself: what arrived says so
+        assert not answer.complete or answer.status == 502
+
+
+def test_an_answer_during_an_upload_over_http2_arrives_during_the_upload(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with Http2(pipe.opened, client=False, acknowledge=False) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "413")])
+            wire.send(stream, b"enough", end=True)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.send(stream, CONTENT[:50_000])
+        answer = wire.answer(stream)
+        assert (answer.status, answer.body) == (413, b"enough")
+
+
+def test_a_head_and_a_304_end_with_their_heads_over_http2(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            while True:
+                asked = wire.wait(h2.events.RequestReceived)
+                status = "200" if (":method", "HEAD") in text(asked.headers) else "304"
+                head = [(":status", status), ("content-length", "1000")]
+                wire.protocol.send_headers(asked.stream_id or 0, head, end_stream=True)
+                wire.flush()
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        for method, status in (("HEAD", 200), ("GET", 304)):
+            answer = wire.answer(wire.ask("/", method=method))
+            assert (answer.status, answer.body, answer.complete) == (status, b"", True)
