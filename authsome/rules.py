@@ -328,10 +328,12 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
     A bare CR, a folded line or a NUL in a value, a space or an absolute URL in the target: HTTP/2 can express them all.
     """
     wrong = None
-    if not TOKEN.fullmatch(method):
-        wrong = "the method is not a token"
+    if not TOKEN.fullmatch(method) or method == "CONNECT":
+        wrong = "the method is not one of a request"
     elif not _TARGET.fullmatch(path) and not (method == "OPTIONS" and path == "*"):
         wrong = "the target is not a path"
+    elif name := next((name for name, _ in headers if not TOKEN.fullmatch(name)), None):
+        wrong = f"{ascii(name)} is no name of a header"
     elif name := next((name for name, value in headers if _NOT_IN_VALUE.search(value)), None):
         wrong = f"the header {ascii(name)} holds control characters"
     elif name := next((name for name, _ in headers if name in ("content_length", "transfer_encoding")), None):

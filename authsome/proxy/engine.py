@@ -359,8 +359,7 @@ class _Terminus(layer.Layer):
         elif isinstance(event, events.DataReceived):
             self._child.feed(event.data)
         elif isinstance(event, events.ConnectionClosed):
-            self._child.feed_end()
-            self._child.expect_goodbye()
+            self._child.hear_no_more()
 
 
 class _Child(Pipe):
@@ -384,10 +383,19 @@ class _Child(Pipe):
     def _release(self) -> None:
         self.readable.set()
 
+    def hear_no_more(self) -> None:
+        """Take note that the child says no more: it has hung up, or it has ended its side and still listens."""
+        self.feed_end()
+        way = self._handler.transports.get(self._handler.client)
+        if way is None or not isinstance(way.writer, asyncio.StreamWriter) or way.writer.is_closing():
+            self.abort()
+        else:
+            self.expect_goodbye()
+
     def expect_goodbye(self) -> None:
         """Give a child that says no more some time to be answered.
 
-        One that is gone looks the same as one that still listens, until something is sent to it.
+        One that has closed its socket looks the same as one that still listens, until something is sent to it.
         """
         self._spoken = False
         self.expect_nothing()
@@ -501,7 +509,7 @@ def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 def _response(refusal: Refusal) -> http.Response:
     fields, content = in_json(refusal)
-    return http.Response.make(refusal.status, content, fields)
+    return http.Response.make(refusal.status, content, fields.pairs)
 
 
 def _unreachable(reason: str) -> Refusal:

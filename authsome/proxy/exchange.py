@@ -8,9 +8,8 @@ tells the engine, and knows nothing of it.
 from collections.abc import Iterable, Iterator
 
 from authsome.proxy import codings
+from authsome.proxy.message import Fields
 from authsome.proxy.scrub import Scrubber
-
-type Fields = tuple[tuple[bytes, bytes], ...]
 
 _PARTIAL = 206  # RFC 9110, 15.3.7
 
@@ -21,6 +20,7 @@ class Exchange:
     Attributes:
         sent: Octets of the request's body that went upstream.
         received: Octets of the answer's body that went to the child.
+        bodiless: Whether its head says that there is none.
     """
 
     def __init__(self, scrubber: Scrubber) -> None:
@@ -28,7 +28,7 @@ class Exchange:
         self.sent = self.received = 0
         self._plain = scrubber.stream()
         self._coded: codings.Transform | None = None
-        self._bodiless = False
+        self.bodiless = False
 
     def accept(self, asked: str | None, *, ranged: bool) -> str | None:
         """Return what to ask for as Accept-Encoding: only what can be read, and no part of something compressed."""
@@ -45,10 +45,10 @@ class Exchange:
 
     def head(self, fields: Fields) -> Fields:
         """Return the answer's header or trailer fields as the child may see them."""
-        together = b"\n".join(part for field in fields for part in field)
+        together = b"\n".join(part for pair in fields.pairs for part in pair)
         if self.scrubber.once(together) is together:
             return fields
-        return tuple((self.scrubber.once(name), self.scrubber.once(value)) for name, value in fields)
+        return Fields((self.scrubber.once(name), self.scrubber.once(value)) for name, value in fields.pairs)
 
     def readable(self, coding: str, status: int) -> bool:
         """Begin the answer's body; return whether it can be looked at in this Content-Encoding."""
@@ -61,7 +61,7 @@ class Exchange:
 
     def expect_nothing(self) -> None:
         """Take any body of this answer for an error: its head says that there is none."""
-        self._bodiless = True
+        self.bodiless = True
 
     @property
     def recodes(self) -> bool:
@@ -79,7 +79,7 @@ class Exchange:
                 yield piece
 
     def _pieces(self, data: bytes) -> Iterable[bytes]:
-        if self._bodiless and data:
+        if self.bodiless and data:
             raise codings.CodingError("a body where there is none")
         if self._coded is not None:
             return self._coded.feed(data) if data else (self._coded.end(),)

@@ -6,6 +6,7 @@ different end to it. Refuses what h11 refuses, and a message that names its leng
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import h11
 
@@ -17,10 +18,9 @@ from authsome.proxy.message import (
     Fields,
     RefusedError,
     UpstreamGoneError,
-    find,
     malformed,
+    misframed,
     unreadable,
-    without,
 )
 from authsome.proxy.pipe import Gone, Pipe
 from authsome.rules import Refusal
@@ -42,7 +42,7 @@ class Server:
         self._last = True
         self._head: bytearray | None = None
         self.asked = _NOTHING_YET
-        self.trailers: Fields = ()
+        self.trailers = Fields()
 
     async def next(self) -> bool:
         """Wait for the next request; return whether there is one.
@@ -55,7 +55,7 @@ class Server:
             self._state.start_next_cycle()
         elif self._state.our_state is not h11.IDLE:
             return False
-        self.asked, self.trailers, self._last = _NOTHING_YET, (), True
+        self.asked, self.trailers, self._last = _NOTHING_YET, Fields(), True
         self._head = bytearray(self._state.trailing_data[0])
         event = await self._event(self.flush)
         if not isinstance(event, h11.Request):
@@ -95,24 +95,24 @@ class Server:
                 return bytes(event.data)
             self._unread = False
             if isinstance(event, h11.EndOfMessage):
-                self.trailers = tuple(event.headers.raw_items())
+                self.trailers = _fields(event)
         return b""
 
     async def inform(self, answer: Answered) -> None:
         """Send an interim answer; HTTP/1.0 knows none."""
         if self.asked.version != "1.0":
-            self._write(_interim(answer.status, without(answer.fields, _OF_THE_HOP), answer.reason))
+            self._write(_interim(answer.status, answer.fields.without(_OF_THE_HOP), answer.reason))
             await self.flush()
 
-    async def begin(self, answer: Answered) -> None:
+    async def begin(self, answer: Answered, *, bodiless: bool) -> None:  # noqa: ARG002  its status says so
         """Begin the answer; h11 chooses a framing where no length is known."""
-        fields = without(answer.fields, _OF_THE_HOP)
+        fields = answer.fields.without(_OF_THE_HOP)
         if self._state.they_are_waiting_for_100_continue:
             self._last, self._unread = True, False  # whether a body will follow, the caller alone knows
         if self._last:
-            fields += ((b"Connection", b"close"),)
-        self._chunked = self.asked.version == "1.1" and not find(fields, b"content-length")
-        self._write(h11.Response(status_code=answer.status, headers=list(fields), reason=answer.reason))
+            fields = fields.plus((b"Connection", b"close"))
+        self._chunked = self.asked.version == "1.1" and not fields.all(b"content-length")
+        self._write(h11.Response(status_code=answer.status, headers=list(fields.pairs), reason=answer.reason))
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the answer's body."""
@@ -129,7 +129,7 @@ class Server:
 
     async def finish(self, trailers: Fields) -> None:
         """End the answer; trailers only where it is chunked."""
-        self._write(h11.EndOfMessage(headers=list(trailers) if self._chunked else []))
+        self._write(h11.EndOfMessage(headers=list(trailers.pairs) if self._chunked else []))
         await self.flush()
 
     def done(self) -> None:
@@ -143,9 +143,9 @@ class Server:
         """Change the protocol; return the connection, and what the caller has already said in the new one."""
         while await self.read(self.flush):
             pass
-        fields = without(answer.fields, _OF_THE_HOP)
-        upgrade = find(answer.fields, b"upgrade")[0]
-        switched = (*fields, (b"Connection", b"Upgrade"), (b"Upgrade", upgrade))
+        fields = answer.fields.without(_OF_THE_HOP)
+        upgrade = answer.fields.all(b"upgrade")[0]
+        switched = fields.plus((b"Connection", b"Upgrade"), (b"Upgrade", upgrade))
         self._write(_interim(answer.status, switched, answer.reason))
         await self.flush()
         return self._pipe, self._state.trailing_data[0]
@@ -163,21 +163,20 @@ class Client:
         self._keep = keep
         self._state = h11.Connection(h11.CLIENT, LONGEST_HEAD)
         self._unread = self._chunked = False
-        self.trailers: Fields = ()
+        self.trailers = Fields()
 
     async def ask(self, asked: Asked) -> None:
         """Send the head, framed as its length permits."""
-        fields = list(without(asked.fields, _OF_THE_HOP))
-        self._chunked = not asked.bodiless and not find(asked.fields, b"content-length")
+        fields = asked.fields.without(_OF_THE_HOP)
+        self._chunked = not asked.bodiless and not fields.all(b"content-length")
         if self._chunked:
-            fields.append((b"Transfer-Encoding", b"chunked"))
-        upgrades = find(asked.fields, b"upgrade")
-        named = [b"Upgrade"] if upgrades else []
-        named += [b"TE"] if find(asked.fields, b"te") else []
-        fields += [(b"Upgrade", upgrade) for upgrade in upgrades]
-        fields += [(b"Connection", b", ".join(named))] if named else []
-        self._write(h11.Request(method=asked.method, target=asked.path, headers=fields))
-        self.trailers = ()
+            fields = fields.plus((b"Transfer-Encoding", b"chunked"))
+        if upgrades := asked.fields.all(b"upgrade"):
+            fields = fields.plus((b"Connection", b"Upgrade"), (b"Upgrade", upgrades[0]))
+        if fields.all(b"te"):
+            fields = fields.plus((b"Connection", b"TE"))
+        self._write(h11.Request(method=asked.method, target=asked.path, headers=list(fields.pairs)))
+        self.trailers = Fields()
         self._unread = True
         if asked.bodiless:
             self._write(h11.EndOfMessage())
@@ -195,14 +194,18 @@ class Client:
         except Gone:
             raise UpstreamGoneError from None
 
+    async def _flush_if_heard(self) -> None:
+        with suppress(UpstreamGoneError):  # one that listens no more may still have answered
+            await self.flush()
+
     async def finish(self, trailers: Fields) -> None:
         """End the request."""
-        self._write(h11.EndOfMessage(headers=list(trailers) if self._chunked else []))
+        self._write(h11.EndOfMessage(headers=list(trailers.pairs) if self._chunked else []))
         await self.flush()
 
     async def answer(self) -> Answered:
         """Return the next head of an answer."""
-        event = await self._event(self.flush)
+        event = await self._event(self._flush_if_heard)
         if not isinstance(event, h11.Response | h11.InformationalResponse):
             raise UpstreamGoneError
         return Answered(event.status_code, _read_answer(event), event.reason)
@@ -216,7 +219,7 @@ class Client:
             self._unread = False
             if not isinstance(event, h11.EndOfMessage):
                 raise UpstreamGoneError
-            self.trailers = tuple(event.headers.raw_items())
+            self.trailers = _fields(event)
         return b""
 
     def release(self) -> None:
@@ -255,7 +258,7 @@ class Client:
             self.pipe.write(data)
 
 
-_NOTHING_YET = Asked(b"", b"", (), (), "1.1", bodiless=True)
+_NOTHING_YET = Asked(b"", b"", (), Fields(), "1.1", bodiless=True)
 _NOT_IMPLEMENTED, _TOO_LONG = 501, 431  # h11's hints: a transfer coding it does not know, a head too long
 
 
@@ -265,8 +268,8 @@ _LENGTHS = re.compile(rb"\ncontent-length[ \t]*:", re.IGNORECASE)
 
 
 def _read_request(event: h11.Request, head: bytes) -> Asked:
-    fields = tuple(event.headers.raw_items())
-    version, coded, lengths = event.http_version, find(fields, b"transfer-encoding"), find(fields, b"content-length")
+    fields = _fields(event)
+    version, coded, lengths = event.http_version, fields.all(b"transfer-encoding"), fields.all(b"content-length")
     if _FOLDED.search(head) or len(_LENGTHS.findall(head)) > 1:
         raise RefusedError(malformed("a folded header, or a length that is said twice, is read in several ways"))
     if version not in (b"1.0", b"1.1"):
@@ -275,21 +278,25 @@ def _read_request(event: h11.Request, head: bytes) -> Asked:
         # NOTE: of two lengths another reader may believe the other one (RFC 9112, 6.3).
         raise RefusedError(malformed("`Transfer-Encoding` and something that contradicts it name the body's length"))
     bodiless = not coded and (not lengths or int(lengths[0]) == 0)
-    hosts = tuple(find(fields, b"host"))
-    return Asked(event.method, event.target, hosts, fields, version.decode(), bodiless)
+    hosts, wrong = tuple(fields.all(b"host")), misframed(fields, bodiless=bodiless)
+    return Asked(event.method, event.target, hosts, fields, version.decode(), bodiless, wrong)
 
 
 def _read_answer(event: h11.Response | h11.InformationalResponse) -> Fields:
-    fields = tuple(event.headers.raw_items())
+    fields = _fields(event)
     # Of an answer that names its length in two ways h11 believes the coding, so the other one goes (RFC 9112, 6.3).
-    return without(fields, _LENGTH) if find(fields, b"transfer-encoding") else fields
+    return fields.without(_LENGTH) if fields.all(b"transfer-encoding") else fields
+
+
+def _fields(event: h11.Request | h11.Response | h11.InformationalResponse | h11.EndOfMessage) -> Fields:
+    return Fields(event.headers.raw_items(), (name for name, _ in event.headers))
 
 
 _LENGTH = frozenset({b"content-length"})
 
 
 def _interim(status: int, fields: Fields, reason: bytes) -> h11.InformationalResponse:
-    return h11.InformationalResponse(status_code=status, headers=list(fields), reason=reason)
+    return h11.InformationalResponse(status_code=status, headers=list(fields.pairs), reason=reason)
 
 
 def _no_request(*, too_long: bool) -> Refusal:

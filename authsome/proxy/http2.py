@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -17,7 +18,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from authsome.proxy.message import Answered, Asked, Before, CallerGoneError, Fields, UpstreamGoneError, find, without
+from authsome.proxy.message import Answered, Asked, Before, CallerGoneError, Fields, Pair, UpstreamGoneError, misframed
 from authsome.proxy.pipe import Gone, Pipe
 
 MOST_STREAMS = 100
@@ -150,7 +151,7 @@ class Flow:
     def __init__(self, link: Link, number: int) -> None:
         self.link, self.number = link, number
         self.heads: deque[_Head] = deque()
-        self.trailers: Fields = ()
+        self.trailers = Fields()
         self.ended = self._lost = False
         self.code: int | None = None
         self.lost: Callable[[], object] | None = None
@@ -164,7 +165,7 @@ class Flow:
         elif isinstance(event, h2.events.DataReceived):
             self._pieces.append((event.data or b"", event.flow_controlled_length or 0))
         elif isinstance(event, h2.events.TrailersReceived):
-            self.trailers = tuple((bytes(name), bytes(value)) for name, value in event.headers or ())
+            self.trailers = _split(event.headers or ())[1]
         elif isinstance(event, h2.events.StreamEnded):
             self.ended = True
         elif isinstance(event, h2.events.StreamReset):
@@ -190,7 +191,8 @@ class Flow:
         self._changed.add(waiting)
         try:
             await before()
-            await self.link.flush()
+            with suppress(Gone):  # what has come before it went is still to be taken; then it is lost
+                await self.link.flush()
             await waiting
         finally:
             self._changed.discard(waiting)
@@ -285,10 +287,11 @@ class Call:
             self.flow.headers(_with_status(answer), end=False)
             await self.flow.link.flush()
 
-    async def begin(self, answer: Answered) -> None:
-        """Begin the answer."""
+    async def begin(self, answer: Answered, *, bodiless: bool) -> None:
+        """Begin the answer, and end it if it has no body."""
         with _gone(CallerGoneError):
-            self.flow.headers(_with_status(answer), end=False)
+            self.flow.headers(_with_status(answer), end=bodiless)
+            self._answered = bodiless
 
     async def send(self, data: bytes) -> None:
         """Send a piece of the answer's body."""
@@ -303,8 +306,9 @@ class Call:
     async def finish(self, trailers: Fields) -> None:
         """End the answer."""
         with _gone(CallerGoneError):
-            _end(self.flow, trailers)
-            self._answered = True
+            if not self._answered:
+                _end(self.flow, trailers)
+                self._answered = True
             await self.flow.link.flush()
 
     def break_off(self, code: int | None) -> None:
@@ -374,9 +378,8 @@ class Wire:
         """Return the next head of an answer."""
         with self._gone():
             event = await self.flow.head()
-        fields = [(bytes(name), bytes(value)) for name, value in event.headers or ()]
-        status = int(dict(fields)[b":status"])
-        return Answered(status, tuple(field for field in fields if not field[0].startswith(b":")))
+        pseudo, fields = _split(event.headers or ())
+        return Answered(int(pseudo[b":status"]), fields)
 
     async def read(self, before: Before) -> bytes:
         """Return the next piece of the answer's body, nothing at its end."""
@@ -430,20 +433,26 @@ def _end(flow: Flow, trailers: Fields) -> None:
         flow.end()
 
 
-def _lower(fields: Fields) -> Fields:
-    return tuple((name.lower(), value) for name, value in without(fields, _OF_THE_HOP))
+def _lower(fields: Fields) -> Iterable[Pair]:
+    return fields.without(_OF_THE_HOP).named()
 
 
-def _with_status(answer: Answered) -> Fields:
+def _with_status(answer: Answered) -> Iterable[Pair]:
     return ((b":status", b"%d" % answer.status), *_lower(answer.fields))
 
 
+def _split(headers: Iterable[Any]) -> tuple[dict[bytes, bytes], Fields]:
+    """Return the pseudo-headers, and the fields."""
+    pairs: list[Pair] = [(name, value) for name, value in headers]  # they are octets, see `Link`
+    regular = [pair for pair in pairs if pair[0][:1] != b":"]
+    return {name: value for name, value in pairs if name[:1] == b":"}, Fields(regular, [name for name, _ in regular])
+
+
 def _read_request(event: h2.events.RequestReceived) -> Asked:
-    fields = tuple((bytes(name), bytes(value)) for name, value in event.headers or ())
-    pseudo = {name: value for name, value in fields if name.startswith(b":")}
-    regular = tuple(field for field in fields if not field[0].startswith(b":"))
+    pseudo, fields = _split(event.headers or ())
     # RFC 9113, 8.3.1: a `host` beside `:authority` has to say the same; two that do count as one.
     named = [pseudo[b":authority"]] if b":authority" in pseudo else []
-    hosts = tuple(dict.fromkeys([*named, *find(regular, b"host")]))
-    method, path = pseudo.get(b":method", b""), pseudo.get(b":path", b"")
-    return Asked(method, path, hosts, regular, "2", bodiless=event.stream_ended is not None)
+    hosts = tuple(dict.fromkeys([*named, *fields.all(b"host")]))
+    method, path, bodiless = pseudo.get(b":method", b""), pseudo.get(b":path", b""), event.stream_ended is not None
+    wrong = misframed(fields, bodiless=bodiless)
+    return Asked(method, path, hosts, fields, "2", bodiless, wrong)

@@ -5,14 +5,14 @@ ends when its reader says so, and how that is written is for each version to kno
 """
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 from authsome.rules import Refusal
 
-type Fields = tuple[tuple[bytes, bytes], ...]
-"""Header or trailer fields as they are written, pseudo-headers not among them."""
+type Pair = tuple[bytes, bytes]
+"""A field's name as it is written, and its value."""
 
 type Before = Callable[[], Awaitable[None]]
 """What is to be done before a reader has to wait: to send what it has read so far."""
@@ -43,6 +43,57 @@ class RefusedError(Exception):
         self.refusal = refusal
 
 
+class Fields:
+    """Header or trailer fields in their order, pseudo-headers not among them. Never changes.
+
+    Args:
+        names: The pairs' names in lower case, if they are known already.
+    """
+
+    __slots__ = ("_found", "_names", "pairs")
+
+    def __init__(self, pairs: Iterable[Pair] = (), names: Iterable[bytes] | None = None) -> None:
+        self.pairs = tuple(pairs)
+        self._names = tuple(name.lower() for name, _ in self.pairs) if names is None else tuple(names)
+        self._found: dict[bytes, list[bytes]] | None = None
+
+    def __repr__(self) -> str:
+        """Say nothing of the values: one of them may be a secret."""
+        return f"Fields({', '.join(map(ascii, self._names))})"
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self.pairs)
+
+    def named(self) -> Iterable[Pair]:
+        """Return the fields with their names in lower case."""
+        return zip(self._names, (value for _, value in self.pairs), strict=True)
+
+    def all(self, name: bytes) -> list[bytes]:
+        """Return what stands in a field, each time it stands there; the name in lower case."""
+        if self._found is None:
+            self._found = {}
+            for known, value in self.named():
+                self._found.setdefault(known, []).append(value)
+        return self._found.get(name, [])
+
+    def options(self, name: bytes) -> list[bytes]:
+        """Return the members of a list (RFC 9110, 5.6.1) in lower case."""
+        found = self.all(name)
+        return [option for each in b",".join(found).split(b",") if (option := each.strip().lower())] if found else []
+
+    def without(self, names: frozenset[bytes]) -> "Fields":
+        """Return the fields but for these, in lower case."""
+        if names.isdisjoint(self._names):
+            return self
+        kept = [at for at, name in enumerate(self._names) if name not in names]
+        return Fields([self.pairs[at] for at in kept], [self._names[at] for at in kept])
+
+    def plus(self, *pairs: Pair) -> "Fields":
+        """Return the fields with more after them."""
+        return Fields((*self.pairs, *pairs), (*self._names, *(name.lower() for name, _ in pairs)))
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """The head of a request.
@@ -51,6 +102,7 @@ class Asked:
         hosts: What `Host` and `:authority` say, each once for every time it is said.
         version: Of the connection it came on, `1.0`, `1.1` or `2`.
         bodiless: Whether the head says already that no body follows.
+        wrong: Why it is none, if it can be read but not be believed.
     """
 
     method: bytes
@@ -59,6 +111,13 @@ class Asked:
     fields: Fields
     version: str
     bodiless: bool
+    wrong: str | None = None
+
+    @property
+    def length(self) -> int | None:
+        """How long it says that its body is, in octets."""
+        found = self.fields.all(b"content-length")
+        return int(found[0]) if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +148,8 @@ class Call(Body, Protocol):
     async def inform(self, answer: Answered) -> None:
         """Send an interim answer."""
 
-    async def begin(self, answer: Answered) -> None:
-        """Begin the answer."""
+    async def begin(self, answer: Answered, *, bodiless: bool) -> None:
+        """Begin the answer; `bodiless` if it is known to have no body."""
 
     async def send(self, data: bytes) -> None:
         """Send a piece of its body, at the latest with the next `flush`."""
@@ -130,35 +189,31 @@ class Wire(Body, Protocol):
         """Be done with it: kept if the exchange came to its end, else broken off."""
 
 
-def find(fields: Fields, name: bytes) -> list[bytes]:
-    """Return what stands in a header, each time it stands there; the name in lower case."""
-    return [value for field, value in fields if field.lower() == name]
-
-
-def without(fields: Fields, names: frozenset[bytes]) -> Fields:
-    """Return the fields but for these, in lower case."""
-    return tuple(field for field in fields if field[0].lower() not in names)
-
-
-def options(fields: Fields, name: bytes) -> list[bytes]:
-    """Return the members of a list header (RFC 9110, 5.6.1) in lower case."""
-    listed = b",".join(find(fields, name)).split(b",")
-    return [option for each in listed if (option := each.strip().lower())]
-
-
 def in_json(refusal: Refusal) -> tuple[Fields, bytes]:
     """Return a refusal's header fields and body, which programs and people can read."""
     body: dict[str, str] = {"error": refusal.error, "reason": refusal.reason}
     body |= {key: text for key, text in (("hint", refusal.hint), ("connection", refusal.connection)) if text}
     content = json.dumps(body).encode() + b"\n"
-    fields: Fields = (
-        (b"Content-Type", b"application/json"),
-        (b"Content-Length", b"%d" % len(content)),
-        (b"X-Authsome-Error", refusal.error.encode()),
+    fields = Fields(
+        [
+            (b"Content-Type", b"application/json"),
+            (b"Content-Length", b"%d" % len(content)),
+            (b"X-Authsome-Error", refusal.error.encode()),
+        ]
     )
-    if refusal.error != "upstream_failed":
-        fields += ((b"X-Should-Retry", b"false"),)  # what the SDKs of OpenAI and Anthropic look for
-    return fields, content
+    # What the SDKs of OpenAI and Anthropic look for before they try again.
+    return (fields if refusal.error == "upstream_failed" else fields.plus((b"X-Should-Retry", b"false"))), content
+
+
+def misframed(fields: Fields, *, bodiless: bool) -> str | None:
+    """Return why a body's length cannot be believed, None if it can (RFC 9110, 8.6)."""
+    found = fields.all(b"content-length")
+    if len(found) > 1 or any(not (length.isdigit() and len(length) < _MOST_DIGITS) for length in found):
+        return "the body's length is not one number"
+    return "the body's length is said, and no body follows" if bodiless and found and int(found[0]) else None
+
+
+_MOST_DIGITS = 20
 
 
 def malformed(reason: str) -> Refusal:

@@ -141,10 +141,9 @@ class Line(Pipe, asyncio.Protocol):
         """Take what came."""
         self.feed(data)
 
-    def eof_received(self) -> bool:
-        """Note the end; a peer that hangs up halfway may still listen where the transport lets it."""
+    def eof_received(self) -> None:
+        """Note the end. TLS has no half of a connection here, so asyncio closes it."""
         self.feed_end()
-        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note the loss."""

@@ -20,14 +20,13 @@ from authsome.proxy.message import (
     Call,
     CallerGoneError,
     Fields,
+    Pair,
     RefusedError,
     UpstreamGoneError,
     Wire,
-    find,
     in_json,
-    options,
+    malformed,
     unreadable,
-    without,
 )
 from authsome.proxy.pipe import Gone, Pipe
 from authsome.proxy.reach import Reach, broken_off
@@ -117,8 +116,10 @@ class Turn:
     def __init__(self, call: Call, caller: Caller, gate: Gate, reach: Reach) -> None:
         self._call, self._caller, self._gate, self._reach = call, caller, gate, reach
         self._begun = time.monotonic()
-        path, method = call.asked.path.decode("latin-1"), call.asked.method.decode("latin-1")
-        self._use = Use(time.time(), method, str(caller.target), path, "pass", peer=caller.peer)
+        self._at = time.time()
+        self._decision = "pass"
+        self._connection: str | None = None
+        self._status: int | None = None
         self._exchange = Exchange(Scrubber({}))
         self._rule: Rule | None = None
         self._answering = self._caller_gone = False
@@ -143,42 +144,52 @@ class Turn:
 
     async def decline(self, refusal: Refusal) -> None:
         """Answer what was no request."""
-        try:
-            await self._refuse(refusal)
-        except CallerGoneError:
-            self._call.break_off(None)
+        await self._fail(refusal)
         self._record()
 
     async def _fail(self, refusal: Refusal, code: int | None = None) -> bool:
         """Answer with what went wrong; if an answer has begun, break it off."""
-        self._use = replace(self._use, decision=refusal.error, connection=refusal.connection or self._use.connection)
-        if self._answering:
-            self._call.break_off(code)
-            return False
+        self._decision, self._connection = refusal.error, refusal.connection or self._connection
         try:
-            await self._refuse(refusal)
+            if not self._answering:
+                await self._refuse(refusal)
+                return True
+            await self._call.flush()  # the head at least: without it, nothing would look incomplete
         except CallerGoneError:
-            self._call.break_off(None)
-            return False
-        return True
+            code = None
+        self._call.break_off(code)
+        return False
 
     async def _refuse(self, refusal: Refusal) -> None:
-        self._use = replace(self._use, decision=refusal.error)
         answer, content = _in_json(refusal)
-        await self._begin(answer)
-        if self._call.asked.method != b"HEAD":
+        bodiless = self._call.asked.method == b"HEAD"
+        await self._begin(answer, bodiless=bodiless)
+        if not bodiless:
             await self._call.send(content)
-        await self._call.finish(())
+        await self._call.finish(Fields())
 
-    async def _begin(self, answer: Answered) -> None:
+    async def _begin(self, answer: Answered, *, bodiless: bool) -> None:
         self._answering = True
-        self._use = replace(self._use, status=answer.status)
-        await self._call.begin(answer)
+        self._status = answer.status
+        await self._call.begin(answer, bodiless=bodiless)
 
     def _record(self) -> None:
-        exchange, spent = self._exchange, (time.monotonic() - self._begun) * 1000
-        use = replace(self._use, sent=exchange.sent, received=exchange.received, milliseconds=spent)
-        self._gate.log.record(use)
+        asked, exchange = self._call.asked, self._exchange
+        self._gate.log.record(
+            Use(
+                self._at,
+                asked.method.decode("latin-1"),
+                str(self._caller.target),
+                asked.path.decode("latin-1"),
+                self._decision,
+                connection=self._connection,
+                status=self._status,
+                sent=exchange.sent,
+                received=exchange.received,
+                milliseconds=(time.monotonic() - self._begun) * 1000,
+                peer=self._caller.peer,
+            )
+        )
 
     # Deciding.
 
@@ -186,13 +197,13 @@ class Turn:
         caller, live = self._caller, self._gate.live
         if not caller.encrypted:
             raise RefusedError(not_encrypted(caller.target))
+        if self._call.asked.wrong:
+            raise RefusedError(malformed(self._call.asked.wrong))
         decision = live.rules.decide(_describe(self._call.asked, caller))
         if isinstance(decision, Refusal):
-            self._use = replace(self._use, connection=decision.connection)
             raise RefusedError(decision)
-        self._rule = decision.rule
-        injected = isinstance(decision, Inject)
-        self._use = replace(self._use, decision="inject" if injected else "pass", connection=decision.rule.name)
+        self._rule, self._connection = decision.rule, decision.rule.name
+        self._decision = "inject" if isinstance(decision, Inject) else "pass"
         self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
         asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
         if isinstance(decision, Inject):
@@ -233,7 +244,7 @@ class Turn:
             if not asked.bodiless:
                 upload = asyncio.ensure_future(self._upload(wire))
             await self._answer(wire)
-            if upload is not None and self._use.status is not None and self._use.status < _FAILED:
+            if upload is not None and self._status is not None and self._status < _FAILED:
                 # Who has answered early may still want the rest; an answer that refuses does not.
                 await upload
         except UpstreamGoneError:
@@ -250,6 +261,8 @@ class Turn:
         try:
             while data := await self._call.read(wire.flush):
                 await wire.send(self._exchange.send(data))
+            if self._call.asked.length not in (None, self._exchange.sent):
+                raise CallerGoneError  # noqa: TRY301  it gave up, or lied
             await wire.finish(self._permitted(self._call.trailers))
         except CallerGoneError:
             self._caller_gone = True
@@ -259,11 +272,12 @@ class Turn:
 
     def _permitted(self, trailers: Fields) -> Fields:
         """Return what of a request's trailers may follow it; an intermediary may drop any (RFC 9110, 6.5.1)."""
-        read = ((name, name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in trailers)
-        return tuple(
-            (name, value.encode("latin-1"))
-            for name, known, value in read
-            if self._rule is not None and may_trail(self._rule, known, value)
+        read = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in trailers.named())
+        rule = self._rule
+        return Fields(
+            pair
+            for pair, (name, value) in zip(trailers.pairs, read, strict=True)
+            if rule is not None and may_trail(rule, name, value)
         )
 
     async def _answer(self, wire: Wire) -> None:
@@ -275,7 +289,8 @@ class Turn:
                 await self._switch(wire, seen)
                 return
             await call.inform(seen)
-        await self._begin(self._expect(answer))
+        seen = self._expect(answer)
+        await self._begin(seen, bodiless=exchange.bodiless)
         while data := await wire.read(call.flush):
             await self._pass_on(data)
         await self._pass_on(b"")
@@ -295,14 +310,14 @@ class Turn:
     def _expect(self, answer: Answered) -> Answered:
         """Return the head of an answer as the child sees it, prepared for the body that follows."""
         exchange = self._exchange
-        coding = b", ".join(find(answer.fields, b"content-encoding")).decode("latin-1")
+        coding = b", ".join(answer.fields.all(b"content-encoding")).decode("latin-1")
         # NOTE: octet by octet: to an upstream `head` is another method, whose answer has a body.
         if self._call.asked.method == b"HEAD" or answer.status in _BODILESS:
             exchange.expect_nothing()
         elif not exchange.readable(coding, answer.status):
             raise RefusedError(unreadable(coding))
         seen = self._seen(answer)
-        return replace(seen, fields=without(seen.fields, _OF_THE_BODY)) if exchange.recodes else seen
+        return replace(seen, fields=seen.fields.without(_OF_THE_BODY)) if exchange.recodes else seen
 
     # A changed protocol.
 
@@ -311,13 +326,13 @@ class Turn:
         call = self._call
         if not (isinstance(wire, http1.Client) and isinstance(call, http1.Server)):
             raise UpstreamGoneError
-        if options(answer.fields, b"upgrade") != [b"websocket"] or not find(call.asked.fields, b"upgrade"):
+        if answer.fields.options(b"upgrade") != [b"websocket"] or not call.asked.fields.all(b"upgrade"):
             raise RefusedError(unreadable("of another protocol"))
         frames = Frames(self._exchange.scrubber) if self._exchange.scrubber else None
-        if frames and find(answer.fields, b"sec-websocket-extensions"):
+        if frames and answer.fields.all(b"sec-websocket-extensions"):
             raise RefusedError(unreadable("of an extension of WebSocket"))
         self._answering = True
-        self._use = replace(self._use, status=answer.status)
+        self._status = answer.status
         near, said = await call.switch(answer)
         far, heard = wire.switched()
         towards = asyncio.ensure_future(self._speak(near, far, said))
@@ -360,7 +375,7 @@ _OF_THE_BODY = frozenset({b"content-length", b"content-md5", b"digest", b"conten
 def _describe(asked: Asked, caller: Caller) -> Request:
     """Return what `rules` looks at, octet by octet: decoding could hide what will be sent."""
     hosts = tuple(host.decode("latin-1") for host in asked.hosts)
-    headers = tuple((name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in asked.fields)
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in asked.fields.named())
     method, path = asked.method.decode("latin-1"), asked.path.decode("latin-1")
     return Request(caller.target, caller.sni, hosts, method, path, headers)
 
@@ -377,19 +392,24 @@ _OF_ONE_HOP = frozenset(
 def _for_one_hop(asked: Asked, target: Host, exchange: Exchange) -> Asked:
     """Return a request as it is said to the upstream, which is known by one name."""
     fields, host = asked.fields, str(target).encode()
-    named = frozenset(options(fields, b"connection")) - {b"content-length"}
-    kept = without(fields, _OF_ONE_HOP | named)
+    named = frozenset(fields.options(b"connection")) - {b"content-length"}
+    kept = fields.without(_OF_ONE_HOP | named)
+    more: list[Pair] = []
     if _asks_for_websocket(asked, named):
-        kept += ((b"Upgrade", b"websocket"),)
+        more.append((b"Upgrade", b"websocket"))
         # NOTE: what an extension does to a message cannot be read; permessage-deflate alone is ever asked for.
-        kept = without(kept, frozenset({b"sec-websocket-extensions"})) if exchange.scrubber else kept
-    if any(option.partition(b";")[0].strip() == b"trailers" for option in options(fields, b"te")):
-        kept += ((b"TE", b"trailers"),)
-    codings = find(fields, b"accept-encoding")
+        kept = kept.without(_EXTENSIONS) if exchange.scrubber else kept
+    if any(option.partition(b";")[0].strip() == b"trailers" for option in fields.options(b"te")):
+        more.append((b"TE", b"trailers"))
+    codings = fields.all(b"accept-encoding")
     wanted = b", ".join(codings).decode("latin-1") if codings else None
-    if (accepted := exchange.accept(wanted, ranged=bool(find(fields, b"range")))) is not None:
-        kept += ((b"Accept-Encoding", accepted.encode("latin-1")),)
-    return replace(asked, hosts=(host,), fields=((b"Host", host), *kept))
+    if (accepted := exchange.accept(wanted, ranged=bool(fields.all(b"range")))) is not None:
+        more.append((b"Accept-Encoding", accepted.encode("latin-1")))
+    said = Fields([(b"Host", host), *kept.pairs, *more])
+    return Asked(asked.method, asked.path, (host,), said, asked.version, asked.bodiless)
+
+
+_EXTENSIONS = frozenset({b"sec-websocket-extensions"})
 
 
 def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
@@ -397,19 +417,19 @@ def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
 
     NOTE: after a 101 nothing is decided any more; `h2c` would carry requests that `allow` never sees.
     """
-    version, protocol = find(asked.fields, b"sec-websocket-version"), options(asked.fields, b"upgrade")
+    version, protocol = asked.fields.all(b"sec-websocket-version"), asked.fields.options(b"upgrade")
     return asked.version == "1.1" and b"upgrade" in named and protocol == [b"websocket"] and version == [b"13"]
 
 
 def _inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     rule, placement = decision.rule, decision.placement
     replaced = {name.encode("latin-1") for name in (*decision.drop, placement.header.lower())}
-    fields = without(asked.fields, frozenset(replaced))
-    for name, value in rule.constant_headers:
-        if not find(fields, name.lower().encode()):
-            fields += ((name.encode(), value.encode()),)
-    secret = placement.render(session.secrets(rule.provider, rule.connection))
-    return replace(asked, fields=(*fields, (placement.header.encode(), secret.encode("latin-1"))))
+    fields = asked.fields.without(frozenset(replaced))
+    more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
+    more = [(name, value) for name, value in more if not fields.all(name.lower())]
+    secret = placement.render(session.secrets(rule.provider, rule.connection)).encode("latin-1")
+    said = fields.plus(*more, (placement.header.encode(), secret))
+    return Asked(asked.method, asked.path, asked.hosts, said, asked.version, asked.bodiless)
 
 
 def _in_json(refusal: Refusal) -> tuple[Answered, bytes]:
