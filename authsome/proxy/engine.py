@@ -330,6 +330,7 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
 # The child's connection, where the relay has it.
 
 _HALF_OPEN_SECONDS = 120.0
+_LINGER_SECONDS = 1.0
 
 
 @dataclass
@@ -355,7 +356,7 @@ class _Terminus(layer.Layer):
         if isinstance(event, _Said):
             yield commands.SendData(client, event.data)
         elif isinstance(event, _Ended):
-            yield commands.CloseConnection(client)
+            yield commands.CloseTcpConnection(client, half_close=True)
         elif isinstance(event, events.DataReceived):
             self._child.feed(event.data)
         elif isinstance(event, events.ConnectionClosed):
@@ -374,6 +375,7 @@ class _Child(Pipe):
         self._handler = handler
         self._spoken = False
         self._goodbye: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
         self.readable = asyncio.Event()
         self.readable.set()
 
@@ -427,9 +429,20 @@ class _Child(Pipe):
             except OSError:
                 raise Gone from None
 
+    def feed(self, data: bytes) -> None:
+        """Take what the child has sent; once it has been answered for the last time, nobody wants it."""
+        if self._closing is None:
+            super().feed(data)
+
     def close(self) -> None:
-        """End the connection; what was flushed still arrives."""
-        self._closing = asyncio.ensure_future(self._handler.server_event(_Ended()))
+        """End the connection; what was flushed still arrives.
+
+        What is unread when a socket closes would cost the child its answer, so it is read for a moment.
+        """
+        if self._closing is None:
+            self._release()
+            self._closing = asyncio.ensure_future(self._handler.server_event(_Ended()))
+            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.abort)
 
     def abort(self) -> None:
         """Break the connection, without the goodbye of TLS (RFC 8446, 6.1)."""

@@ -28,7 +28,9 @@ from authsome.rules import Refusal
 LONGEST_HEAD = 1 << 18
 """Octets of a head, more than any server takes."""
 
-_OF_THE_HOP = frozenset({b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade"})
+_OF_THE_HOP = frozenset(
+    {b"transfer-encoding", b"connection", b"keep-alive", b"proxy-connection", b"upgrade", b"proxy-authenticate"}
+)
 """What a head says of its own connection (RFC 9110, 7.6.1); the other side's head says its own."""
 
 
@@ -162,7 +164,7 @@ class Client:
         self.pipe = pipe
         self._keep = keep
         self._state = h11.Connection(h11.CLIENT, LONGEST_HEAD)
-        self._unread = self._chunked = False
+        self._unread = self._chunked = self._heard = False
         self.trailers = Fields()
 
     async def ask(self, asked: Asked) -> None:
@@ -177,7 +179,7 @@ class Client:
             fields = fields.plus((b"Connection", b"TE"))
         self._write(h11.Request(method=asked.method, target=asked.path, headers=list(fields.pairs)))
         self.trailers = Fields()
-        self._unread = True
+        self._unread, self._heard = True, False
         if asked.bodiless:
             self._write(h11.EndOfMessage())
 
@@ -192,7 +194,7 @@ class Client:
         try:
             await self.pipe.flush()
         except Gone:
-            raise UpstreamGoneError from None
+            raise UpstreamGoneError(silent=not self._heard) from None
 
     async def _flush_if_heard(self) -> None:
         with suppress(UpstreamGoneError):  # one that listens no more may still have answered
@@ -207,7 +209,7 @@ class Client:
         """Return the next head of an answer."""
         event = await self._event(self._flush_if_heard)
         if not isinstance(event, h11.Response | h11.InformationalResponse):
-            raise UpstreamGoneError
+            raise UpstreamGoneError(silent=not self._heard)
         return Answered(event.status_code, _read_answer(event), event.reason)
 
     async def read(self, before: Before) -> bytes:
@@ -244,14 +246,16 @@ class Client:
             except h11.RemoteProtocolError as error:
                 if error.error_status_hint == _NOT_IMPLEMENTED:
                     raise RefusedError(unreadable("of a transfer")) from None
-                raise UpstreamGoneError from None
+                raise UpstreamGoneError(silent=not self._heard) from None
             if event is not h11.NEED_DATA:
                 return event
             await before()
             try:
-                self._state.receive_data(await self.pipe.read())
+                data = await self.pipe.read()
             except Gone:
-                raise UpstreamGoneError from None
+                raise UpstreamGoneError(silent=not self._heard) from None
+            self._heard = self._heard or bool(data)
+            self._state.receive_data(data)
 
     def _write(self, event: h11.Event) -> None:
         for data in self._state.send_with_data_passthrough(event) or ():

@@ -27,7 +27,12 @@ MOST_STREAMS = 100
 _FROM_CALLER, _FROM_UPSTREAM = 1 << 17, 1 << 19
 """Octets of one stream that wait to be taken: a caller is near, and an upstream's round trip may be long."""
 
-_OF_THE_HOP = frozenset({b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"})
+_OF_THE_HOP = frozenset(
+    {
+        *(b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host"),
+        b"proxy-authenticate",
+    }
+)
 """Fields that HTTP/2 has no place for (RFC 9113, 8.2.2); what `host` says, `:authority` says."""
 
 _Codes = h2.errors.ErrorCodes
@@ -40,6 +45,9 @@ class Link:
 
     Args:
         opened: Called with each request that the other side makes; None on the side that asks.
+
+    Attributes:
+        greeted: Set when the other side's settings are known, or it went without.
     """
 
     def __init__(self, pipe: Pipe, opened: Callable[["Call"], None] | None = None) -> None:
@@ -62,9 +70,11 @@ class Link:
         self._flows: dict[int, Flow] = {}
         self._closing = False
         self._leaving: set[asyncio.Task[None]] = set()
+        self.greeted = asyncio.Event()
 
-    async def run(self) -> None:
-        """Read until the connection ends. Streams that have not ended by then are lost."""
+    async def run(self) -> bool:
+        """Read until the connection ends; return whether it spoke HTTP/2. Streams that have not ended are lost then."""
+        sound = True
         try:
             await self.flush(wait=False)
             while data := await self.pipe.read():
@@ -72,15 +82,19 @@ class Link:
                     self._take(event)
                 # NOTE: without waiting. A peer may take nothing until it is rid of what it has to say.
                 await self.flush(wait=False)
-        except (h2.exceptions.ProtocolError, Gone):
-            pass  # what is to be said about it, h2 has written
+        except h2.exceptions.ProtocolError:
+            sound = False  # what is to be said about it, h2 has written
+        except Gone:
+            pass
         finally:
             self._closing = True
+            self.greeted.set()
             for flow in list(self._flows.values()):
                 flow.lose(None)
         with suppress(Gone):
             await self.flush(wait=False)
         self.pipe.close()
+        return sound
 
     @property
     def room(self) -> bool:
@@ -131,6 +145,7 @@ class Link:
                 if self._opened is None:
                     each.lose(_Codes.REFUSED_STREAM)  # RFC 9113, 6.8: it will not be looked at
         elif isinstance(event, h2.events.RemoteSettingsChanged | h2.events.WindowUpdated) and not number:
+            self.greeted.set()
             for each in self._flows.values():
                 each.wake()
         elif (flow := self._flows.get(number)) is not None:
@@ -379,7 +394,10 @@ class Wire:
         with self._gone():
             event = await self.flow.head()
         pseudo, fields = _split(event.headers or ())
-        return Answered(int(pseudo[b":status"]), fields)
+        status = pseudo.get(b":status", b"")
+        if not (len(status) == 3 and status.isdigit()):  # noqa: PLR2004  RFC 9110, 15
+            raise UpstreamGoneError
+        return Answered(int(status), fields)
 
     async def read(self, before: Before) -> bytes:
         """Return the next piece of the answer's body, nothing at its end."""
@@ -402,7 +420,8 @@ class Wire:
         except Gone:
             code = self._flow.code if self._flow else None
             untouched = self._flow is None or code == _Codes.REFUSED_STREAM
-            raise UpstreamGoneError(untouched=untouched, code=code) from None
+            silent = code is None and not (self._flow and self._flow.heads)
+            raise UpstreamGoneError(silent=silent, untouched=untouched, code=code) from None
 
 
 @contextmanager

@@ -26,13 +26,14 @@ class UpstreamGoneError(Exception):
     """The upstream hung up, or speaks no HTTP.
 
     Attributes:
+        silent: Whether its connection ended without a word of an answer.
         untouched: Whether it said that it has not looked at the request (RFC 9113, 8.7).
         code: The error code with which a stream of HTTP/2 was reset.
     """
 
-    def __init__(self, *, untouched: bool = False, code: int | None = None) -> None:
+    def __init__(self, *, silent: bool = False, untouched: bool = False, code: int | None = None) -> None:
         super().__init__()
-        self.untouched, self.code = untouched, code
+        self.silent, self.untouched, self.code = silent, untouched, code
 
 
 class RefusedError(Exception):

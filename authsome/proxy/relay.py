@@ -28,7 +28,7 @@ from authsome.proxy.message import (
     malformed,
     unreadable,
 )
-from authsome.proxy.pipe import Gone, Pipe
+from authsome.proxy.pipe import Pipe
 from authsome.proxy.reach import Reach, broken_off
 from authsome.proxy.scrub import Scrubber
 from authsome.proxy.websocket import Frames
@@ -52,8 +52,9 @@ class Caller:
     encrypted: bool
     multiplexed: bool
     peer: tuple[str, int]
-    links: list[tuple[http2.Link, asyncio.Task[None]]] = field(default_factory=list)
+    links: list[tuple[http2.Link, asyncio.Task[bool]]] = field(default_factory=list)
     """Connections of HTTP/2 to the upstream: a caller has its own, so that it is held up by nobody else."""
+    connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def serve(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> None:
@@ -77,20 +78,9 @@ async def _serve_in_turn(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -
                 return
     except RefusedError as refused:
         await Turn(server, caller, gate, reach).decline(refused.refusal)
-        await _linger(pipe)
     except CallerGoneError:
         pass
     pipe.close()
-
-
-async def _linger(pipe: Pipe) -> None:
-    """Read on for a moment: what is unread when a connection closes can cost the caller its answer."""
-    try:
-        async with asyncio.timeout(_LINGER_SECONDS):
-            while await pipe.read():
-                pass
-    except (TimeoutError, Gone):
-        pass
 
 
 async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> None:
@@ -103,7 +93,8 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
         task.add_done_callback(turns.discard)
 
     try:
-        await http2.Link(pipe, opened).run()
+        if not await http2.Link(pipe, opened).run():
+            gate.log.record(Use(time.time(), "", str(caller.target), "", "malformed_request", peer=caller.peer))
     finally:
         for task in list(turns):
             task.cancel()
@@ -219,8 +210,8 @@ class Turn:
         try:
             await self._once(wire, asked)
         except UpstreamGoneError as gone:
-            # RFC 9110, 9.2.2: only what is idempotent, and only where a connection can have gone stale.
-            again = (kept and repeatable) or (gone.untouched and asked.bodiless)
+            # RFC 9110, 9.2.2: only what is idempotent, and only where a connection had gone stale.
+            again = (kept and gone.silent and repeatable) or (gone.untouched and asked.bodiless)
             if self._answering or not again:
                 raise
             wire, _ = await self._wire(private=private, fresh=True)
@@ -230,11 +221,14 @@ class Turn:
         if not self._caller.multiplexed:
             return await self._reach.http1(self._caller.target, private=private, fresh=fresh)
         links = self._caller.links
-        free = next((link for link, _ in links if link.room), None)
-        if free is not None and not fresh:
-            return http2.Wire(free), True
-        link = await self._reach.http2(self._caller.target, private=private)
-        links.append((link, asyncio.ensure_future(link.run())))
+        async with self._caller.connecting:
+            links[:] = [each for each in links if not each[1].done()]
+            free = next((link for link, _ in links if link.room), None)
+            if free is not None and not fresh:
+                return http2.Wire(free), True
+            link = await self._reach.http2(self._caller.target, private=private)
+            links.append((link, asyncio.ensure_future(link.run())))
+            await link.greeted.wait()  # how many streams it takes
         return http2.Wire(link), False
 
     async def _once(self, wire: Wire, asked: Asked) -> None:
@@ -269,6 +263,9 @@ class Turn:
             wire.release()  # whoever waits for the answer is told so
         except UpstreamGoneError:
             pass  # it may have answered before it went
+        except Exception:
+            wire.release()  # NOTE: a mistake of ours must not leave somebody waiting for ever
+            raise
 
     def _permitted(self, trailers: Fields) -> Fields:
         """Return what of a request's trailers may follow it; an intermediary may drop any (RFC 9110, 6.5.1)."""
@@ -363,7 +360,6 @@ class Turn:
             data = await far.read()
 
 
-_LINGER_SECONDS = 1.0
 _SWITCHING = 101
 _FAILED = 400
 _BODILESS = frozenset({204, 304})  # RFC 9112, 6.3

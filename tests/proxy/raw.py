@@ -13,7 +13,7 @@ import trustme
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 _PATIENCE = 5.0
-_SETTLED = 0.15
+_SETTLED = 1.0
 """Seconds of silence after which a request that was not answered counts as never answered."""
 
 

@@ -142,7 +142,7 @@ class Pipe:
     def _say_goodbye(self) -> None:
         patience = self.opened.gettimeout()
         self.opened.settimeout(0)
-        with contextlib.suppress(ssl.SSLWantReadError):
+        with contextlib.suppress(ssl.SSLError):  # the other side may still be sending
             self.opened.unwrap()
         if self.opened.fileno() >= 0:
             self.opened.settimeout(patience)
