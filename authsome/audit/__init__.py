@@ -23,7 +23,20 @@ from authsome.audit.process import Process, Processes
 from authsome.errors import clean
 from authsome.rules import Use
 
-__all__ = ["Audit", "Line", "Problem", "Summary", "Verdict", "follow", "parse", "place", "read", "summary", "verify"]
+__all__ = [
+    "Audit",
+    "Line",
+    "Problem",
+    "Summary",
+    "Tally",
+    "Verdict",
+    "follow",
+    "parse",
+    "place",
+    "read",
+    "summary",
+    "verify",
+]
 
 LONGEST_PATH = 1024
 """Octets of a path that are kept; a longer one ends in `…`."""
@@ -194,6 +207,30 @@ class Audit:
     def _line(self, use: Use) -> dict[str, Any]:
         self._summary.add(_safe(use))
         return render(use, self._run, self._profile, self._processes.get(use.peer))
+
+
+class Tally:
+    """What stands in for `Audit` in a run that leaves nothing behind: it counts, and writes nothing."""
+
+    def __init__(self) -> None:
+        self._summary = Summary()
+
+    def record(self, use: Use) -> None:
+        """Count one use."""
+        self._summary.add(_safe(use))
+
+    def opened(self, peer: tuple[str, int]) -> None:
+        """Take no note of a client."""
+
+    def closed(self, peer: tuple[str, int]) -> None:
+        """Take no note of a client."""
+
+    def close(self) -> None:
+        """There is nothing to write."""
+
+    def summary(self) -> Summary:
+        """Return what this run's uses amount to."""
+        return self._summary
 
 
 def _safe(use: Use) -> Use:

@@ -159,7 +159,7 @@ class _Handler(server.LiveConnectionHandler):
         self.transports[server] = ConnectionIO(handler=asyncio.current_task())
         server.timestamp_start = time.time()  # the layers read it as "somebody opens this one"
         try:
-            reader, writer = await dial(*server.address, private=self._may_be_private(server.address))
+            reader, writer = await self._dial(server.address)
         except OSError as error:
             self.transports.pop(server, None)
             server.error = _why_unreachable(error)
@@ -170,6 +170,12 @@ class _Handler(server.LiveConnectionHandler):
         self.transports[server] = ConnectionIO(asyncio.current_task(), reader, writer)
         await self.server_event(events.OpenConnectionCompleted(command, None))
         await self.handle_connection(server)
+
+    async def _dial(self, address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to an address, or to the one that stands for all of them."""
+        if everything := self.gate.upstream.everything_at:
+            return await dial(*everything, private=True)
+        return await dial(*address, private=self._may_be_private(address))
 
     def _may_be_private(self, address: tuple[str, int]) -> bool:
         """Whether anything but a public address will do. The user's own proxy and undeclared hosts get no secret."""
