@@ -20,7 +20,7 @@ from authsome import documents
 from authsome.documents import Closed, Document
 from authsome.errors import did_you_mean, file_errors
 from authsome.provider import TOKEN, Host
-from authsome.rules import Refusal, matches
+from authsome.rules import matches
 
 MOST_SHOWN = 1 << 20
 """Octets of a request's body that an echo shows."""
@@ -29,7 +29,9 @@ BODILESS = (204, 304)
 
 _MOST_IN_FILE = 64 << 20
 _MOST_MISSES = 20
-_REQUEST = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<target>(?P<host>[^/\s]+)/\S*|\*\*)")
+_LONGEST_DELAY = 3_600_000
+_REQUEST = re.compile(r"(?:(?P<method>[A-Z][A-Z-]*|\*) )?(?P<target>(?P<host>[^/\s]+)/\S*|\*\*)")
+_PLAIN = re.compile(r"[\w ./~%+*=&@-]+", re.ASCII)  # what YAML takes for text without quotes
 _VALUE = re.compile(r"[\x20-\x7e\xa0-\xff]*")  # RFC 9110, 5.5, in what Latin-1 can write
 _OF_THE_CONNECTION = frozenset(
     {"content-length", "transfer-encoding", "connection", "keep-alive", "trailer", "upgrade", "te"}
@@ -97,8 +99,8 @@ class Answer(Closed):
 
 
 def _check_delay(milliseconds: int) -> None:
-    if milliseconds < 0:
-        raise ValueError("`delay` is a number of milliseconds")
+    if not 0 <= milliseconds <= _LONGEST_DELAY:
+        raise ValueError(f"`delay` is a number of milliseconds up to {_LONGEST_DELAY}")
 
 
 def _check_header(name: str, value: str) -> None:
@@ -245,16 +247,15 @@ def echo(seen: Seen) -> Reply:
 def _no_answer(answers: Answers, seen: Seen) -> Reply:
     used_up = any(line.fits(seen) for line in answers.lines)
     why = "was answered as often as `times` says" if used_up else "is named by no line"
-    refusal = Refusal(
-        "no_fake_answer",
-        f"`{seen}` {why} in {answers.name}",
-        f"to answer it, add `- request: {seen}` to `answers` in {answers.name}",
-        status=501,
-    )
-    body = {"error": refusal.error, "reason": refusal.reason, "hint": refusal.hint}
+    line = str(seen) if _PLAIN.fullmatch(str(seen)) else json.dumps(str(seen))
+    body = {
+        "error": "no_fake_answer",
+        "reason": f"`{seen}` {why} in {answers.name}",
+        "hint": f"to answer it, add `- request: {line}` to `answers` in {answers.name}",
+    }
     # The SDKs of OpenAI and Anthropic would ask again, more slowly each time; they read this header.
-    headers = {"X-Authsome-Error": refusal.error, "X-Should-Retry": "false"}
-    return _whole(refusal.status, headers, "application/json", _as_json(body) + b"\n")
+    headers = {"X-Authsome-Error": "no_fake_answer", "X-Should-Retry": "false"}
+    return _whole(501, headers, "application/json", _as_json(body) + b"\n")
 
 
 def load(path: Path, hosts: Collection[Host]) -> Answers:
@@ -284,7 +285,7 @@ def _parse(document: Document, where: documents.Where, text: str, hosts: Collect
     if not found:
         raise document.error(where, f"{ascii(text)} is not of the form `POST api.example.com/path/*`")
     method, target, host = found["method"] or "*", found["target"], (found["host"] or "**").lower()
-    if "//" in target:
+    if re.match(r"\w+://", target):
         raise document.error(where, f"{ascii(text)}: write the host without `https://`")
     if "?" in target or "#" in target:
         raise document.error(where, f"{ascii(text)}: the path alone is compared, leave out `?` and what follows")

@@ -1,11 +1,12 @@
-"""A service of our own on loopback, which stands for the declared hosts of a fake run.
+"""Services of our own on loopback, among them the one that stands for the declared hosts of a fake run.
 
-Promises that it answers every name it was made for over TLS, that each piece of an answer leaves when its time has
-come, and that a request of any size is read in constant memory. Refuses to decide: what is answered is `fake`'s.
+Promises that an `Origin` answers every name it was made for over TLS, that each piece of an answer leaves when its time
+has come, and that a request of any size is read in constant memory. Refuses to decide: what is answered is `fake`'s.
 
 It costs more to import than a child takes to start, so a run imports it afterwards.
 """
 
+import datetime
 import os
 import ssl
 import sys
@@ -26,10 +27,26 @@ _BLOCK = 1 << 16
 _LONGEST_LINE = 1 << 12
 
 
-def serve(listener: socket, authority: Authority, names: Iterable[str], stage: Stage) -> None:
-    """Answer what comes in at a listening socket, as every one of the names, until the process ends."""
-    with _Server(listener, tls(authority, names), stage) as server:
-        server.serve_forever()
+class Origin(ThreadingHTTPServer):
+    """Answers what comes in at a listening socket, as every one of the names; `serve_forever` does it."""
+
+    daemon_threads = True
+
+    def __init__(self, listener: socket, authority: Authority, names: Iterable[str], stage: Stage) -> None:
+        # NOTE: binding would ask the machine's resolver for a name, and a fake run uses no network.
+        super().__init__(listener.getsockname(), _Exchange, bind_and_activate=False)
+        self.socket.close()
+        self.socket, self._settings, self.stage = listener, tls(authority, names), stage
+
+    def get_request(self) -> tuple[socket, tuple[str, int]]:
+        """Accept a connection; its TLS begins with the first read, which is in its thread."""
+        plain, peer = self.socket.accept()
+        return self._settings.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away or trusts somebody else; a bug of ours is a traceback."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
 
 def tls(authority: Authority, names: Iterable[str]) -> ssl.SSLContext:
@@ -72,40 +89,16 @@ def _pipe(text: bytes) -> int:
 
 def certify(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
     """Return TLS for a server of this name with an authority of its own, and the file with the root to trust."""
-    import datetime  # noqa: PLC0415  the run has the time of its own
-
     authority = Authority([name], datetime.datetime.now(datetime.UTC))
     roots = folder / "provider-ca.pem"
     roots.write_text(authority.pem)
     return tls(authority, [name]), roots
 
 
-class _Server(ThreadingHTTPServer):
-    """Connections in threads; what a client breaks off is no error."""
-
-    daemon_threads = True
-
-    def __init__(self, listener: socket, settings: ssl.SSLContext, stage: Stage) -> None:
-        # NOTE: binding would ask the machine's resolver for a name, and a fake run uses no network.
-        super().__init__(listener.getsockname(), _Exchange, bind_and_activate=False)
-        self.socket.close()
-        self.socket, self._settings, self.stage = listener, settings, stage
-
-    def get_request(self) -> tuple[socket, tuple[str, int]]:
-        """Accept a connection; its TLS begins with the first read, which is in its thread."""
-        plain, peer = self.socket.accept()
-        return self._settings.wrap_socket(plain, server_side=True, do_handshake_on_connect=False), peer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that went away or trusts somebody else; a bug of ours is a traceback."""
-        if not isinstance(sys.exception(), OSError):
-            super().handle_error(request, client_address)
-
-
 class _Exchange(BaseHTTPRequestHandler):
     """One connection and the requests on it."""
 
-    server: _Server
+    server: Origin
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     asked = ""
@@ -156,11 +149,17 @@ class _Exchange(BaseHTTPRequestHandler):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
             yield from _exactly(self.rfile, int(self.headers.get("Content-Length", 0)))
             return
-        while size := int(self.rfile.readline(_LONGEST_LINE).partition(b";")[0], 16):
+        while size := int(self._line().partition(b";")[0], 16):
             yield from _exactly(self.rfile, size)
-            self.rfile.readline(_LONGEST_LINE)
-        while self.rfile.readline(_LONGEST_LINE).strip():
+            self._line()
+        while self._line().strip():
             pass  # trailers
+
+    def _line(self) -> bytes:
+        line = self.rfile.readline(_LONGEST_LINE)
+        if not line:
+            raise ConnectionResetError
+        return line
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

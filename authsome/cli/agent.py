@@ -248,7 +248,8 @@ def _play(stands: _Fake, rules: "Rules", failed: Callable[[BaseException], None]
     try:
         from authsome import origin
 
-        origin.serve(stands.listener, stands.authority, {host.name for host in rules.hosts}, stands.stage)
+        names = {host.name for host in rules.hosts}
+        origin.Origin(stands.listener, stands.authority, names, stands.stage).serve_forever()
     except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
         failed(error)
 
