@@ -45,6 +45,7 @@ _LONGEST_NAME = 256
 _BATCH = 256
 _BATCH_SECONDS = 0.01
 _BACKLOG = 100_000
+_LAST_SECONDS = 1.0
 _CLOSE_SECONDS = 10.0
 _MOST_HOSTS = 1000
 _MOST_EXAMPLES = 50
@@ -214,22 +215,32 @@ class Tally:
 
     def __init__(self) -> None:
         self._summary = Summary()
+        self._clients: set[tuple[str, int]] = set()
+        self._changed = threading.Condition()
 
     def record(self, use: Use) -> None:
         """Count one use."""
-        self._summary.add(_safe(use))
+        with self._changed:
+            self._summary.add(_safe(use))
 
     def opened(self, peer: tuple[str, int]) -> None:
-        """Take no note of a client."""
+        """Take note of a client, until it has gone."""
+        with self._changed:
+            self._clients.add(peer)
 
     def closed(self, peer: tuple[str, int]) -> None:
-        """Take no note of a client."""
+        """Forget a client."""
+        with self._changed:
+            self._clients.discard(peer)
+            self._changed.notify_all()
 
     def close(self) -> None:
-        """There is nothing to write."""
+        """Wait, a second at most, for the last use of a client that ended as soon as it was answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._clients, _LAST_SECONDS)
 
     def summary(self) -> Summary:
-        """Return what this run's uses amount to."""
+        """Return what this run's uses amount to; complete after `close`."""
         return self._summary
 
 
