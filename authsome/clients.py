@@ -27,6 +27,7 @@ from socketserver import BaseRequestHandler, TCPServer, ThreadingTCPServer
 
 from authsome import demo
 from authsome.errors import AuthsomeError, ExitCode
+from authsome.origin import certify
 
 _HOST = "clients.authsome.invalid"
 _TIMEOUT = 20.0
@@ -311,7 +312,7 @@ def _result(client: _Client, verdict: Verdict) -> Result:
 def _stage(folder: Path) -> Iterator[_Stage]:
     """Start provider, run and tap; end them in the other order."""
     key = f"doctor-{secrets.token_hex(16)}"
-    settings, roots = demo.certify(folder, _HOST)
+    settings, roots = certify(folder, _HOST)
     with _Provider(settings) as provider, _serving(provider):
         definition = {"name": "doctor", "host_url": f"https://{_HOST}", "api_key": {"env_var": "DOCTOR_API_KEY"}}
         environ = demo.make_home(folder, definition, roots)

@@ -5,12 +5,10 @@ a provider definition of the demo's own. Refuses to touch the user's home or net
 exist for a few seconds in a temporary folder and on loopback.
 """
 
-import datetime
 import json
 import os
 import secrets
 import shutil
-import ssl
 import subprocess
 import sys
 import tempfile
@@ -23,10 +21,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-
 from authsome.errors import AuthsomeError
-from authsome.proxy.authority import Authority
+from authsome.origin import certify
 
 _AGENT = """\
 import json, os, urllib.request
@@ -126,20 +122,6 @@ def _provider(folder: Path, key: str) -> Iterator[tuple[_Provider, Path]]:
             yield server, roots
         finally:
             server.shutdown()
-
-
-def certify(folder: Path, name: str) -> tuple[ssl.SSLContext, Path]:
-    """Return TLS for a server of this name with a certificate of its own, and the file with the root to trust."""
-    authority = Authority([name], datetime.datetime.now(datetime.UTC))
-    roots, chain = folder / "provider-ca.pem", folder / "provider.pem"
-    roots.write_text(authority.pem)
-    private = authority.leaf_key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    chain.write_bytes(private + authority.leaf(name).public_bytes(serialization.Encoding.PEM))
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    settings.load_cert_chain(chain)
-    return settings, roots
 
 
 def make_home(folder: Path, definition: Mapping[str, Any], roots: Path) -> dict[str, str]:

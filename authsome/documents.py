@@ -181,20 +181,21 @@ def _explained(kind: type, document: Document) -> AuthsomeError:
         document = read_yaml(document.path)  # every JSON text is YAML 1.2; this time with lines
     # A misspelt key is often also a missing one; the misspelling is what to tell.
     first = min(problems, key=lambda problem: problem["type"] != _UNKNOWN_KEY)
-    where = _where(document.data, first["loc"])
+    where = _where(document.data, first)
     message, hint = _in_words(kind, where, first)
     more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
     return document.error(where, message + more, hint)
 
 
-def _where(data: Any, location: Where) -> Where:
+def _where(data: Any, problem: Mapping[str, Any]) -> Where:
     """Return pydantic's location without the names of union members, which the file does not hold."""
     where: Where = ()
+    location, missing = problem["loc"], problem["type"] in _MISSING
     for index, part in enumerate(location):
         holds = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if holds:
             data = data[part]
-        if holds or (isinstance(data, dict) and index == len(location) - 1):
+        if holds or (missing and isinstance(data, dict) and index == len(location) - 1):
             where = (*where, part)
     return where
 
@@ -208,7 +209,7 @@ def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str
         hint = did_you_mean(str(where[-1]), known, f"known keys: {', '.join(known)}")
         return f"unknown key `{where[-1]}`{around}", hint
     match problem["type"]:
-        case "missing" | "missing_argument":
+        case problem_type if problem_type in _MISSING:
             return f"{name} is missing", None
         case "value_error":
             return f"{name}: {problem['ctx']['error']}", None
@@ -219,6 +220,7 @@ def _in_words(kind: type, where: Where, problem: Mapping[str, Any]) -> tuple[str
 
 
 _UNKNOWN_KEY = "unexpected_keyword_argument"  # pydantic's name for it in a dataclass
+_MISSING = ("missing", "missing_argument")
 _EXPECTED = {
     "string_type": "must be text",
     "bool_type": "must be true or false",

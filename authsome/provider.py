@@ -332,10 +332,14 @@ def _template(text: str, names: set[str]) -> str:
 
 
 class Catalogue:
-    """All definitions there are, by name; a file is read when somebody asks for it and not before."""
+    """All definitions there are, by name; a file is read when somebody asks for it and not before.
 
-    def __init__(self, home: Path) -> None:
-        self._folders = ((Source.CUSTOM, home / "providers"), (Source.BUNDLED, bundled("providers")))
+    Without a home there are the bundled ones.
+    """
+
+    def __init__(self, home: Path | None) -> None:
+        own = ((Source.CUSTOM, home / "providers"),) if home else ()
+        self._folders = (*own, (Source.BUNDLED, bundled("providers")))
         self._loaded: dict[str, Provider] = {}
 
     def names(self) -> dict[str, Source]:

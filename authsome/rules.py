@@ -180,12 +180,14 @@ class Rules:
         open_egress: Whether hosts that nobody declares may be reached.
         egress: Those that may be reached all the same.
         pending: Hosts that an edit declared after the run had started, without a certificate of this run.
+        fake: Whether this is a fake run, in which no undeclared host is reached, whatever the egress.
     """
 
     rules: tuple[Rule, ...]
     open_egress: bool = True
     egress: frozenset[Host] = frozenset()
     pending: frozenset[Host] = frozenset()
+    fake: bool = False
 
     @cached_property
     def hosts(self) -> frozenset[Host]:
@@ -203,6 +205,12 @@ class Rules:
 
     def refuses(self, host: Host) -> Refusal | None:
         """Return why an undeclared host may not be reached, or None if it may."""
+        if self.fake:
+            return Refusal(
+                "fake_run",
+                f"`{host}` belongs to no declared provider, and a fake run reaches no network",
+                "declare its provider in authsome.yaml, or run without `--fake`",
+            )
         if host in self.pending:
             return Refusal(
                 "restart_needed",
@@ -290,6 +298,7 @@ def narrower(start: Rules, newest: Rules) -> Rules:
         start.open_egress and newest.open_egress,
         egress,
         newest.hosts - start.hosts,
+        start.fake,
     )
 
 

@@ -160,6 +160,18 @@ def started(names: Sequence[str], level: Level) -> str:
     return f"authsome: serving {serving}; the agent holds placeholders{kept}"
 
 
+def fake(names: Sequence[str], file: str | None) -> str:
+    """Return the line that says a run is a fake one."""
+    how = f"answers come from {file}" if file else "requests are echoed"
+    return f"authsome: fake run, without vault and network; {how}: {', '.join(names) or 'nothing is declared'}"
+
+
+def unanswered(misses: Mapping[str, int], file: str) -> str:
+    """Return what a fake run had no answer for."""
+    rows = [[f"  {request}", f"{count} x" if count > 1 else ""] for request, count in misses.items()]
+    return f"authsome: {file} had no answer for:\n{table(rows)}".rstrip()
+
+
 def demo(shown: "Shown") -> str:
     """Return `authsome demo`."""
     verdict = (

@@ -102,6 +102,20 @@ def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str
     return _session(position.vault, [step for step in position.plan.steps if step in blocking or _in_place(step)])
 
 
+def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:
+    """Return a session in which every connection is held, with secrets that are nobody's."""
+    # As long as the placeholder: what stands in for them in an answer is then the placeholder and nothing else.
+    return Session(
+        {
+            (each.provider.name, each.connection): {
+                field.name: randomness(length).hex()[:length] for field in each.provider.fields
+            }
+            for each in declared
+            for length in (len(placeholder(each.connection)),)
+        }
+    )
+
+
 def in_place(position: Position) -> Session:
     """Return the credentials that are live without asking anybody."""
     return _session(position.vault, filter(_in_place, position.plan.steps))

@@ -12,8 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "why"),
-    *("proxy", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
+    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "fake", "why"),
+    *("proxy", "origin", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
 )
 OWNERS = {
     "pyrage": {"vault"},
@@ -24,7 +24,7 @@ OWNERS = {
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "proxy.channel", "demo"},
+    "cryptography": {"proxy.authority", "proxy.channel", "origin"},
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from itertools import repeat
@@ -495,3 +496,28 @@ def test_everything_that_was_used_fits_a_proposed_line(requests: list[tuple[str,
         assert fits or f"{use.method} {use.path}" in named
     assert not any(line.path == "/**" for line in lines)
     assert len(lines) <= len({(use.method, use.path) for use in uses})
+
+
+# A run that writes nothing down.
+
+
+def test_a_tally_waits_for_the_last_use_of_a_client_that_is_just_going() -> None:
+    tally, peer = audit.Tally(), ("127.0.0.1", 1)
+    tally.opened(peer)
+
+    def go() -> None:
+        time.sleep(0.2)
+        tally.record(USE)
+        tally.closed(peer)
+
+    threading.Thread(target=go).start()
+    tally.close()
+    assert tally.summary().hosts["api.openai.com"].requests == 1
+
+
+def test_a_tally_does_not_wait_for_a_client_that_stays() -> None:
+    tally = audit.Tally()
+    tally.opened(("127.0.0.1", 1))
+    begun = time.monotonic()
+    tally.close()
+    assert 0.5 < time.monotonic() - begun < 10

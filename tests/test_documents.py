@@ -1,6 +1,6 @@
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ class Tree(Closed):
     leaves: dict[str, Leaf | None]
     names: tuple[str, ...] = ()
     tall: bool = False
+    sizes: dict[str, str | int] = field(default_factory=dict)
 
 
 def _problem(tmp_path: Path, text: str | bytes, name: str = "tree.yaml") -> AuthsomeError:
@@ -46,12 +47,13 @@ def test_a_document_becomes_the_dataclass_asked_for(tmp_path: Path) -> None:
     ("text", "message", "hint"),
     [
         ("leaves:\n  a:\n    color: red\n", ":3: unknown key `color` in `leaves.a`", "did you mean `colour`?"),
-        ("leaves: {}\nqqq: 1\n", ":2: unknown key `qqq`", "known keys: leaves, names, tall"),
+        ("leaves: {}\nqqq: 1\n", ":2: unknown key `qqq`", "known keys: leaves, names, tall, sizes"),
         ("leaves: {}\ntall: 'yes'\n", ":2: `tall`: must be true or false", None),
         ("leaves: {}\nnames: x\n", ":2: `names`: must be a list", None),
         ("leaves: {}\nnames: [x,\n  3]\n", ":3: `names.1`: must be text", None),
         ("leaves:\n  a: {colour: x, size: '3'}\n", ":2: `leaves.a.size`", None),
         ("names: []\n", ":1: `leaves` is missing", None),
+        ("leaves: {}\nsizes: {a: [1]}\n", ":2: `sizes.a`: must be text", None),
         ("leaves: [1]\n", ":1: `leaves`: must be a mapping of keys to values", None),
         ("just text\n", ":1: the file must be a mapping", None),
         ("leaves: {}\nleaves: {}\n", ':2: found duplicate key "leaves"', None),

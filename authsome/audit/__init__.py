@@ -23,7 +23,20 @@ from authsome.audit.process import Process, Processes
 from authsome.errors import clean
 from authsome.rules import Use
 
-__all__ = ["Audit", "Line", "Problem", "Summary", "Verdict", "follow", "parse", "place", "read", "summary", "verify"]
+__all__ = [
+    "Audit",
+    "Line",
+    "Problem",
+    "Summary",
+    "Tally",
+    "Verdict",
+    "follow",
+    "parse",
+    "place",
+    "read",
+    "summary",
+    "verify",
+]
 
 LONGEST_PATH = 1024
 """Octets of a path that are kept; a longer one ends in `…`."""
@@ -32,6 +45,7 @@ _LONGEST_NAME = 256
 _BATCH = 256
 _BATCH_SECONDS = 0.01
 _BACKLOG = 100_000
+_LAST_SECONDS = 1.0
 _CLOSE_SECONDS = 10.0
 _MOST_HOSTS = 1000
 _MOST_EXAMPLES = 50
@@ -194,6 +208,40 @@ class Audit:
     def _line(self, use: Use) -> dict[str, Any]:
         self._summary.add(_safe(use))
         return render(use, self._run, self._profile, self._processes.get(use.peer))
+
+
+class Tally:
+    """What stands in for `Audit` in a run that leaves nothing behind: it counts, and writes nothing."""
+
+    def __init__(self) -> None:
+        self._summary = Summary()
+        self._clients: set[tuple[str, int]] = set()
+        self._changed = threading.Condition()
+
+    def record(self, use: Use) -> None:
+        """Count one use."""
+        with self._changed:
+            self._summary.add(_safe(use))
+
+    def opened(self, peer: tuple[str, int]) -> None:
+        """Take note of a client, until it has gone."""
+        with self._changed:
+            self._clients.add(peer)
+
+    def closed(self, peer: tuple[str, int]) -> None:
+        """Forget a client."""
+        with self._changed:
+            self._clients.discard(peer)
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Wait, a second at most, for the last use of a client that ended as soon as it was answered."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._clients, _LAST_SECONDS)
+
+    def summary(self) -> Summary:
+        """Return what this run's uses amount to; complete after `close`."""
+        return self._summary
 
 
 def _safe(use: Use) -> Use:

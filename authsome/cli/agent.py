@@ -2,29 +2,35 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from authsome.cli.frame import Argument, Option, Settings, command, explain, say, talk, unexpected
-from authsome.cli.stations import human, manifest_name, sealed, survey
+from authsome.cli.stations import declared, human, manifest_name, sealed, survey
 from authsome.errors import AuthsomeError, RunExit, file_errors
 from authsome.provider import placeholder
 
 if TYPE_CHECKING:
+    import socket
     import threading
 
+    from authsome.audit import Audit, Tally
     from authsome.child import Access, Child
+    from authsome.fake import Stage
     from authsome.manifest import Declared, Project
     from authsome.proxy import Proxy
+    from authsome.proxy.authority import Authority
+    from authsome.proxy.upstream import Upstream
     from authsome.rules import Rules
     from authsome.session import Session
     from authsome.vault import Vault
 
 
 _GRACE_SECONDS = 5.0
+_BACKLOG = 512
 
 
 @command("run", context_settings={"allow_interspersed_args": False})
@@ -32,14 +38,21 @@ def run(
     settings: Settings,
     command: Annotated[list[str], Argument(metavar="-- COMMAND [ARG]...", help="The agent.", show_default=False)],
     summary: Annotated[bool, Option("--summary", help="Say afterwards what was used, on standard error.")] = False,
+    fake: Annotated[bool, Option("--fake", help="Use no vault and no network: declared hosts echo requests.")] = False,
+    fake_from: Annotated[
+        str | None, Option("--fake-from", metavar="FILE", help="The same, with the answers of a YAML file.")
+    ] = None,
 ) -> None:
     """Run an agent that uses credentials without holding them.
 
     Example: authsome run -- python my_agent.py
+
+    Example: authsome run --fake-from tests/answers.yaml -- pytest
     """
     try:
         sealed("run")
-        code = _run(settings, command, summary=summary)
+        start = _rehearse(settings, fake_from) if fake or fake_from is not None else _prepare(settings)
+        code = _run(settings, start, command, summary=summary)
     except AuthsomeError as error:
         explain(error)
         code = getattr(error, "run_exit", RunExit.FAILED)
@@ -49,13 +62,89 @@ def run(
     _leave(code)
 
 
-def _run(settings: Settings, command: list[str], *, summary: bool) -> int:
-    from authsome import isolation, rules, session
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What a run starts with.
+
+    Attributes:
+        environ: What the child's environment is made from.
+        roots: What the child's clients trust besides the run's authority.
+        vault: None in a fake run.
+        fake: What answers in a fake run, None in a real one.
+    """
+
+    project: "Project"
+    rules: "Rules"
+    session: "Session"
+    upstream: "Upstream"
+    environ: Mapping[str, str]
+    roots: str
+    vault: "Vault | None" = None
+    fake: "_Fake | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fake:
+    """What stands for the declared hosts.
+
+    Attributes:
+        file: The answers' file as it was named, None for an echo.
+    """
+
+    listener: "socket.socket"
+    authority: "Authority"
+    stage: "Stage"
+    file: str | None
+
+
+def _prepare(settings: Settings) -> _Start:
+    """Go the whole way from the manifest to live credentials."""
+    from authsome import rules, session
+    from authsome.proxy import upstream
 
     project, position = survey(settings)
     live = session.reconcile(position, partial(human, settings, position.vault), say)
-    isolation.require(project.manifest.isolation if project.manifest else "auto")
+    outside = upstream.read(os.environ)
     made = rules.of_project(project, live.holds)
+    return _Start(project, made, live, outside, os.environ, outside.roots, vault=position.vault)
+
+
+def _rehearse(settings: Settings, file: str | None) -> _Start:
+    """Go from the manifest to credentials that are nobody's, and to one address that stands for every host."""
+    import datetime
+    import socket
+
+    from authsome import fake, rules, session
+    from authsome.proxy import upstream
+    from authsome.proxy.authority import Authority
+
+    project = declared(settings)
+    live = session.throw_away(project.connections, os.urandom)
+    made = replace(rules.of_project(project, live.holds), fake=True)
+    answers = None if file is None else fake.load(Path(file), made.hosts)
+    authority = Authority({host.name for host in made.hosts}, datetime.datetime.now(datetime.UTC))
+    try:
+        listener = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
+    except OSError as error:
+        raise AuthsomeError(f"cannot listen on 127.0.0.1: {(error.strerror or '').lower()}") from error
+    outside = upstream.Upstream(authority.pem, everything_at=listener.getsockname())
+    # What the user lets clients reach directly would be the network.
+    environ = {name: text for name, text in os.environ.items() if name.lower() != "no_proxy"}
+    stands = _Fake(listener, authority, fake.Stage(answers), file)
+    return _Start(project, made, live, outside, environ, upstream.trusted(os.environ), fake=stands)
+
+
+def _run(settings: Settings, start: _Start, command: list[str], *, summary: bool) -> int:
+    from authsome import isolation
+
+    project = start.project
+    isolation.require(project.manifest.isolation if project.manifest else "auto")
+    held = [each.name for each in project.connections if start.session.holds(each)]
+    if start.fake:
+        # NOTE: a test that passes against a fake must not be mistaken for one that passed; so even with --quiet.
+        from authsome import screens
+
+        say(screens.fake(held, start.fake.file))
     for each in project.connections:
         if not each.scrub:
             # NOTE: the manifest may be a stranger's, so what it opens is said even with --quiet.
@@ -63,51 +152,45 @@ def _run(settings: Settings, command: list[str], *, summary: bool) -> int:
     if settings.verbose:
         from authsome import screens
 
-        talk(
-            settings,
-            screens.started([each.name for each in project.connections if live.holds(each)], isolation.withhold()),
-        )
-    return _serve(settings, _Start(project, position.vault, made, live, summary), command)
+        talk(settings, screens.started(held, isolation.withhold()))
+    return _serve(settings, start, command, summary=summary)
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
-    """What a run starts with."""
-
-    project: "Project"
-    vault: "Vault"
-    rules: "Rules"
-    session: "Session"
-    summary: bool
-
-
-def _serve(settings: Settings, start: _Start, command: list[str]) -> int:
+def _serve(settings: Settings, start: _Start, command: list[str], *, summary: bool) -> int:
     """Start proxy and child, in an order that lets the child start at once, and wait for the child."""
     import datetime
     import shutil
 
     from authsome import child, proxy
-    from authsome.proxy import upstream
     from authsome.proxy.authority import Authority
 
-    outside = upstream.read(os.environ)
     authority = Authority({host.name for host in start.rules.hosts}, datetime.datetime.now(datetime.UTC))
-    gate = proxy.Proxy(start.rules, start.session, authority, outside)
+    gate = proxy.Proxy(start.rules, start.session, authority, start.upstream)
     folder = _run_folder()
     try:
-        access = _access(folder, start, gate.url, outside.roots, authority.pem)
-        return _attend(settings, start, gate, child.Child(command, child.environment(os.environ, access)))
+        access = _access(folder, start, gate.url, authority.pem)
+        started = child.Child(command, child.environment(start.environ, access))
+        return _attend(settings, start, gate, started, summary=summary)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _access(folder: Path, start: _Start, url: str, roots: str, authority: str) -> "Access":
+def _log(start: _Start) -> "Audit | Tally":
+    """Return what takes down the uses of the run."""
+    from authsome import audit
+
+    if start.vault is None:
+        return audit.Tally()
+    return audit.Audit(audit.place(start.vault.home), os.urandom(4).hex(), start.vault.profile, say)
+
+
+def _access(folder: Path, start: _Start, url: str, authority: str) -> "Access":
     """Write what the child's clients read, and return what its environment has to say."""
     import shutil
 
     from authsome.child import Access
 
-    connections, bundle = start.project.connections, roots + authority
+    connections, bundle = start.project.connections, start.roots + authority
     hosts = frozenset(host.name for host in start.rules.hosts)
     return Access(
         proxy_url=url,
@@ -117,43 +200,68 @@ def _access(folder: Path, start: _Start, url: str, roots: str, authority: str) -
         # A placeholder replaces a variable; one that no placeholder replaces may hold a key of the parent's.
         withheld=frozenset(name for each in connections for name in (*each.provider.env, *each.env)),
         hosts=hosts,
-        java=_for_java(folder, bundle, url, hosts),
+        java=_for_java(folder, start.environ, bundle, url, hosts),
         wget=_for_wget(folder),
         yarn=shutil.which("yarn") is not None,
     )
 
 
-def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child") -> int:
+def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child", *, summary: bool) -> int:
     """Serve the child until it ends; its uses are logged, and edits reach it."""
     import threading
 
-    from authsome import audit, screens
-
     broken: list[BaseException] = []
-    stop = threading.Event()
-    log = audit.Audit(audit.place(start.vault.home), os.urandom(4).hex(), start.vault.profile, say)
-    gate.start(partial(_proxy_failed, broken, started), log)
-    _follow(settings, start, gate, stop)
+    stop, log = threading.Event(), _log(start)
+    failed = partial(_proxy_failed, broken, started)
+    gate.start(failed, log)
+    if start.fake:
+        threading.Thread(
+            target=_play, args=(start.fake, start.rules, failed), name="authsome-fake", daemon=True
+        ).start()
+    elif start.vault:
+        _follow(settings, start, start.vault, gate, stop)
     try:
         code = started.wait()
     finally:
         stop.set()
         gate.stop()
         log.close()
-    if start.summary:
-        say(screens.summary(log.summary()).rstrip())
+    _look_back(start, log, summary=summary)
     if broken:
         raise AuthsomeError(f"the proxy stopped: {type(broken[0]).__name__}", hint="the agent was ended") from None
     return code
 
 
-def _follow(settings: Settings, start: _Start, gate: "Proxy", stop: "threading.Event") -> None:
+def _look_back(start: _Start, log: "Audit | Tally", *, summary: bool) -> None:
+    """Say what there is to say when the child has ended."""
+    if summary:
+        from authsome import screens
+
+        say(screens.summary(log.summary()).rstrip())
+    if start.fake and start.fake.file and (misses := start.fake.stage.unanswered()):
+        from authsome import screens
+
+        say(screens.unanswered(misses, start.fake.file))
+
+
+def _play(stands: _Fake, rules: "Rules", failed: Callable[[BaseException], None]) -> None:
+    """Answer for the declared hosts, in a thread."""
+    try:
+        from authsome import origin
+
+        names = {host.name for host in rules.hosts}
+        origin.Origin(stands.listener, stands.authority, names, stands.stage).serve_forever()
+    except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
+        failed(error)
+
+
+def _follow(settings: Settings, start: _Start, vault: "Vault", gate: "Proxy", stop: "threading.Event") -> None:
     """Let edits of the manifest, the definitions and the vault reach the run, in a thread."""
     import threading
 
     from authsome import reload
 
-    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, start.vault, start.rules, start.session)
+    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, vault, start.rules, start.session)
     following = reload.Reload(origin, gate.swap, tell=partial(talk, settings), warn=say)
     threading.Thread(target=following.follow, args=(stop,), name="authsome-reload", daemon=True).start()
 
@@ -184,7 +292,9 @@ def _run_folder() -> Path:
     return folder
 
 
-def _for_java(folder: Path, roots: str, proxy_url: str, hosts: frozenset[str]) -> Path | None:
+def _for_java(
+    folder: Path, environ: Mapping[str, str], roots: str, proxy_url: str, hosts: frozenset[str]
+) -> Path | None:
     """Write what a JVM reads, where there is one."""
     import shutil
 
@@ -194,7 +304,7 @@ def _for_java(folder: Path, roots: str, proxy_url: str, hosts: frozenset[str]) -
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         return None
     store = _write(folder / "roots.p12", java_trust_store(roots))
-    options = child.java_options(os.environ, hosts, proxy_url, store, JAVA_STORE_PASSWORD)
+    options = child.java_options(environ, hosts, proxy_url, store, JAVA_STORE_PASSWORD)
     return _write(folder / "java.options", options)
 
 

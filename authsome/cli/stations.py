@@ -66,6 +66,24 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
     return project, survey(vault, project.connections)
 
 
+def declared(settings: Settings) -> "Project":
+    """Return the manifest's project, without a look at a vault; there is a home or there is none."""
+    from authsome import manifest
+
+    try:
+        catalogue = open_catalogue()
+    except RuntimeError:  # Python's word for a user whom the machine does not know
+        catalogue = Catalogue(None)
+    project = open_project(settings, catalogue)
+    if project.manifest is None:
+        raise AuthsomeError(
+            f"there is no {manifest.FILE_NAME} here, and a fake run answers for what it declares",
+            hint="name it with `--file`, or write one: `version: 1` and `providers: {openai: }`",
+            code=ExitCode.INVALID,
+        )
+    return project
+
+
 def human(settings: Settings, vault: "Vault") -> "Human":
     """Return who answers questions here."""
     from authsome import bridge

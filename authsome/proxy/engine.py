@@ -161,7 +161,7 @@ class _Handler(server.LiveConnectionHandler):
 
     async def _open(self, address: tuple[str, int]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         upstream = self.gate.upstream
-        opened = await dial(*address, private=True)  # no secret goes this way
+        opened = await dial(*(upstream.everything_at or address), private=True)  # no secret goes this way
         if upstream.proxy is None or address != upstream.proxy.address:
             return await asyncio.open_connection(sock=opened)
         settings, name = to_parent(upstream.proxy, upstream)

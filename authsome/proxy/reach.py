@@ -93,7 +93,8 @@ class Reach:
         parent = self._upstream.proxy_for(host.name)
         loop = asyncio.get_running_loop()
         if parent is None:
-            sock = await dial(host.name, host.port, private=private)
+            staged = self._upstream.everything_at
+            sock = await dial(*(staged or (host.name, host.port)), private=private or staged is not None)
             await loop.create_connection(lambda: line, sock=sock, ssl=settings, server_hostname=host.name)
             return line
         sock = await dial(*parent.address, private=True)

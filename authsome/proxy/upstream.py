@@ -57,11 +57,17 @@ class ParentProxy:
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Roots (PEM) and the parent's proxy with the hosts that go around it."""
+    """Roots (PEM) and the parent's proxy with the hosts that go around it.
+
+    Attributes:
+        everything_at: The one address that is connected, whatever host is asked for, in a run that uses no network;
+            None where a host's name says.
+    """
 
     roots: str = field(repr=False)
-    proxy: ParentProxy | None
-    no_proxy: tuple[str, ...]
+    proxy: ParentProxy | None = None
+    no_proxy: tuple[str, ...] = ()
+    everything_at: tuple[str, int] | None = None
 
     def proxy_for(self, host: str) -> ParentProxy | None:
         """Return the proxy towards a host, None for straight."""
@@ -71,7 +77,7 @@ class Upstream:
 def read(environ: Mapping[str, str]) -> Upstream:
     """Return what the parent's environment says; a proxy that cannot be used is an error before anything starts."""
     chosen = next((environ[name] for name in _PROXY_VARIABLES if environ.get(name)), "")
-    return Upstream(_roots(environ), _parse_proxy(chosen) if chosen else None, no_proxy_list(environ))
+    return Upstream(trusted(environ), _parse_proxy(chosen) if chosen else None, no_proxy_list(environ))
 
 
 _PROXY_VARIABLES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -105,8 +111,8 @@ def _parse_proxy(text: str) -> ParentProxy:
     return ParentProxy(url.scheme, (url.hostname, port), userinfo)
 
 
-def _roots(environ: Mapping[str, str]) -> str:
-    """Return every root the parent trusts once, in the order found."""
+def trusted(environ: Mapping[str, str]) -> str:
+    """Return every root the parent trusts once, in the order found (PEM)."""
     files = [path for name in TRUST_FILE_VARIABLES if (path := environ.get(name))]
     system = _system_roots()
     # The system's own folder holds the system's roots once more, a file and a link for each.
