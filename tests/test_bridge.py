@@ -29,10 +29,13 @@ def test_a_key_that_is_typed_is_stored_and_never_shown(authsome: CommandLine) ->
 def test_a_mistyped_key_is_explained_and_asked_for_again(authsome: CommandLine) -> None:
     person = _login(authsome)
     assert person.sees(PROMPT)
-    person.types("not-a-key\n")
-    assert person.sees("Error: This does not look like a valid OpenAI API key.\nHint: OpenAI API keys start with 'sk-'")
     person.screen = ""
+    person.types("not-a-key\n")
     assert person.sees(PROMPT)
+    assert (
+        "Error: This does not look like a valid OpenAI API key.\nHint: OpenAI API keys start with 'sk-'"
+        in person.screen
+    )
     person.types(f"{OPENAI_KEY}\n")
     assert person.ends() == 0
 

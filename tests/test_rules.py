@@ -380,3 +380,18 @@ def test_a_host_that_was_declared_during_a_run_is_refused_until_the_next() -> No
     refusal = made.refuses(Host(HOST))
     assert refusal
     assert refusal.error == "restart_needed"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "may"),
+    [
+        *(("x-checksum", "abc", True), ("server-timing", "a;dur=1", True), ("x-note", "authsome", True)),
+        *(("authorization", "Bearer x", False), ("x-api-key", "x", False), ("x_api_key", "x", False)),
+        *(("host", "evil.example", False), ("content-length", "3", False), ("transfer-encoding", "chunked", False)),
+        *(("x-http-method-override", "DELETE", False), ("cookie", "a=b", False), ("proxy-authorization", "x", False)),
+        *(("x-checksum", "authsome-proxy-managed", False), ("x-checksum", "a\rb", False), ("connection", "x", False)),
+    ],
+)
+def test_what_decides_something_does_not_follow_a_body(name: str, value: str, *, may: bool) -> None:
+    placement = Placement("X-Api-Key", "{api_key}", None, frozenset({Host("api.example")}))
+    assert rules.may_trail(rules.Rule("example", "default", (placement,)), name, value) is may
