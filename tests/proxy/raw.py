@@ -51,6 +51,8 @@ class Origin:
                     answered += 1
 
     def close(self) -> None:
+        # To close it would leave it listening for as long as a thread waits in `accept`.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 
@@ -62,8 +64,8 @@ class Client:
         self._settings = ssl.create_default_context(cadata=authority)
         self._settings.set_alpn_protocols(["http/1.1"])
 
-    def send(self, request: bytes) -> bytes:
-        """Send octets, end the sending side, and return all that came back."""
+    def send(self, request: bytes, until: bytes | None = None) -> bytes:
+        """Send octets and return all that came back: up to `until` where that has to come, else until it is silent."""
         proxy, target = self._proxy, f"localhost:{self._port}"
         password = b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
         opening = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {password}\r\n\r\n"
@@ -73,14 +75,16 @@ class Client:
             while not head.endswith(b"\r\n\r\n"):
                 head += plain.recv(1) or b"\r\n\r\n"
             with self._settings.wrap_socket(plain, server_hostname="localhost") as opened:
-                return _exchange(opened, request)
+                return _exchange(opened, request, until)
 
 
-def _exchange(opened: ssl.SSLSocket, request: bytes) -> bytes:
+def _exchange(opened: ssl.SSLSocket, request: bytes, until: bytes | None) -> bytes:
     received = b""
     with contextlib.suppress(OSError):
         opened.sendall(request)
-        opened.settimeout(_SETTLED)
+        opened.settimeout(_PATIENCE if until else _SETTLED)
         while block := opened.recv(1 << 16):
             received += block
+            if until and received.endswith(until):
+                break
     return received
