@@ -3,6 +3,7 @@
 import os
 import subprocess
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
@@ -108,8 +109,5 @@ def test_the_port_is_open_on_loopback_alone(stage: Stage) -> None:
 
 
 def _sockets(name: str) -> list[str]:
-    path = f"/proc/net/{name}"
-    if not os.path.exists(path):  # noqa: PTH110  a kernel without IPv6
-        return []
-    with open(path) as file:  # noqa: PTH123
-        return file.read().splitlines()[1:]
+    path = Path("/proc/net", name)
+    return path.read_text().splitlines()[1:] if path.exists() else []  # there are kernels without IPv6

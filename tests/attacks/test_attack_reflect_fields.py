@@ -10,6 +10,7 @@ import stage as stages
 from authsome.provider import BasicDefinition, InjectDefinition
 from canary import sings
 from octets import Fields
+from reflections import compress, decompress
 from scripted import Reply
 from stage import HELD, KEY, STAND_IN, Stage
 
@@ -62,11 +63,19 @@ def test_a_key_in_the_reason_of_a_status_comes_back_as_the_placeholder(stage: St
     stage.injected()
 
 
-def test_a_key_in_trailers_comes_back_as_the_placeholder(stage: Stage, protocol: str) -> None:
-    trailers = (b"X-Checksum", b"1"), (b"Trailer", b"X-Key")
-    stage.says(lambda key: Reply((b"body",), (trailers[1],), trailers=(trailers[0], (b"X-Key", b"Bearer " + key))))
+@pytest.mark.parametrize("coding", ["", "gzip"])
+def test_a_key_in_trailers_comes_back_as_the_placeholder(stage: Stage, protocol: str, coding: str) -> None:
+    def script(key: bytes) -> Reply:
+        encoding = ((b"Content-Encoding", coding.encode()),) if coding else ()
+        headers = ((b"Trailer", b"X-Key"), *encoding)
+        return Reply(
+            compress(coding, [b"body"]), headers, trailers=((b"X-Checksum", b"1"), (b"X-Key", b"Bearer " + key))
+        )
+
+    stage.says(script)
     answer = stage.ask(protocol)
-    assert (answer.status, answer.body, answer.complete) == (200, b"body", True)
+    assert (answer.status, answer.complete) == (200, True)
+    assert decompress(coding, answer.body) == b"body"
     ended = {name.lower(): value for name, value in answer.trailers}
     assert ended == {b"x-checksum": b"1", b"x-key": b"Bearer " + SHOWN}
     stage.injected()
