@@ -37,8 +37,6 @@ UNTRUSTED = "api.intercom.io"
 """Shows a certificate for its own name that no trusted authority signed."""
 MISNAMED = "api.g2.com"
 """Shows a certificate of a trusted authority for another name."""
-PRIVATE = {"loopback.example": "127.0.0.1", "metadata.example": "169.254.169.254", "intra.example": "10.1.2.3"}
-"""Names that lead to addresses outside the public internet; at the first of them the origin does answer."""
 ALL_HOSTS = (*HOSTS, UNTRUSTED, MISNAMED)
 
 KEYS = {
@@ -192,7 +190,8 @@ class Origin:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":
-            await self._socket(Exchange(scope, receive, send, self.record), receive, send)
+            Exchange(scope, receive, send, self.record)  # which writes it down
+            await _echo(receive, send)
         else:
             await self._answer(Exchange(scope, receive, send, self.record))
 
@@ -283,18 +282,6 @@ class Origin:
             await exchange.write(block)
         await exchange.write(b"", more=False)
 
-    async def reflect_header(self, exchange: Exchange) -> None:
-        """Say the key back in headers."""
-        key = exchange.header("authorization")[7:]
-        await exchange.answer(
-            302,
-            b"",
-            ("x-key", key),
-            ("x-request", f"Authorization: Bearer {key}"),
-            ("set-cookie", f"session={b64encode(key.encode()).decode()}; Path=/"),
-            ("location", f"/next?key={key}"),
-        )
-
     async def reflect_events(self, exchange: Exchange) -> None:
         """Stream the key in an event and wait until the client has read it."""
         key = exchange.header("authorization")[7:]
@@ -371,14 +358,6 @@ class Origin:
         )
         return done.stdout
 
-    async def _socket(self, exchange: Exchange, receive: _Receive, send: _Send) -> None:
-        """Echo text messages until the other side closes, with the key where they say `{key}`."""
-        await receive()
-        await send({"type": "websocket.accept"})
-        while (message := await receive())["type"] == "websocket.receive":
-            text = message["text"].replace("{key}", exchange.header("authorization")[7:])
-            await send({"type": "websocket.send", "text": text})
-
 
 _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
     "/v1/models": Origin.models,
@@ -393,7 +372,6 @@ _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
     "/chunked": Origin.chunked,
     "/upload": Origin.upload,
     "/reflect": Origin.reflect,
-    "/reflect/header": Origin.reflect_header,
     "/reflect/events": Origin.reflect_events,
     r"/acme/widgets\.git/.*": Origin.git,
     r"/(simple|npm|cargo)/.*": Origin.index,
@@ -405,6 +383,14 @@ _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
 def _message(content: bytes) -> bytes:
     """Return one message as gRPC frames it."""
     return b"\0" + len(content).to_bytes(4) + content
+
+
+async def _echo(receive: _Receive, send: _Send) -> None:
+    """Echo text messages of a WebSocket until the other side closes."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
 
 
 async def _live(receive: _Receive, send: _Send) -> None:
@@ -468,7 +454,7 @@ def _contexts(roots: Path) -> ssl.SSLContext:
     """Return the settings of the listener; the root that signs the good certificates is written to `roots`."""
     trusted, unknown = trustme.CA(), trustme.CA()
     trusted.cert_pem.write_to_path(str(roots))
-    chosen = _context(trusted.issue_cert(*HOSTS, *PRIVATE))
+    chosen = _context(trusted.issue_cert(*HOSTS))
     others = {
         UNTRUSTED: _context(unknown.issue_cert(UNTRUSTED)),
         MISNAMED: _context(trusted.issue_cert("wrong.example")),

@@ -29,13 +29,18 @@ SPELLINGS: dict[str, Callable[[bytes], bytes]] = {
     "hex-upper": lambda text: text.hex().upper().encode(),
     "percent": _each("%{:02x}"),
     "percent-upper": _each("%{:02X}"),
+    "percent-twice": _each("%25{:02x}"),
+    "percent-thrice": _each("%2525{:02x}"),
     "json": _each("\\u{:04x}"),
+    "javascript": _each("\\x{:02x}"),
     "entities": _each("&#{};"),
     "entities-hex": _each("&#x{:x};"),
+    "entities-zeros": _each("&#000{};"),
     "mixed": lambda text: b"".join(b"%%%02x" % code if index % 3 else bytes([code]) for index, code in enumerate(text)),
     **{f"base64-{shift}": _shifted(shift, b64encode) for shift in range(3)},
     **{f"base64url-{shift}": _shifted(shift, urlsafe_b64encode) for shift in range(3)},
 }
+"""A plain one, and the list of docs/scrubbing.md."""
 
 
 def read(spelling: str, spoken: bytes) -> bytes:
@@ -48,7 +53,9 @@ def read(spelling: str, spoken: bytes) -> bytes:
         return spoken[::-1]
     if spelling == "json":
         return cast("str", json.loads(b'"' + spoken + b'"')).encode()
-    return html.unescape(unquote(spoken.decode())).encode()
+    if spelling == "javascript":
+        return bytes.fromhex(spoken.replace(b"\\x", b"").decode())
+    return html.unescape(unquote(unquote(unquote(spoken.decode())))).encode()
 
 
 def compress(coding: str, blocks: list[bytes]) -> list[bytes]:
@@ -64,6 +71,15 @@ def compress(coding: str, blocks: list[bytes]) -> list[bytes]:
         return [*(stream.process(block) + stream.flush() for block in blocks), stream.finish()]
     packed = zlib.compressobj(wbits=31 if coding == "gzip" else 15)
     return [*(packed.compress(block) + packed.flush(zlib.Z_SYNC_FLUSH) for block in blocks), packed.flush()]
+
+
+def reader(coding: str) -> Callable[[bytes], bytes]:
+    """Return what a client makes of a body that comes in pieces."""
+    if coding == "br":
+        return cast("Callable[[bytes], bytes]", cast("Any", brotli).Decompressor().process)
+    if coding == "zstd":
+        return zstandard.ZstdDecompressor().decompressobj().decompress
+    return zlib.decompressobj(wbits=47).decompress if coding else bytes
 
 
 def decompress(coding: str, content: bytes) -> bytes:

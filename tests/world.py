@@ -224,8 +224,7 @@ def _end(holder: "subprocess.Popen[bytes]") -> None:
 def _furnish(folder: Path) -> None:
     """Give the namespace its hosts file and its loopback."""
     hosts = folder / "hosts"
-    addresses = dict.fromkeys(origin.ALL_HOSTS, ADDRESS) | origin.PRIVATE
-    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in addresses.items()))
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{ADDRESS} {name}\n" for name in origin.ALL_HOSTS))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mount(bytes(hosts), b"/etc/hosts", None, _MS_BIND, None) != 0:
         raise OSError(ctypes.get_errno(), "cannot mount a hosts file")

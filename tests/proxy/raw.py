@@ -49,6 +49,8 @@ class Origin:
                     answered += 1
 
     def close(self) -> None:
+        # To close it would leave it listening for as long as a thread waits in `accept`.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 

@@ -1,12 +1,11 @@
 """Requests as octets through the real proxy, judged by what an origin received.
 
-The judge shares no code with the program: it takes apart what arrived by RFC 9112 alone, and strictly.
+The judge (`octets`) shares no code with the program.
 """
 
 import datetime
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from raw import Client, Origin
+from raw import ANSWER, Client, Origin
 
 from authsome.manifest import Allowed, Declared
 from authsome.provider import ApiKey, Definition, resolve
@@ -22,12 +21,9 @@ from authsome.proxy import Proxy, upstream
 from authsome.proxy.authority import Authority
 from authsome.rules import Use, make
 from authsome.session import Session
+from octets import HEAD, Arrived, read
 
 SECRET = b"CANARY-oracle-key"
-_HEAD = re.compile(
-    rb"([A-Z]+) (/[!-~\x80-\xff]*) HTTP/1\.[01]\r\n((?:[!#-'*+.^_`|~0-9A-Za-z-]+: ?[^\r\n\0]*\r\n)*)\r\n"
-)
-_CHUNK = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 
 class _Unread:
@@ -38,50 +34,6 @@ class _Unread:
     def record(self, use: Use) -> None: ...
 
     def closed(self, peer: tuple[str, int]) -> None: ...
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """One request, by the strictest reading."""
-
-    method: bytes
-    path: bytes
-    headers: tuple[tuple[bytes, bytes], ...]
-
-    def values(self, name: bytes) -> list[bytes]:
-        return [value for key, value in self.headers if key == name]
-
-
-def read(octets: bytes) -> tuple[list[Arrived], bytes]:
-    """Return the requests in what one connection carried, and the octets that belong to none."""
-    found = []
-    while head := _HEAD.match(octets):
-        lines = (line.partition(b":") for line in head[3].split(b"\r\n") if line)
-        arrived = Arrived(head[1], head[2], tuple((name.lower(), value.strip()) for name, _, value in lines))
-        rest = _after_body(arrived, octets[head.end() :])
-        if rest is None:
-            break
-        found.append(arrived)
-        octets = rest
-    return found, octets
-
-
-def _after_body(arrived: Arrived, octets: bytes) -> bytes | None:
-    """Return what follows a body, or None if the body is not framed or not complete."""
-    lengths, codings = arrived.values(b"content-length"), arrived.values(b"transfer-encoding")
-    if len(lengths) + len(codings) > 1:
-        return None
-    if codings:
-        while chunk := _CHUNK.match(octets):
-            size, octets = int(chunk[1], 16), octets[chunk.end() :]
-            if octets[size : size + 2] != b"\r\n":
-                return None
-            octets = octets[size + 2 :]
-            if size == 0:
-                return octets
-        return None
-    size = int(lengths[0]) if lengths and lengths[0].isdigit() else 0
-    return octets[size:] if len(octets) >= size else None
 
 
 class Wire:
@@ -115,7 +67,7 @@ class Wire:
             arrived += requests
             assert b"authsome-proxy-managed" not in carried, carried
             # An unfinished request may be cut off, but never be followed or preceded by octets of another.
-            assert not rest or (_HEAD.match(rest) and not requests) or not rest.strip(b"\r\n"), (request, carried)
+            assert not rest or (HEAD.match(rest) and not requests) or not rest.strip(b"\r\n"), (request, carried)
         assert len(arrived) <= sent, (request, arrived)
         for each in arrived:
             self._permitted(each)
@@ -128,6 +80,7 @@ class Wire:
         assert each.values(b"host") == [self.host], each
         assert each.values(b"x-key") == [b"Bearer " + SECRET], each
         assert not each.values(b"authorization"), each
+        assert not each.trailers, each
         folders = path.split(b"/")
         assert folders[:2] == [b"", b"ok"], each
         assert not {b".", b".."} & set(folders), each

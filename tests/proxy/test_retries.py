@@ -1,76 +1,153 @@
-"""A refusal is final: a client that met one does not ask again.
+"""A refusal is final: a client that met one does not ask again, and what cannot be asked again is asked once.
 
-What an upstream failed at (502) and a mistake of our own (500) may be asked again: nothing was sent, and it can pass.
+What an upstream failed at (502) may be asked again: it can pass. So may a tunnel that is refused (`CONNECT`), for
+clients take its answer for a connection that failed; nothing leaves either way.
 """
 
-import json
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import ssl
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import openai
 import pytest
 import urllib3
 
-import authsome
+import scripted
+import stage as stages
+from authsome import rules
+from authsome.manifest import Declared
+from authsome.provider import PLACEHOLDER
+from octets import Arrived
+from scripted import Reply
+from stage import KEY, NAME, Stage
 
-PACKAGE = Path(authsome.__file__).parent
-STATUSES = {403, *(int(n) for n in re.findall(r"status=(4\d\d)", (PACKAGE / "rules.py").read_text()))} | {
-    int(n) for n in re.findall(r"status=(4\d\d)", (PACKAGE / "proxy" / "engine.py").read_text())
+pytest_plugins = ["stage_fixtures"]
+
+README = Path(__file__).parent.parent.parent / "README.md"
+ATTEMPTS = 3
+"""How often the clients of these tests ask for what can pass."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request and the stage on which it is refused."""
+
+    set_up: Callable[[Stage], None] = lambda _: None
+    key: str = PLACEHOLDER
+    url: str = "https://{host}/v1"
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    times: int = 1
+    sent: bool = False
+    """Whether it reached the upstream before it was refused."""
+
+
+def _narrow(stage: Stage, newest: rules.Rules) -> None:
+    stage.swap(rules.narrower(stage.rules("GET /other"), newest), default=KEY)
+
+
+def _answer(reply: Reply) -> Callable[[Stage], None]:
+    def set_up(stage: Stage) -> None:
+        def script(_: Arrived) -> Reply:
+            return reply
+
+        stage.origin.script = script
+
+    return set_up
+
+
+def _public_only(stage: Stage) -> None:
+    provider = replace(stage.provider, private_addresses=False)
+    stage.swap(rules.make([Declared(provider)], lambda _: True), default=KEY)
+
+
+REFUSALS: dict[str, Asked] = {
+    "not_allowed": Asked(lambda stage: stage.swap(stage.rules("GET /other"), default=KEY)),
+    "not_connected": Asked(lambda stage: stage.swap(stage.rules(holds=False))),
+    "not_declared": Asked(lambda stage: _narrow(stage, rules.make([], lambda _: True))),
+    "restart_needed": Asked(lambda stage: _narrow(stage, stage.rules())),
+    "address_not_public": Asked(_public_only),
+    "no_such_connection": Asked(key=f"{PLACEHOLDER}-other"),
+    "ambiguous_connection": Asked(key=f"{PLACEHOLDER} {PLACEHOLDER}-other"),
+    "placeholder_misplaced": Asked(query=f"key={PLACEHOLDER}"),
+    "not_encrypted": Asked(url="http://{host}/v1"),
+    "egress_denied": Asked(
+        lambda stage: stage.swap(stage.rules(open_egress=False), default=KEY),
+        url="https://undeclared.example/v1",
+        times=ATTEMPTS,
+    ),
+    "malformed_request": Asked(headers=(("content_length", "3"),)),
+    "host_mismatch": Asked(headers=(("Host", "evil.example"),)),
+    "unreadable_response": Asked(
+        _answer(Reply((b"x",), ((b"Content-Encoding", b"rot13"),))), times=ATTEMPTS, sent=True
+    ),
+    "upstream_untrusted": Asked(url=f"https://{scripted.UNTRUSTED}:{{port}}/v1", times=ATTEMPTS),
+    "upstream_failed": Asked(_answer(Reply(raw=())), times=ATTEMPTS, sent=True),
 }
-"""Every status that a hostile or mistaken request can be refused with, as the program spells it."""
+"""Every word that the README has for a refusal, and a request that meets it."""
 
 
-class _Counter(ThreadingHTTPServer):
-    def __init__(self, status: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Refuse)
-        self.status, self.requests = status, 0
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with stages.stage(tmp_path_factory.mktemp("outside"), hosts=(NAME, scripted.UNTRUSTED)) as made:
+        yield made
 
 
-class _Refuse(BaseHTTPRequestHandler):
-    server: _Counter
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        self.server.requests += 1
-        body = json.dumps({"error": "not_allowed", "reason": "no"}).encode()
-        self.send_response(self.server.status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None: ...
+@pytest.fixture(params=REFUSALS)
+def refused(request: pytest.FixtureRequest, stage: Stage) -> Iterator[tuple[str, Asked, str]]:
+    """Set the stage; return the word, the request and its URL, and look afterwards at how often it was asked."""
+    word = str(request.param)
+    asked = REFUSALS[word]
+    asked.set_up(stage)
+    yield word, asked, asked.url.format(host=stage.host, port=stage.origin.port)
+    stage.swap(stage.rules(), default=KEY)
+    assert [use.decision for use in stage.uses] == [word] * asked.times, stage.uses
+    assert bool(stage.origin.arrived) is asked.sent
 
 
-@pytest.fixture(params=sorted(STATUSES))
-def refusing(request: pytest.FixtureRequest) -> Iterator[_Counter]:
-    with _Counter(request.param) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield server
-        server.shutdown()
+def _trusting(stage: Stage) -> ssl.SSLContext:
+    return ssl.create_default_context(cadata=stage.client.roots)
 
 
-def test_the_refusals_are_those_that_are_known() -> None:
-    assert {400, 403, 421} == STATUSES
+def test_every_refusal_of_the_readme_is_met() -> None:
+    table = README.read_text().partition("| `error` |")[2].partition("\n\n")[0]
+    words = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert words == set(REFUSALS)
 
 
-def test_openais_client_asks_once(refusing: _Counter) -> None:
-    with openai.OpenAI(api_key="authsome-proxy-managed", base_url=refusing.url, max_retries=2) as client:
-        with pytest.raises(openai.APIStatusError) as raised:
-            client.models.list()
-        assert raised.value.status_code == refusing.status
-    assert refusing.requests == 1
+def test_openais_client_asks_once(stage: Stage, refused: tuple[str, Asked, str]) -> None:
+    word, asked, url = refused
+    query = dict([asked.query.split("=")]) if asked.query else {}
+    transport = openai.DefaultHttpxClient(proxy=stage.proxy.url, verify=_trusting(stage))
+    with (
+        transport,
+        openai.OpenAI(api_key=asked.key, base_url=url, max_retries=ATTEMPTS - 1, http_client=transport) as client,
+        pytest.raises(openai.APIError) as raised,
+    ):
+        client.models.list(extra_headers=dict(asked.headers), extra_query=query)
+    if isinstance(raised.value, openai.APIStatusError):
+        assert raised.value.response.json()["error"] == word, raised.value.response.json()
+    else:
+        assert "403" in str(raised.value.__cause__)
 
 
-def test_urllib3_asks_once(refusing: _Counter) -> None:
-    retry = urllib3.Retry(3, backoff_factor=0, status_forcelist=[408, 409, 413, 425, 429, 500, 502, 503, 504])
-    with urllib3.PoolManager(retries=retry) as pool:
-        assert pool.request("GET", f"{refusing.url}/v1/models").status == refusing.status
-    assert refusing.requests == 1
+def test_urllib3_asks_once(stage: Stage, refused: tuple[str, Asked, str]) -> None:
+    word, asked, url = refused
+    retry = urllib3.Retry(
+        ATTEMPTS - 1,
+        backoff_factor=0,
+        status_forcelist=[408, 409, 413, 425, 429, 500, 502, 503, 504],
+        raise_on_status=False,
+    )
+    secret = urllib3.make_headers(proxy_basic_auth=stage.client.userinfo)
+    headers = {"Authorization": f"Bearer {asked.key}", **dict(asked.headers)}
+    address = "http://{}:{}".format(*stage.client.address)
+    with urllib3.ProxyManager(address, proxy_headers=secret, retries=retry, ssl_context=_trusting(stage)) as pool:
+        if word == "egress_denied":
+            with pytest.raises(urllib3.exceptions.MaxRetryError, match="403"):
+                pool.request("GET", url, headers=headers)
+            return
+        answer = pool.request("GET", f"{url}/models?{asked.query}", headers=headers)
+    assert answer.json()["error"] == word

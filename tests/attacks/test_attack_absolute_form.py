@@ -1,0 +1,31 @@
+"""An `https://` URL sent to the proxy itself, without TLS: refused, for it would have the proxy do the encrypting."""
+
+import pytest
+
+from stage import HELD, NAME, Stage
+
+pytest_plugins = ["stage_fixtures"]
+
+REFUSED = {"bad_request", "malformed_request", "not_encrypted", "host_mismatch"}
+
+
+@pytest.mark.parametrize("host", [NAME, NAME.upper(), f"{NAME}.", f"user@{NAME}", "undeclared.example"])
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "wss", "h2"])
+def test_an_https_url_for_the_proxy_is_refused(stage: Stage, scheme: str, host: str) -> None:
+    password = b"Proxy-Authorization: Basic " + stage.client.password
+    head = f"GET {scheme}://{host}:{stage.origin.port}/ HTTP/1.1\r\nHost: {host}".encode()
+    answer = stage.client.ask_proxy(head, password, b": ".join(HELD[0]))
+    assert answer.status == 400
+    # What is no URL to the engine has no error of ours.
+    assert answer.error in REFUSED or scheme in {"wss", "h2"} or "@" in host
+    assert stage.origin.carried == []
+
+
+@pytest.mark.parametrize("target", ["https://{}/", "http://{}/", "//{}/", "https://evil.example/"])
+def test_an_absolute_url_inside_a_tunnel_is_refused(stage: Stage, protocol: str, target: str) -> None:
+    answer = stage.ask(protocol, path=target.format(stage.host))
+    assert answer.status in {400, 403, 421, None} or (target.startswith("//") and answer.status == 200)
+    if target.startswith("//"):
+        assert [each.path for each in stage.origin.arrived] in ([], [target.format(stage.host).encode()])
+    else:
+        assert stage.origin.carried == []
