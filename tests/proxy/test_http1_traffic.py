@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from stage import (
     soon,
     text,
 )
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Event, Message as MessageEvent, Request, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
 QUIET = 0.4
 """Seconds in which nothing may arrive that must not."""
@@ -560,6 +563,13 @@ def test_an_origin_that_has_said_all_is_not_asked_again(stage: Stage) -> None:
             time.sleep(0.2)
 
 
+def test_a_client_that_says_close_gets_its_answer_and_the_end(stage: Stage) -> None:
+    stage.play(answering(lambda _: ok()))
+    with stage.line() as line:
+        assert line.ask("/", "Connection: close").body == b"ok"
+        assert line.ended()
+
+
 def test_an_origin_that_says_close_is_not_asked_again(stage: Stage) -> None:
     def play(pipe: Pipe, number: int) -> None:
         pipe.request()
@@ -1020,6 +1030,48 @@ def test_a_side_that_leaves_a_websocket_ends_the_other(stage: Stage, who: str) -
         line.close()
 
 
+def _agree(peer: WSConnection, pipe: Pipe, answer: Callable[[Event], Event | None]) -> None:
+    """Exchange events until the other side ends; an extension is agreed upon where it is offered."""
+    for data in each_until_ended(pipe.some):
+        peer.receive_data(data)
+        for event in peer.events():
+            if said := answer(event):
+                pipe.send(peer.send(said))
+
+
+def test_compressed_messages_arrive_and_the_key_in_them_does_not(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        def answer(event: Event) -> Event | None:
+            if isinstance(event, Request):
+                return AcceptConnection(extensions=[PerMessageDeflate()])
+            if isinstance(event, MessageEvent):
+                return TextMessage(data=f"{SECRET} {event.data!s}" * 50)
+            return None
+
+        _agree(WSConnection(ConnectionType.SERVER), pipe, answer)
+
+    stage.play(play)
+    heard: list[str] = []
+    client = WSConnection(ConnectionType.CLIENT)
+    with stage.line() as line:
+
+        def answer(event: Event) -> Event | None:
+            if isinstance(event, AcceptConnection):
+                return TextMessage(data="hello " * 50)
+            if isinstance(event, MessageEvent):
+                heard.append(str(event.data))
+                if event.message_finished:
+                    raise EndedError
+            return None
+
+        host = f"localhost:{stage.port}"
+        line.send(client.send(Request(host=host, target="/", extensions=[PerMessageDeflate()])))
+        with contextlib.suppress(EndedError):
+            _agree(client, line, answer)
+    assert "".join(heard).count("hello ") == 2500
+    assert SECRET not in "".join(heard)
+
+
 def test_an_upgrade_that_is_refused_is_an_ordinary_answer(stage: Stage) -> None:
     stage.play(answering(lambda got: ok(b"no") if got.path == "/socket" else ok(b"next")))
     with stage.line() as line:
@@ -1142,6 +1194,42 @@ def test_a_body_in_both_directions_arrives_whole_over_http2(stage: Stage) -> Non
         answer = wire.answer(stream)
         assert answer.complete
         assert answer.body == CONTENT * 3
+
+
+def test_an_upload_that_nobody_reads_waits_at_the_client_over_http2(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with Http2(pipe.opened, client=False, acknowledge=False) as wire:
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    block, sent = bytes(1 << 18), 0
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.opened.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 << 20:
+                wire.send(stream, block)
+                sent += len(block)
+    assert sent < 16 << 20
+
+
+def test_a_download_that_nobody_reads_waits_at_the_origin_over_http2(stage: Stage) -> None:
+    block, sent = bytes(1 << 18), [0]
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            while sent[0] < 64 << 20:
+                wire.send(stream, block)
+                sent[0] += len(block)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2(acknowledge=False) as wire:
+        wire.wait(h2.events.DataReceived, wire.ask("/"))
+        time.sleep(1.5)
+        assert sent[0] < 16 << 20
 
 
 def test_a_stream_that_nobody_reads_holds_up_no_other(stage: Stage) -> None:
