@@ -32,6 +32,11 @@ import trustme
 _LARGEST = 1 << 20
 _BLOCK = random.Random(1).randbytes(3 * _LARGEST)  # noqa: S311  it is content, and the same on both sides
 
+SEA = _BLOCK[: 1 << 20]
+"""What large bodies repeat."""
+HURRY = 0.02
+"""Seconds that a slow side takes for each of them."""
+
 GOOD = ("sized", "chunked", "gzip", "events", "head", "empty", "unchanged", "echo", "stream", "parting")
 """Answers that have to arrive whole; after `parting` the origin closes its connection without a word of it."""
 BAD = ("silent", "half-a-head", "short", "unended", "misnumbered", "noise", "early")
@@ -71,6 +76,8 @@ class Ask:
 
 
 def content(number: int, size: int) -> bytes:
+    if size > _LARGEST:
+        return SEA * (size // len(SEA))
     start = number * 7919 % _LARGEST
     return _BLOCK[start : start + size]
 
@@ -146,6 +153,9 @@ class _Origin1:
             self._writer.write(_head(ask, "Content-Length: 6") + b"enough")
             await self._dry_out()
             return False
+        if ask.kind == "sea":
+            await self._sea(ask)
+            return True
         good = await self._body(headers) == ask.body
         if not good:
             self._writer.write(b"HTTP/1.1 500 Not What Was Sent\r\nContent-Length: 0\r\n\r\n")
@@ -179,6 +189,18 @@ class _Origin1:
         while await self._reader.readuntil(b"\r\n") != b"\r\n":
             pass
         return bytes(body)
+
+    async def _sea(self, ask: Ask) -> None:
+        """Take in and give out more than anybody would keep, and not in a hurry."""
+        left = ask.upload
+        while left:
+            assert await self._reader.readexactly(len(SEA)) == SEA
+            left -= len(SEA)
+            await asyncio.sleep(HURRY)
+        self._writer.write(_head(ask, f"Content-Length: {ask.size}"))
+        for _ in range(ask.size // len(SEA)):
+            self._writer.write(SEA)
+            await self._writer.drain()
 
     async def _sized(self, ask: Ask) -> None:
         self._writer.write(_head(ask, f"Content-Length: {ask.size}") + ask.content)
@@ -252,7 +274,8 @@ class _Origin2:
         )
         self._asks: dict[int, Ask] = {}
         self._received: dict[int, bytearray] = {}
-        self._pending: dict[int, bytes] = {}
+        self._pending: dict[int, memoryview] = {}
+        self._unread = 0
 
     async def serve(self) -> None:
         self._protocol.initiate_connection()
@@ -260,6 +283,9 @@ class _Origin2:
         while data := await self._reader.read(1 << 16):
             for event in self._protocol.receive_data(data):
                 self._take(event)
+            if self._unread > len(SEA):
+                self._unread -= len(SEA)
+                await asyncio.sleep(HURRY)
             self._pump()
             self._writer.write(self._protocol.data_to_send())
             await self._writer.drain()
@@ -274,6 +300,8 @@ class _Origin2:
         elif isinstance(event, h2.events.DataReceived):
             self._protocol.acknowledge_received_data(event.flow_controlled_length or 0, stream)
             self._received[stream] += event.data or b""
+            if self._asks[stream].kind == "sea":
+                self._unread += len(event.data or b"")
         elif isinstance(event, h2.events.StreamEnded) and self._asks[stream].kind != "early":
             self._answer(stream)
         elif isinstance(event, h2.events.StreamReset):
@@ -295,7 +323,8 @@ class _Origin2:
         head = [(":status", str(status(ask))), ("x-number", str(ask.number)), *more]
         self._protocol.send_headers(stream, head, end_stream=not body and ask.kind not in BAD)
         if body:
-            self._pending[stream] = body[: len(body) * 9 // 10] if ask.kind in BAD and ask.kind != "early" else body
+            cut = len(body) * 9 // 10 if ask.kind in BAD and ask.kind != "early" else len(body)
+            self._pending[stream] = memoryview(body)[:cut]
 
     def _pump(self) -> None:
         for stream in list(self._pending):
@@ -310,7 +339,7 @@ class _Origin2:
             ask, self._pending[stream] = self._asks[stream], data[size:]
             last = size == len(data)
             ends = last and (ask.kind not in BAD or ask.kind == "early")
-            self._protocol.send_data(stream, data[:size], end_stream=ends)
+            self._protocol.send_data(stream, bytes(data[:size]), end_stream=ends)
             if last and not ends:
                 self._protocol.reset_stream(stream, h2.errors.ErrorCodes.INTERNAL_ERROR)
         del self._pending[stream]

@@ -25,7 +25,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import pytest
-from soaking import BAD, Ask, questions, status, whole
+from soaking import BAD, HURRY, SEA, Ask, questions, status, whole
 from stage import EndedError, Line, opening, trusting, tunnel
 
 COUNT = int(os.environ.get("AUTHSOME_SOAK", "6000"))
@@ -266,10 +266,11 @@ class Http2:
         self._asks: dict[int, Ask] = {}
         self._heads: dict[int, dict[str, str]] = {}
         self._bodies: dict[int, bytearray] = {}
-        self._unsent: dict[int, bytes] = {}
+        self._unsent: dict[int, memoryview] = {}
 
     async def ask(self, asks: list[Ask]) -> None:
         """Ask some questions at once and wait for all answers, or for the end of the connection."""
+        slowed = 0
         for ask in asks:
             self._begin(ask)
         while self._asks:
@@ -279,6 +280,9 @@ class Http2:
                 break
             for event in events:
                 self._take(event)
+            if sum(map(len, self._bodies.values())) > (slowed + 1) * len(SEA):
+                slowed += 1
+                await asyncio.sleep(HURRY)
         for ask in self._asks.values():
             self._road.count(ask, "visibly broke off")
         self._send()
@@ -301,7 +305,7 @@ class Http2:
         self._protocol.send_headers(stream, list(head.items()), end_stream=not ask.upload)
         self._asks[stream], self._bodies[stream] = ask, bytearray()
         if ask.upload:
-            self._unsent[stream] = ask.body
+            self._unsent[stream] = memoryview(ask.body)
         elif ask.number % 29 == 0:
             self._road.count(ask, "was not waited for")
             self._protocol.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
@@ -315,7 +319,7 @@ class Http2:
                 if size <= 0:
                     break
                 self._unsent[stream] = data[size:]
-                self._protocol.send_data(stream, data[:size], end_stream=size == len(data))
+                self._protocol.send_data(stream, bytes(data[:size]), end_stream=size == len(data))
             if not self._unsent[stream]:
                 del self._unsent[stream]
         self._writer.write(self._protocol.data_to_send())
@@ -452,3 +456,67 @@ def _judge(figures: Figures, proxy: Process, origin: Process) -> None:
     # A connection that dies while it is kept costs at most the one request that was just on its way.
     unlucky = figures.outcomes["a good one was told to have failed"] + figures.outcomes["a good one visibly broke off"]
     assert unlucky < figures.outcomes["a good one arrived whole"] / 20, figures
+
+
+LARGE = 48 << 20
+"""Octets of a body; three of them pass at once in each direction."""
+KEPT = 48 << 20
+"""Octets by which the proxy may be larger while they do."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alpn", ["http/1.1", "h2"])
+def test_large_bodies_between_slow_sides_pass_in_constant_memory(tmp_path: Path, alpn: str) -> None:
+    origin = Process(tmp_path / "origin.err", "origin", str(tmp_path))
+    proxy = Process(tmp_path / "proxy.err", "proxy", str(origin.said["port"]), origin.said["roots"])
+    road = Road(proxy.said["url"], proxy.said["trust"], origin.said["port"], Figures())
+    try:
+        asyncio.run(_phase(road, 0, 20))
+        start = _calm(proxy)["resident"]
+        most = asyncio.run(_through(road, proxy, alpn))
+        print(f"\n{alpn}: resident {start >> 20} MB, at most {most >> 20} MB", file=sys.__stderr__)
+        assert most - start < KEPT
+        assert proxy.errors == ""
+    finally:
+        proxy.end()
+        origin.end()
+
+
+async def _through(road: Road, proxy: Process, alpn: str) -> int:
+    """Send and fetch large bodies and return how large the proxy was at most."""
+    most = 0
+    passing = asyncio.gather(
+        *(_pass(road, Ask("sea", number, *sizes, resets=False), alpn) for number in range(3) for sizes in _SIZES)
+    )
+    while not passing.done():
+        measured = await asyncio.to_thread(proxy.ask)
+        most = max(most, measured["resident"])
+        await asyncio.sleep(0.1)
+    await passing
+    return most
+
+
+_SIZES = ((0, LARGE), (LARGE, 0))
+
+
+async def _pass(road: Road, ask: Ask, alpn: str) -> None:
+    reader, writer = await road.open(alpn)
+    async with asyncio.timeout(80):
+        if alpn == "h2":
+            await Http2(road, reader, writer).ask([ask])
+        else:
+            await _pass_slowly(road, ask, reader, writer)
+    writer.transport.abort()
+
+
+async def _pass_slowly(road: Road, ask: Ask, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    lines = [f"{ask.method} {ask.path} HTTP/1.1", f"Host: localhost:{road.port}", f"Content-Length: {ask.upload}"]
+    writer.write("\r\n".join([*lines, "", ""]).encode())
+    for _ in range(ask.upload // len(SEA)):
+        writer.write(SEA)
+        await writer.drain()
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), head
+    for _ in range(ask.size // len(SEA)):
+        assert await reader.readexactly(len(SEA)) == SEA
+        await asyncio.sleep(HURRY)
