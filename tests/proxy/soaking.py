@@ -94,7 +94,7 @@ def questions(first: int, count: int) -> Iterator[Ask]:
         if kind in ("head", "empty", "unchanged", "events"):
             upload = 0
         if kind in ("echo", "stream", "early"):
-            upload = upload or _size(chance) + 1
+            upload = upload or max(1, _size(chance))
         yield Ask(kind, number, size, upload, resets)
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ class Figures:
         resident = "/".join(f"{each['resident'] / (1 << 20):.1f}" for each in self.measured)
         files = "/".join(str(each["files"]) for each in self.measured)
         tasks = "/".join(str(len(each["tasks"])) for each in self.measured)
-        rate = self.outcomes.total() / self.seconds
+        rate = self.outcomes.total() / (self.seconds or 1)
         counted = ", ".join(f"{name} {number}" for name, number in sorted(self.outcomes.items()))
         return (
             f"{self.outcomes.total()} requests in {self.seconds:.1f} s, {rate:.0f}/s; "
@@ -354,12 +354,22 @@ class Http2:
 async def _one_by_one(road: Road, asks: Iterator[Ask], chance: random.Random) -> None:
     line = Http1(road)
     for ask in asks:
-        async with asyncio.timeout(PATIENCE):
+        async with _in_time(ask):
             if ask.number % 97 == 0 and not ask.upload:
                 await asyncio.to_thread(_half_closed, road, ask)
             else:
                 await line.ask(ask, chance)
     await line.close()
+
+
+@contextlib.asynccontextmanager
+async def _in_time(*asks: Ask) -> AsyncIterator[None]:
+    """Fail where a request is neither answered nor given up."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield
+    except TimeoutError as error:
+        raise AssertionError(f"no answer within {PATIENCE:.0f} s to {asks}") from error
 
 
 def _half_closed(road: Road, ask: Ask) -> None:
@@ -381,7 +391,7 @@ def _half_closed(road: Road, ask: Ask) -> None:
 
 async def _a_few_at_once(road: Road, asks: Iterator[Ask]) -> None:
     while some := [ask for _, ask in zip(range(5), asks, strict=False)]:
-        async with asyncio.timeout(PATIENCE):
+        async with _in_time(*some):
             reader, writer = await road.open("h2")
             try:
                 await Http2(road, reader, writer).ask(some)
