@@ -24,6 +24,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import trustme
 
 from authsome.manifest import Declared
@@ -351,18 +352,20 @@ class Http2:
     authority_port = 0
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
-        """Send data as fast as the other side's windows let it."""
-        while data or end:
-            size = min(self.protocol.local_flow_control_window(stream), self.protocol.max_outbound_frame_size)
-            if size <= 0 and data:
-                self.read()
-                continue
-            last = end and size >= len(data)
-            self.protocol.send_data(stream, data[:size], end_stream=last)
-            data = data[size:]
-            self.flush()
-            if last:
-                return
+        """Send data as fast as the other side's windows let it; a stream that was given up meanwhile has ended."""
+        try:
+            while data or end:
+                size = min(self.protocol.local_flow_control_window(stream), self.protocol.max_outbound_frame_size)
+                if size <= 0 and data:
+                    self.read()
+                    continue
+                last = end and size >= len(data)
+                self.protocol.send_data(stream, data[:size], end_stream=last)
+                data = data[size:]
+                self.flush()
+                end = end and not last
+        except h2.exceptions.StreamClosedError as error:
+            raise EndedError("given up") from error
 
     def answer(self, stream: int) -> Message:
         """Read one answer to its end or to its break."""
