@@ -286,7 +286,9 @@ class Line(Pipe):
         self._port = str(port).encode()
 
     def send(self, data: bytes) -> None:
-        super().send(data.replace(b"localhost:PORT", b"localhost:" + self._port, 1) if b"PORT" in data[:200] else data)
+        super().send(
+            data.replace(b"localhost:PORT", b"localhost:" + self._port, 1) if b"PORT" in data[: 1 << 14] else data
+        )
 
 
 class Http2:
