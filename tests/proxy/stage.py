@@ -24,11 +24,12 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import trustme
 
 from authsome.manifest import Declared
 from authsome.provider import ApiKey, Definition, resolve
-from authsome.proxy import Proxy, upstream
+from authsome.proxy import Log, Proxy, upstream
 from authsome.proxy.authority import Authority
 from authsome.rules import Use, make
 from authsome.session import Session
@@ -285,7 +286,9 @@ class Line(Pipe):
         self._port = str(port).encode()
 
     def send(self, data: bytes) -> None:
-        super().send(data.replace(b"localhost:PORT", b"localhost:" + self._port, 1) if b"PORT" in data[:200] else data)
+        super().send(
+            data.replace(b"localhost:PORT", b"localhost:" + self._port, 1) if b"PORT" in data[: 1 << 14] else data
+        )
 
 
 class Http2:
@@ -351,18 +354,20 @@ class Http2:
     authority_port = 0
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
-        """Send data as fast as the other side's windows let it."""
-        while data or end:
-            size = min(self.protocol.local_flow_control_window(stream), self.protocol.max_outbound_frame_size)
-            if size <= 0 and data:
-                self.read()
-                continue
-            last = end and size >= len(data)
-            self.protocol.send_data(stream, data[:size], end_stream=last)
-            data = data[size:]
-            self.flush()
-            if last:
-                return
+        """Send data as fast as the other side's windows let it; a stream that was given up meanwhile has ended."""
+        try:
+            while data or end:
+                size = min(self.protocol.local_flow_control_window(stream), self.protocol.max_outbound_frame_size)
+                if size <= 0 and data:
+                    self.read()
+                    continue
+                last = end and size >= len(data)
+                self.protocol.send_data(stream, data[:size], end_stream=last)
+                data = data[size:]
+                self.flush()
+                end = end and not last
+        except h2.exceptions.StreamClosedError as error:
+            raise EndedError("given up") from error
 
     def answer(self, stream: int) -> Message:
         """Read one answer to its end or to its break."""
@@ -409,6 +414,17 @@ def _message(headers: Any, interim: list[int]) -> Message:
     return Message(f"HTTP/2 {dict(fields)[':status']}", fields, interim=interim)
 
 
+def start_proxy(port: int, roots: Path, failed: Callable[[BaseException], None], log: Log) -> tuple[str, str]:
+    """Start the proxy of a run with one rule, for a port of `localhost`; return its address and what to trust."""
+    provider = resolve(Definition("local", f"https://localhost:{port}", api_key=ApiKey(header_name="X-Key")))
+    rules = make([Declared(provider)], lambda _: True)
+    session = Session({("local", "default"): {"api_key": SECRET}})
+    authority = Authority(frozenset({"localhost"}), datetime.datetime.now(datetime.UTC))
+    proxy = Proxy(rules, session, authority, upstream.read({"SSL_CERT_FILE": str(roots)}))
+    proxy.start(failed, log)
+    return proxy.url, authority.pem
+
+
 type Script = Callable[[Pipe, int], None]
 """What an origin does with one connection; the first has the number 0."""
 
@@ -433,15 +449,7 @@ class Stage:
         self._start(roots)
 
     def _start(self, roots: Path) -> None:
-        url = f"https://localhost:{self.port}"
-        provider = resolve(Definition("local", url, api_key=ApiKey(header_name="X-Key")))
-        rules = make([Declared(provider)], lambda _: True)
-        session = Session({("local", "default"): {"api_key": SECRET}})
-        authority = Authority(frozenset({"localhost"}), datetime.datetime.now(datetime.UTC))
-        proxy = Proxy(rules, session, authority, upstream.read({"SSL_CERT_FILE": str(roots)}))
-        proxy.start(self.failed.append, self)
-        self.url = proxy.url
-        self.trust = authority.pem
+        self.url, self.trust = start_proxy(self.port, roots, self.failed.append, self)
 
     # What the proxy tells of itself: see `authsome.proxy.Log`.
 
@@ -486,21 +494,7 @@ class Stage:
     # Clients.
 
     def _tunnel(self, alpn: str) -> ssl.SSLSocket:
-        proxy, target = urlsplit(self.url), f"localhost:{self.port}"
-        password = b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
-        opening = f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nProxy-Authorization: Basic {password}\r\n\r\n"
-        plain = socket.create_connection((proxy.hostname or "", proxy.port or 0), timeout=PATIENCE)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        plain.sendall(opening.encode())
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            octet = plain.recv(1)
-            assert octet, head
-            head += octet
-        assert head.startswith(b"HTTP/1.1 200"), head
-        settings = ssl.create_default_context(cadata=self.trust)
-        settings.set_alpn_protocols([alpn])
-        return settings.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+        return tunnel(self.url, self.trust, self.port, alpn)
 
     def line(self) -> Line:
         """Open a client's connection for HTTP/1.1."""
@@ -520,6 +514,34 @@ class Stage:
         self._listener.close()
         if self.failed:
             raise self.failed[0]
+
+
+def tunnel(url: str, trust: str, port: int, alpn: str) -> ssl.SSLSocket:
+    """Open a TLS connection through a proxy to a port of `localhost`."""
+    plain = socket.create_connection((urlsplit(url).hostname or "", urlsplit(url).port or 0), timeout=PATIENCE)
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    plain.sendall(opening(url, port))
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        octet = plain.recv(1)
+        assert octet, head
+        head += octet
+    assert head.startswith(b"HTTP/1.1 200"), head
+    return trusting(trust, alpn).wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False)
+
+
+def opening(url: str, port: int) -> bytes:
+    """Return what asks a proxy for a connection to a port of `localhost`."""
+    proxy, target = urlsplit(url), f"localhost:{port}"
+    password = b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", f"Proxy-Authorization: Basic {password}", "", ""]
+    return "\r\n".join(lines).encode()
+
+
+def trusting(trust: str, alpn: str) -> ssl.SSLContext:
+    settings = ssl.create_default_context(cadata=trust)
+    settings.set_alpn_protocols([alpn])
+    return settings
 
 
 def answering(answer: Callable[[Message], bytes]) -> Script:

@@ -5,7 +5,7 @@ import hashlib
 import threading
 import time
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from stage import (
     soon,
     text,
 )
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection, Event, Message as MessageEvent, Request, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
 QUIET = 0.4
 """Seconds in which nothing may arrive that must not."""
@@ -303,6 +306,117 @@ def test_a_head_without_end_is_not_read_for_ever(stage: Stage) -> None:
         assert found.refusal == "upstream_failed"
 
 
+# What is not the proxy's to change.
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/a%20b",
+            "/a%2Fb",
+            "/%E2%82%AC",
+            "/a+b",
+            "/a;b=c",
+            "/a,b",
+            "/~a/$b/!c",
+            "/a:b@c",
+            "/a?b=c&d=e%26f",
+            "/a?b?c",
+        ),
+        *("/a?q=[1]|{2}", "/a?x=%zz", "/a?", "/a??", "/a?=&&=", "//a", "/a//b/", "/a?" + "x" * 6000),
+    ],
+)
+def test_a_path_arrives_as_it_was_sent(stage: Stage, path: str) -> None:
+    seen: list[Message] = []
+    stage.play(_keeping(seen))
+    with stage.line() as line:
+        assert line.ask(path).status == 200
+    assert [got.path for got in seen] == [path]
+
+
+@pytest.mark.parametrize(
+    "method", ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY", "PROPFIND", "M-SEARCH"]
+)
+@pytest.mark.parametrize("body", [b"", b"abc"])
+def test_a_method_arrives_as_it_was_sent_with_a_body_or_without(stage: Stage, method: str, body: bytes) -> None:
+    seen: list[Message] = []
+    stage.play(_keeping(seen))
+    with stage.line() as line:
+        assert line.ask(method=method, body=body).body == b"ok"
+        assert line.ask("/next").body == b"ok"
+    assert [(got.method, got.body) for got in seen] == [(method, body), ("GET", b"")]
+
+
+def test_an_empty_body_is_said_to_be_empty(stage: Stage) -> None:
+    """Some servers answer 411 to a POST without a length."""
+    seen: list[Message] = []
+    stage.play(_keeping(seen))
+    with stage.line() as line:
+        assert line.ask("/", "Content-Length: 0", method="POST").body == b"ok"
+    assert seen[0].values("content-length") == ["0"]
+
+
+def test_headers_arrive_in_their_order_and_none_is_joined_to_another(stage: Stage) -> None:
+    seen: list[Message] = []
+
+    def answer(got: Message) -> bytes:
+        seen.append(got)
+        cookies = ("Set-Cookie: a=b; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "X-A: 1", "Set-Cookie: c=d", "X-A: 2")
+        return ok(b"ok", *cookies, "X-Empty:")
+
+    stage.play(answering(answer))
+    with stage.line() as line:
+        found = line.ask("/", "Accept: a/b", "X-A: 1", "Accept: c/d", "X-A: 2", "X-Empty:", "User-Agent: it")
+    (got,) = seen
+    assert (got.values("accept"), got.values("x-a"), got.values("x-empty")) == (["a/b", "c/d"], ["1", "2"], [""])
+    assert got.values("user-agent") == ["it"]
+    assert found.values("set-cookie") == ["a=b; Expires=Wed, 21 Oct 2026 07:28:00 GMT", "c=d"]
+    assert (found.values("x-a"), found.values("x-empty")) == (["1", "2"], [""])
+
+
+def test_heads_of_twelve_kilobytes_pass_in_both_directions(stage: Stage) -> None:
+    large = "a" * 12_000
+    stage.play(answering(lambda got: ok(got.values("x-large")[0].encode(), f"X-Large: {large}")))
+    with stage.line() as line:
+        answer = line.ask("/", f"X-Large: {large}")
+        assert (answer.body, answer.values("x-large")) == (large.encode(), [large])
+
+
+@pytest.mark.parametrize(
+    "first", ["200 OK", "200 ", "200", "201 Created", "206 Partial Content", "299 Odd", "302 Found", "404 Not Found"]
+)
+def test_a_status_arrives_as_it_was_sent(stage: Stage, first: str) -> None:
+    head = f"HTTP/1.1 {first}\r\nContent-Length: 2\r\nLocation: https://other.example/\r\n\r\nok".encode()
+    stage.play(answering(lambda _: head))
+    with stage.line() as line:
+        answer = line.ask()
+        assert (answer.status, answer.body) == (int(first[:3]), b"ok")
+        assert answer.values("location") == ["https://other.example/"]
+        assert line.ask().status == int(first[:3])
+    assert stage.connections == 1
+
+
+@pytest.mark.parametrize("status", [405, 421, 429, 451, 500, 503, 511, 599])
+def test_a_failure_of_the_origin_arrives_as_its_own(stage: Stage, status: int) -> None:
+    stage.play(answering(lambda _: ok(b"no", "Retry-After: 1", status=f"{status} No")))
+    with stage.line() as line:
+        answer = line.ask()
+        assert (answer.status, answer.body, answer.values("retry-after")) == (status, b"no", ["1"])
+        assert not answer.values("x-authsome-error")
+
+
+def test_ten_thousand_chunks_of_one_octet_pass(stage: Stage) -> None:
+    stage.play(answering(lambda got: b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + _each(got.body)))
+    with stage.line() as line:
+        line.send(request("/", "Transfer-Encoding: chunked", method="POST") + _each(CONTENT[:10_000]))
+        assert line.answer().body == CONTENT[:10_000]
+
+
+def _each(body: bytes) -> bytes:
+    return b"".join(chunk(bytes([octet])) for octet in body) + chunk(b"")
+
+
 # Expect: 100-continue.
 
 
@@ -558,6 +672,13 @@ def test_an_origin_that_has_said_all_is_not_asked_again(stage: Stage) -> None:
         for number in range(3):
             assert line.ask().body == str(number).encode()
             time.sleep(0.2)
+
+
+def test_a_client_that_says_close_gets_its_answer_and_the_end(stage: Stage) -> None:
+    stage.play(answering(lambda _: ok()))
+    with stage.line() as line:
+        assert line.ask("/", "Connection: close").body == b"ok"
+        assert line.ended()
 
 
 def test_an_origin_that_says_close_is_not_asked_again(stage: Stage) -> None:
@@ -1020,6 +1141,48 @@ def test_a_side_that_leaves_a_websocket_ends_the_other(stage: Stage, who: str) -
         line.close()
 
 
+def _agree(peer: WSConnection, pipe: Pipe, answer: Callable[[Event], Event | None]) -> None:
+    """Exchange events until the other side ends; an extension is agreed upon where it is offered."""
+    for data in each_until_ended(pipe.some):
+        peer.receive_data(data)
+        for event in peer.events():
+            if said := answer(event):
+                pipe.send(peer.send(said))
+
+
+def test_compressed_messages_arrive_and_the_key_in_them_does_not(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        def answer(event: Event) -> Event | None:
+            if isinstance(event, Request):
+                return AcceptConnection(extensions=[PerMessageDeflate()])
+            if isinstance(event, MessageEvent):
+                return TextMessage(data=f"{SECRET} {event.data!s}" * 50)
+            return None
+
+        _agree(WSConnection(ConnectionType.SERVER), pipe, answer)
+
+    stage.play(play)
+    heard: list[str] = []
+    client = WSConnection(ConnectionType.CLIENT)
+    with stage.line() as line:
+
+        def answer(event: Event) -> Event | None:
+            if isinstance(event, AcceptConnection):
+                return TextMessage(data="hello " * 50)
+            if isinstance(event, MessageEvent):
+                heard.append(str(event.data))
+                if event.message_finished:
+                    raise EndedError
+            return None
+
+        host = f"localhost:{stage.port}"
+        line.send(client.send(Request(host=host, target="/", extensions=[PerMessageDeflate()])))
+        with contextlib.suppress(EndedError):
+            _agree(client, line, answer)
+    assert "".join(heard).count("hello ") == 2500
+    assert SECRET not in "".join(heard)
+
+
 def test_an_upgrade_that_is_refused_is_an_ordinary_answer(stage: Stage) -> None:
     stage.play(answering(lambda got: ok(b"no") if got.path == "/socket" else ok(b"next")))
     with stage.line() as line:
@@ -1144,6 +1307,42 @@ def test_a_body_in_both_directions_arrives_whole_over_http2(stage: Stage) -> Non
         assert answer.body == CONTENT * 3
 
 
+def test_an_upload_that_nobody_reads_waits_at_the_client_over_http2(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with Http2(pipe.opened, client=False, acknowledge=False) as wire:
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    block, sent = bytes(1 << 18), 0
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.opened.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while sent < 64 << 20:
+                wire.send(stream, block)
+                sent += len(block)
+    assert sent < 16 << 20
+
+
+def test_a_download_that_nobody_reads_waits_at_the_origin_over_http2(stage: Stage) -> None:
+    block, sent = bytes(1 << 18), [0]
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            while sent[0] < 64 << 20:
+                wire.send(stream, block)
+                sent[0] += len(block)
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2(acknowledge=False) as wire:
+        wire.wait(h2.events.DataReceived, wire.ask("/"))
+        time.sleep(1.5)
+        assert sent[0] < 16 << 20
+
+
 def test_a_stream_that_nobody_reads_holds_up_no_other(stage: Stage) -> None:
     def play(pipe: Pipe, _: int) -> None:
         with _http2(pipe) as wire:
@@ -1264,3 +1463,71 @@ def test_a_head_and_a_304_end_with_their_heads_over_http2(stage: Stage) -> None:
         for method, status in (("HEAD", 200), ("GET", 304)):
             answer = wire.answer(wire.ask("/", method=method))
             assert (answer.status, answer.body, answer.complete) == (status, b"", True)
+
+
+def test_more_streams_than_the_origin_takes_at_once_are_answered_all_the_same(stage: Stage) -> None:
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            wire.protocol.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 2})
+            wire.flush()
+            while True:
+                ended = wire.wait(h2.events.StreamEnded)
+                time.sleep(0.02)
+                wire.protocol.send_headers(ended.stream_id or 0, [(":status", "200")])
+                wire.send(ended.stream_id or 0, b"ok", end=True)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        assert wire.answer(wire.ask("/first")).body == b"ok"
+        streams = [wire.ask(f"/{number}") for number in range(10)]
+        assert [wire.answer(stream).body for stream in streams] == [b"ok"] * 10
+
+
+@pytest.mark.parametrize("when", ["after the answer", "instead of an answer"])
+def test_an_origin_that_says_goodbye_is_asked_anew(stage: Stage, when: str) -> None:
+    """RFC 9113, 6.8: what is beyond the last stream it names was not looked at."""
+    asked: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        with _http2(pipe) as wire:
+            first = wire.wait(h2.events.StreamEnded).stream_id or 0
+            asked.append(number)
+            wire.protocol.send_headers(first, [(":status", "200")], end_stream=True)
+            wire.flush()
+            if number == 0 and when == "instead of an answer":
+                wire.wait(h2.events.StreamEnded)
+            if number == 0:
+                wire.protocol.close_connection(last_stream_id=first)
+                wire.flush()
+                time.sleep(1)
+                return
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        assert wire.answer(wire.ask("/")).status == 200
+        time.sleep(QUIET if when == "after the answer" else 0)
+        assert wire.answer(wire.ask("/")).status == 200
+    assert asked == [0, 1]
+
+
+def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
+    seen: list[list[tuple[str, str]]] = []
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.StreamEnded).stream_id or 0
+            asked = wire.wait(h2.events.RequestReceived, stream)
+            seen.append(text(asked.headers))
+            head = [(":status", "200"), ("set-cookie", "a=b"), ("x-a", "1"), ("set-cookie", "c=d"), ("x-a", "2")]
+            wire.protocol.send_headers(stream, head, end_stream=True)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        answer = wire.answer(wire.ask("/a%2Fb?c=%26", end=True, method="GET", **{"x-b": "1", "accept": "a/b"}))
+        assert [value for name, value in answer.headers if name == "set-cookie"] == ["a=b", "c=d"]
+        assert [value for name, value in answer.headers if name == "x-a"] == ["1", "2"]
+    assert (":path", "/a%2Fb?c=%26") in seen[0]
+    assert ("accept", "a/b") in seen[0]

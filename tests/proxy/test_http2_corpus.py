@@ -7,6 +7,7 @@ origin hear, and after each of them an ordinary request on a new connection has 
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 import h2.events
 import hpack
 import pytest
+from hypothesis import given, settings, strategies as st
 from stage import PATIENCE, SECRET, EndedError, Http2, Pipe, Stage, each_until_ended, ok, soon, text
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -121,6 +123,13 @@ class Talk:
         while not any(s == stream and k in (DATA, HEADERS) and f & END_STREAM for k, f, s, _ in self.heard):
             self.hear()
 
+    def wait_for_any(self, stream: int) -> None:
+        """Wait for the end of a stream, in whichever way it ends."""
+        while self.hear()[0] not in (RST_STREAM, GOAWAY) and not any(
+            where == stream and kind in (DATA, HEADERS) and flags & END_STREAM for kind, flags, where, _ in self.heard
+        ):
+            pass
+
     def outcome(self) -> set[str]:
         """Return what became of it, after a ping has been answered or the connection has ended."""
         self.send(frame(PING, payload=PROBE))
@@ -156,6 +165,7 @@ class Judge:
         self.stage = stage
         self.begun: list[str] = []
         self.complete: list[str] = []
+        self.heads: list[list[tuple[str, str]]] = []
         self._seen = (0, 0)
         self._controls = 0
         stage.play(self._play, "h2 http/1.1")
@@ -167,6 +177,9 @@ class Judge:
             return
         for got in each_until_ended(pipe.head):
             self.begun.append(got.path)
+            pseudo = [(":method", got.method), (":path", got.path), (":scheme", "https")]
+            hosts = [(":authority", value) for value in got.values("host")]
+            self.heads.append(pseudo + hosts + [each for each in got.headers if each[0] != "host"])
             pipe.body_of(got, unframed=b"")
             if got.complete:
                 self.complete.append(got.path)
@@ -181,6 +194,7 @@ class Judge:
                     head = text(asked.headers)
                     paths[asked.stream_id or 0] = dict(head).get(":path", "no path")
                     self.begun.append(paths[asked.stream_id or 0])
+                    self.heads.append(head)
                     assert f"localhost:{self.stage.port}" in dict(head).values()
                     assert dict(head)[":scheme"] == "https"
                     assert ("x-key", f"Bearer {SECRET}") in head
@@ -215,7 +229,7 @@ class Judge:
         One that turned out malformed in its body may have begun, but is not complete.
         """
         (begun, complete), self._seen = self._seen, (len(self.begun), len(self.complete))
-        good = ("/control/", "/fine", "/late")
+        good = ("/control/", "/fine", "/late", "/any")
         wrong = [path for path in self.begun[begun : self._seen[0]] if not path.startswith(good)]
         return wrong + [path for path in self.complete[complete : self._seen[1]] if path.startswith("/late")]
 
@@ -657,6 +671,97 @@ def test_a_request_that_turns_out_malformed_never_arrives_complete(judge: Judge,
         assert "served" not in outcome
     judge.control()
     assert judge.arrived() == []
+
+
+# Whatever octets are sent: what arrives is strict.
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")
+_TEXT = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
+_PSEUDO = {":method": r"[A-Z]+", ":scheme": "https", ":path": r"/[!-~\x80-\xff]*"}
+_ONE_HOP = {"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "proxy-authorization"}
+
+
+def _strict(head: list[tuple[str, str]], port: int) -> None:
+    """Fail where a head that arrived can be read in a second way, or says what only the proxy may decide."""
+    pseudo = {name: value for name, value in head if name.startswith(":")}
+    rest = [(name, value) for name, value in head if not name.startswith(":")]
+    assert len(pseudo) + len(rest) == len(head), head
+    assert pseudo.keys() == {*_PSEUDO, ":authority"}, head
+    assert all(re.fullmatch(pattern, pseudo[name]) for name, pattern in _PSEUDO.items()), head
+    assert {pseudo[":authority"], *(value for name, value in rest if name == "host")} == {f"localhost:{port}"}, head
+    assert all(_TOKEN.fullmatch(name) and _TEXT.fullmatch(value) for name, value in rest), head
+    assert not any(value != value.strip() for _, value in rest), head
+    assert [value for name, value in rest if name == "x-key"] == [f"Bearer {SECRET}"], head
+    assert not _ONE_HOP & {name for name, _ in rest}, head
+    assert not any("authsome-proxy-managed" in value for _, value in rest), head
+
+
+_ODD = st.sampled_from(
+    [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b"\x7f", b"\xe9", b"%", b"#", b"\r\n\r\n", b"A"]
+)
+_MESS = st.lists(st.one_of(_ODD, st.binary(max_size=8), st.just(b"x")), max_size=4).map(b"".join)
+_SOME_NAMES = st.one_of(
+    _MESS,
+    st.sampled_from(
+        [
+            *(b"host", b"connection", b"te", b"x-key", b"authorization", b"content-length", b"transfer-encoding"),
+            *(b":path", b":method", b":authority", b":scheme", b":status", b"cookie", b"x-a", b"expect", b"upgrade"),
+        ]
+    ),
+)
+_SOME_VALUES = st.one_of(
+    _MESS, st.sampled_from([b"0", b"3", b"chunked", b"trailers", b"authsome-proxy-managed", b"evil.example", b"GET"])
+)
+_ODD_FIELDS = st.lists(st.tuples(_SOME_NAMES, _SOME_VALUES), min_size=1, max_size=3)
+_SANE_FIELDS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                (b"x-a", b"b"),
+                (b"x-key", b"mine"),
+                (b"authorization", b"Bearer authsome-proxy-managed"),
+                (b"te", b"trailers"),
+            ),
+            *(
+                (b"content-length", b"0"),
+                (b"x-b", b"\xe9"),
+                (b"cookie", b"a=b"),
+                (b"x-c", b""),
+                (b"expect", b"100-continue"),
+            ),
+        ]
+    ),
+    max_size=3,
+)
+_ODD_PATHS = st.one_of(_MESS.map(lambda octets: b"/any" + octets), _MESS)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(odd=st.integers(0, 5), path=_ODD_PATHS, fields=_ODD_FIELDS, sane=_SANE_FIELDS)
+def test_whatever_fields_are_sent_only_strict_requests_arrive(
+    judge: Judge, odd: int, path: bytes, fields: Fields, sane: Fields
+) -> None:
+    """One thing is odd at most: a request with everything odd gets no further than its first field."""
+    talk = Talk(judge.stage.frames(), judge.stage.port)
+    known = len(judge.heads)
+    with talk.pipe:
+        talk.greet()
+        head = [*talk.head(path if odd == 0 else b"/any"), *sane]
+        head = {1: [*fields, *head], 2: [*head, *fields], 3: [*head[:-1], *fields]}.get(odd, head)
+        talk.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, block(*head)))
+        with contextlib.suppress(EndedError):
+            talk.wait_for_any(1)
+    arrived = judge.heads[known:]
+    assert len(arrived) <= 1
+    for each in arrived:
+        _strict(each, talk.port)
+    assert not judge.stage.failed
+
+
+def test_it_serves_on_after_all_of_these(judge: Judge) -> None:
+    judge.control()
+    _strict(judge.heads[-1], judge.stage.port)
+    assert len([head for head in judge.heads if dict(head)[":path"].startswith("/any")]) > 50, "hardly any was judged"
 
 
 # Limits and floods.
