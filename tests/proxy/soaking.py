@@ -411,7 +411,7 @@ def _measure(complaints: _Complaints) -> dict[str, object]:
 
 def _stand_alone(port: int, roots: Path) -> None:
     """Run the proxy and answer each line of stdin with what it uses."""
-    from stage import start_proxy  # noqa: PLC0415  the origin has no use for it
+    from play import start_proxy  # noqa: PLC0415  the origin has no use for it
 
     complaints = _Complaints()
     logging.getLogger("asyncio").addHandler(complaints)

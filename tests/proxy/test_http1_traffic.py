@@ -14,7 +14,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import pytest
-from stage import (
+from play import (
     SECRET,
     EndedError,
     Http2,

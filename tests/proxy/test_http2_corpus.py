@@ -16,7 +16,7 @@ import h2.events
 import hpack
 import pytest
 from hypothesis import given, settings, strategies as st
-from stage import PATIENCE, SECRET, EndedError, Http2, Pipe, Stage, each_until_ended, ok, soon, text
+from play import PATIENCE, SECRET, EndedError, Http2, Pipe, Stage, each_until_ended, ok, soon, text
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from raw import ANSWER, Client, Origin
+from raw import Client, Origin
 
 from authsome.manifest import Allowed, Declared
 from authsome.provider import ApiKey, Definition, resolve

@@ -25,8 +25,8 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import pytest
+from play import EndedError, Line, opening, trusting, tunnel
 from soaking import BAD, HURRY, SEA, Ask, questions, status, whole
-from stage import EndedError, Line, opening, trusting, tunnel
 
 import authsome
 
