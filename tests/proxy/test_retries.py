@@ -1,7 +1,7 @@
 """A refusal is final: a client that met one does not ask again.
 
-What an upstream failed at (502) may be asked again: it can pass. So may a tunnel that is refused (`CONNECT`), for
-clients take its answer for a connection that failed; nothing leaves either way.
+What an upstream failed at (502) is asked again, as clients do with every 502, also where the request had been sent.
+So is a tunnel that is refused (`CONNECT`), whose answer they take for a connection that failed.
 """
 
 import re
