@@ -32,7 +32,6 @@ STAND_IN = PLACEHOLDER.ljust(len(KEY), "*")
 HELD: Fields = ((b"Authorization", f"Bearer {PLACEHOLDER}".encode()),)
 PROTOCOLS = ("http/1.1", "h2")
 
-
 _real = socket.getaddrinfo
 
 

@@ -1,7 +1,7 @@
-"""A refusal is final: a client that met one does not ask again, and what cannot be asked again is asked once.
+"""A refusal is final: a client that met one does not ask again.
 
-What an upstream failed at (502) may be asked again: it can pass. So may a tunnel that is refused (`CONNECT`), for
-clients take its answer for a connection that failed; nothing leaves either way.
+What an upstream failed at (502) is asked again, as clients do with every 502, also where the request had been sent.
+So is a tunnel that is refused (`CONNECT`), whose answer they take for a connection that failed.
 """
 
 import re
@@ -117,7 +117,7 @@ def test_every_refusal_of_the_readme_is_met() -> None:
     assert words == set(REFUSALS)
 
 
-def test_openais_client_asks_once(stage: Stage, refused: tuple[str, Asked, str]) -> None:
+def test_openais_client_asks_again_only_for_what_can_pass(stage: Stage, refused: tuple[str, Asked, str]) -> None:
     word, asked, url = refused
     query = dict([asked.query.split("=")]) if asked.query else {}
     transport = openai.DefaultHttpxClient(proxy=stage.proxy.url, verify=_trusting(stage))
@@ -133,7 +133,7 @@ def test_openais_client_asks_once(stage: Stage, refused: tuple[str, Asked, str])
         assert "403" in str(raised.value.__cause__)
 
 
-def test_urllib3_asks_once(stage: Stage, refused: tuple[str, Asked, str]) -> None:
+def test_urllib3_asks_again_only_for_what_can_pass(stage: Stage, refused: tuple[str, Asked, str]) -> None:
     word, asked, url = refused
     retry = urllib3.Retry(
         ATTEMPTS - 1,
