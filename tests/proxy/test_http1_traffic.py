@@ -1183,6 +1183,71 @@ def test_compressed_messages_arrive_and_the_key_in_them_does_not(stage: Stage) -
     assert SECRET not in "".join(heard)
 
 
+def _fragments(payload: bytes, size: int, between: bytes = b"") -> bytes:
+    """Return a message in frames of so many octets."""
+    parts = [payload[at : at + size] for at in range(0, len(payload), size)]
+    frames = [frame(0 if at else TEXT, part, end=at == len(parts) - 1) for at, part in enumerate(parts)]
+    return between.join(frames)
+
+
+@pytest.mark.parametrize("size", [1000, 30, 7, 1])
+@pytest.mark.parametrize("between", [b"", frame(PING, b"?")], ids=["", "with pings between"])
+def test_the_key_in_a_message_does_not_arrive_however_it_is_cut(stage: Stage, size: int, between: bytes) -> None:
+    payload = f"before {SECRET} between {SECRET} after".encode()
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        pipe.send(_fragments(payload, size, between))
+        _until_ended(pipe)
+
+    stage.play(play)
+    with stage.line() as line:
+        _upgrade(line)
+        heard, ends = b"", False
+        while not ends:
+            opcode, last, part = read_frame(line)
+            if opcode != PING:
+                heard, ends = heard + part, last
+    assert SECRET.encode() not in heard
+    assert heard.startswith(b"before ")
+    assert heard.endswith(b" after")
+    assert len(heard) == len(payload)
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        frame(TEXT, b"masked", mask=True),
+        bytes([0xC1, 2]) + b"rs",
+        bytes([0x83, 2]) + b"op",
+        bytes([0x89, 126, 0, 200]) + bytes(200),
+        bytes([0x09, 1]) + b"?",
+        frame(0, b"of nothing"),
+        frame(TEXT, b"a", end=False) + frame(TEXT, b"b"),
+        bytes([0x81, 127]) + b"\xff" * 8,
+    ],
+    ids=["masked", "reserved bit", "unknown", "a long ping", "half a ping", "a part of none", "two begun", "endless"],
+)
+def test_no_key_arrives_among_frames_that_may_be_read_in_two_ways(stage: Stage, noise: bytes) -> None:
+    hidden = frame(TEXT, SECRET.encode(), mask=True)
+
+    def play(pipe: Pipe, _: int) -> None:
+        _upgraded(pipe)
+        pipe.send(frame(TEXT, b"before") + noise + hidden + frame(TEXT, SECRET.encode()))
+        _until_ended(pipe)
+
+    stage.play(play)
+    heard = b""
+    with stage.line() as line:
+        _upgrade(line)
+        line.opened.settimeout(1)
+        with contextlib.suppress(TimeoutError, EndedError):
+            while True:
+                heard += line.some()
+    assert SECRET.encode() not in heard
+    assert hidden[6:] not in heard  # what follows the mask
+
+
 def test_an_upgrade_that_is_refused_is_an_ordinary_answer(stage: Stage) -> None:
     stage.play(answering(lambda got: ok(b"no") if got.path == "/socket" else ok(b"next")))
     with stage.line() as line:
