@@ -18,7 +18,10 @@ from authsome.manifest import Allowed, Declared, Project, full_name, login_comma
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
-_AMBIGUOUS = re.compile(r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%00|%25", re.IGNORECASE)
+# Also an escaped end of the path, and dots and slashes in the overlong UTF-8 that RFC 3629, 3 forbids.
+_AMBIGUOUS = re.compile(
+    r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%3f|%23|%00|%25|%c[01]|%e0%[89]|%f0%8|[\xc0\xc1]", re.IGNORECASE
+)
 _OVERRIDES = frozenset(
     {
         *("x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"),
@@ -348,6 +351,16 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
     elif name := next((name for name, _ in headers if name in ("content_length", "transfer_encoding")), None):
         wrong = f"some read the header `{name}` as the body's length"
     return Refusal("malformed_request", f"{wrong}; nothing was sent", status=400) if wrong else None
+
+
+def misplaced(path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
+    """Refuse a placeholder in a plain request to an undeclared host: whoever put it there meant another one."""
+    found = [name for name, value in headers if PLACEHOLDER in _readable(value)]
+    found += ["the path or query"] if PLACEHOLDER in unquote(path) else []
+    if not found:
+        return None
+    reason = f"the placeholder stands in {', '.join(found)} of a request to a host that no provider declares"
+    return Refusal("placeholder_misplaced", reason, "send it to the provider's own host, over https")
 
 
 def _one_destination(request: Request) -> Refusal | None:

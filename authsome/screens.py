@@ -288,6 +288,14 @@ def summary(found: "Summary") -> str:
 _SHOWN = 20
 
 
+def misplaced(requests: Sequence[str]) -> str:
+    """Return what is said of requests with a placeholder where no credential belongs."""
+    first, more = clean(requests[0]), len(requests) - 1
+    others = f" and {more} more" if more else ""
+    where = "with a placeholder where no credential belongs"
+    return f"authsome: refused, {where}: {first}{others} (see `authsome log --last`)"
+
+
 def allow_lines(suggested: Mapping[str, Sequence[str]], beyond: Mapping[str, Sequence[str]]) -> str:
     """Return `authsome log suggest-rules`: YAML to paste into `authsome.yaml`."""
     providers: dict[str, dict[str, str]] = {}

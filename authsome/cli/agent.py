@@ -238,6 +238,11 @@ def _look_back(start: _Start, log: "Audit | Tally", *, summary: bool) -> None:
         from authsome import screens
 
         say(screens.summary(log.summary()).rstrip())
+    elif misplaced := log.summary().misplaced:
+        # NOTE: an agent that sends its placeholder around takes somebody else for the provider; so even with --quiet.
+        from authsome import screens
+
+        say(screens.misplaced(list(misplaced)))
     if start.fake and start.fake.file and (misses := start.fake.stage.unanswered()):
         from authsome import screens
 

@@ -31,7 +31,7 @@ from authsome.proxy.gate import Gate
 from authsome.proxy.message import in_json
 from authsome.proxy.pipe import AT_MOST, FLOODED, Gone, Pipe
 from authsome.proxy.reach import Reach, broken_off, failure, parent_authorization, to_parent
-from authsome.rules import Refusal, Use, malformed
+from authsome.rules import Refusal, Use, malformed, misplaced
 
 if TYPE_CHECKING:
     from mitmproxy.options import Options as MitmproxyOptions
@@ -245,15 +245,15 @@ class _Handler(server.LiveConnectionHandler):
             return
         method, path, headers = _raw(flow.request)
         target = Host(flow.request.host.lower(), flow.request.port)
+        if self._unknown_caller(flow):  # of whom nothing is taken down: it could fill the log
+            return
         self._begin(flow, target, path)
-        if self._unknown_caller(flow):
-            refusal = None
-        elif refused := malformed(method, path, headers):
-            refusal = refused
+        if refused := malformed(method, path, headers):
+            refusal: Refusal | None = refused
         elif flow.request.scheme != "http":
             refusal = Refusal("bad_request", "https goes through CONNECT", status=400)
         else:
-            refusal = self.gate.live.rules.refuses_plain(target)
+            refusal = self.gate.live.rules.refuses_plain(target) or misplaced(path, headers)
         if refusal:
             self._refuse(flow, refusal)
         self._go_through_parent(flow, target.name)

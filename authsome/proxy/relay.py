@@ -113,7 +113,7 @@ class Turn:
         self._status: int | None = None
         self._exchange = Exchange(Scrubber({}))
         self._rule: Rule | None = None
-        self._answering = self._caller_gone = False
+        self._answering = self._caller_gone = self._uploading = self._recorded = False
 
     async def take(self) -> bool:
         """Carry the request, or say why not; return whether the caller's connection can be used further."""
@@ -132,6 +132,12 @@ class Turn:
             self._call.done()
             self._record()
         return True
+
+    async def _finish(self, trailers: Fields) -> None:
+        """End the answer. Who has it all finds it in the log."""
+        if not self._uploading:
+            self._record()
+        await self._call.finish(trailers)
 
     async def decline(self, refusal: Refusal) -> None:
         """Answer what was no request."""
@@ -157,7 +163,7 @@ class Turn:
         await self._begin(answer, bodiless=bodiless)
         if not bodiless:
             await self._call.send(content)
-        await self._call.finish(Fields())
+        await self._finish(Fields())
 
     async def _begin(self, answer: Answered, *, bodiless: bool) -> None:
         self._answering = True
@@ -165,6 +171,10 @@ class Turn:
         await self._call.begin(answer, bodiless=bodiless)
 
     def _record(self) -> None:
+        """Tell of the request, once."""
+        if self._recorded:
+            return
+        self._recorded = True
         asked, exchange = self._call.asked, self._exchange
         self._gate.log.record(
             Use(
@@ -252,6 +262,7 @@ class Turn:
             wire.release()
 
     async def _upload(self, wire: Wire) -> None:
+        self._uploading = True
         try:
             while data := await self._call.read(wire.flush):
                 await wire.send(self._exchange.send(data))
@@ -266,6 +277,8 @@ class Turn:
         except Exception:
             wire.release()  # NOTE: a mistake of ours must not leave somebody waiting for ever
             raise
+        finally:
+            self._uploading = False
 
     def _permitted(self, trailers: Fields) -> Fields:
         """Return what of a request's trailers may follow it; an intermediary may drop any (RFC 9110, 6.5.1)."""
@@ -291,7 +304,7 @@ class Turn:
         while data := await wire.read(call.flush):
             await self._pass_on(data)
         await self._pass_on(b"")
-        await call.finish(exchange.head(wire.trailers))
+        await self._finish(exchange.head(wire.trailers))
 
     async def _pass_on(self, data: bytes) -> None:
         try:
@@ -306,14 +319,14 @@ class Turn:
 
     def _expect(self, answer: Answered) -> Answered:
         """Return the head of an answer as the child sees it, prepared for the body that follows."""
-        exchange = self._exchange
-        coding = b", ".join(answer.fields.all(b"content-encoding")).decode("latin-1")
+        exchange, seen = self._exchange, self._seen(answer)
+        # NOTE: as the child sees it, because a refusal quotes it.
+        coding = b", ".join(seen.fields.all(b"content-encoding")).decode("latin-1")
         # NOTE: octet by octet: to an upstream `head` is another method, whose answer has a body.
         if self._call.asked.method == b"HEAD" or answer.status in _BODILESS:
             exchange.expect_nothing()
         elif not exchange.readable(coding, answer.status):
             raise RefusedError(unreadable(coding))
-        seen = self._seen(answer)
         return replace(seen, fields=seen.fields.without(_OF_THE_BODY)) if exchange.recodes else seen
 
     # A changed protocol.
@@ -325,15 +338,14 @@ class Turn:
             raise UpstreamGoneError
         if answer.fields.options(b"upgrade") != [b"websocket"] or not call.asked.fields.all(b"upgrade"):
             raise RefusedError(unreadable("of another protocol"))
-        frames = Frames(self._exchange.scrubber) if self._exchange.scrubber else None
-        if frames and answer.fields.all(b"sec-websocket-extensions"):
+        if answer.fields.all(b"sec-websocket-extensions"):
             raise RefusedError(unreadable("of an extension of WebSocket"))
         self._answering = True
         self._status = answer.status
         near, said = await call.switch(answer)
         far, heard = wire.switched()
-        towards = asyncio.ensure_future(self._speak(near, far, said))
-        back = asyncio.ensure_future(self._listen(far, near, heard, frames))
+        towards = asyncio.ensure_future(self._say(near, far, said))
+        back = asyncio.ensure_future(self._hear(far, near, heard))
         try:
             await asyncio.wait([towards, back], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -343,17 +355,21 @@ class Turn:
             near.close()
             far.close()
 
-    async def _speak(self, near: Pipe, far: Pipe, data: bytes) -> None:
+    async def _say(self, near: Pipe, far: Pipe, data: bytes) -> None:
+        """Carry what the child says, which is nothing that has to be hidden from the upstream."""
+        frames = Frames(Scrubber({}), asks=True)
         data = data or await near.read()
         while data:
-            far.write(self._exchange.send(data))
+            far.write(self._exchange.send(frames.feed(data)))
             await far.flush()
             data = await near.read()
 
-    async def _listen(self, far: Pipe, near: Pipe, data: bytes, frames: Frames | None) -> None:
+    async def _hear(self, far: Pipe, near: Pipe, data: bytes) -> None:
+        """Carry what the upstream says, as far as the child may know it."""
+        frames = Frames(self._exchange.scrubber, asks=False)
         data = data or await far.read()
         while data:
-            seen = frames.feed(data) if frames else data
+            seen = frames.feed(data)
             self._exchange.received += len(seen)
             near.write(seen)
             await near.flush()
@@ -393,8 +409,8 @@ def _for_one_hop(asked: Asked, target: Host, exchange: Exchange) -> Asked:
     more: list[Pair] = []
     if _asks_for_websocket(asked, named):
         more.append((b"Upgrade", b"websocket"))
-        # NOTE: what an extension does to a message cannot be read; permessage-deflate alone is ever asked for.
-        kept = kept.without(_EXTENSIONS) if exchange.scrubber else kept
+        # NOTE: what an extension does to a frame cannot be read; permessage-deflate alone is ever asked for.
+        kept = kept.without(_EXTENSIONS)
     if any(option.partition(b";")[0].strip() == b"trailers" for option in fields.options(b"te")):
         more.append((b"TE", b"trailers"))
     codings = fields.all(b"accept-encoding")

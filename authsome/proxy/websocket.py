@@ -1,14 +1,15 @@
-"""What an upstream says in a WebSocket, without secrets.
+"""WebSocket, of which only frames pass: those of an upstream without secrets.
 
 Promises that a message is looked at as a whole, wherever its frames end, and passes while it comes: in fragments, if it
-comes in pieces. Refuses what is not WebSocket of RFC 6455 without extensions.
+comes in pieces. What is no frame does not pass in either direction: after a handshake that an upstream only seemed to
+accept, it could be a request. Refuses what is not WebSocket of RFC 6455 without extensions.
 """
 
 import codecs
 from collections.abc import Iterator
 
 import wsproto.events as happenings
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from authsome.proxy.codings import CodingError
@@ -16,11 +17,16 @@ from authsome.proxy.scrub import Scrubber, Stream
 
 
 class Frames:
-    """One direction of a WebSocket, from the upstream to the child."""
+    """One direction of a WebSocket. Without a scrubber, only that it is one is looked at.
 
-    def __init__(self, scrubber: Scrubber) -> None:
+    Args:
+        asks: Whether it comes from the side that asked for the WebSocket.
+    """
+
+    def __init__(self, scrubber: Scrubber, *, asks: bool) -> None:
         self._scrubber = scrubber
-        self._heard, self._said = Connection(ConnectionType.CLIENT), Connection(ConnectionType.SERVER)
+        client, server = Connection(ConnectionType.CLIENT), Connection(ConnectionType.SERVER)
+        self._heard, self._said = (server, client) if asks else (client, server)
         self._message: Stream | None = None
         self._text = _decoder()
 
@@ -39,6 +45,8 @@ class Frames:
             elif isinstance(event, happenings.Ping | happenings.Pong):
                 yield type(event)(payload=self._scrubber.once(bytes(event.payload)))
             elif isinstance(event, happenings.CloseConnection):
+                if self._heard.state is ConnectionState.OPEN:
+                    raise CodingError("not the frames of a WebSocket")  # wsproto would say goodbye to it
                 reason = self._scrubber.once((event.reason or "").encode()).decode(errors="replace")
                 yield happenings.CloseConnection(code=event.code, reason=reason or None)
 

@@ -52,7 +52,6 @@ def test_without_the_password_there_is_407_and_nothing_else(stage: Stage, head: 
     assert stage.origin.carried == []
 
 
-@pytest.mark.xfail(strict=True, reason="a plain request without the password is written down, and as `pass`")
 def test_who_has_no_password_writes_nothing_into_the_log(stage: Stage) -> None:
     """Lines of a stranger's choosing would push those of the run out of the log's five files."""
     for head in (f"CONNECT {stage.host}", f"GET http://undeclared.example:{stage.origin.port}/"):

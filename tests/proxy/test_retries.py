@@ -40,6 +40,8 @@ class Asked:
     query: str = ""
     headers: tuple[tuple[str, str], ...] = ()
     times: int = 1
+    told: int | None = None
+    """How often a client asks that looks for `X-Should-Retry`, where that differs."""
     sent: bool = False
     """Whether it reached the upstream before it was refused."""
 
@@ -81,9 +83,9 @@ REFUSALS: dict[str, Asked] = {
     "malformed_request": Asked(headers=(("content_length", "3"),)),
     "host_mismatch": Asked(headers=(("Host", "evil.example"),)),
     "unreadable_response": Asked(
-        _answer(Reply((b"x",), ((b"Content-Encoding", b"rot13"),))), times=ATTEMPTS, sent=True
+        _answer(Reply((b"x",), ((b"Content-Encoding", b"rot13"),))), times=ATTEMPTS, told=1, sent=True
     ),
-    "upstream_untrusted": Asked(url=f"https://{scripted.UNTRUSTED}:{{port}}/v1", times=ATTEMPTS),
+    "upstream_untrusted": Asked(url=f"https://{scripted.UNTRUSTED}:{{port}}/v1", times=ATTEMPTS, told=1),
     "upstream_failed": Asked(_answer(Reply(raw=())), times=ATTEMPTS, sent=True),
 }
 """Every word that the README has for a refusal, and a request that meets it."""
@@ -103,7 +105,8 @@ def refused(request: pytest.FixtureRequest, stage: Stage) -> Iterator[tuple[str,
     asked.set_up(stage)
     yield word, asked, asked.url.format(host=stage.host, port=stage.origin.port)
     stage.swap(stage.rules(), default=KEY)
-    assert [use.decision for use in stage.uses] == [word] * asked.times, stage.uses
+    times = asked.told if asked.told and "openai" in request.node.name else asked.times
+    assert [use.decision for use in stage.uses] == [word] * times, stage.uses
     assert bool(stage.origin.arrived) is asked.sent
 
 
@@ -114,7 +117,8 @@ def _trusting(stage: Stage) -> ssl.SSLContext:
 def test_every_refusal_of_the_readme_is_met() -> None:
     table = README.read_text().partition("| `error` |")[2].partition("\n\n")[0]
     words = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])}
-    assert words == set(REFUSALS)
+    elsewhere = {"fake_run", "no_fake_answer", "bad_request", "internal"}
+    assert words - elsewhere == set(REFUSALS)
 
 
 def test_openais_client_asks_again_only_for_what_can_pass(stage: Stage, refused: tuple[str, Asked, str]) -> None:

@@ -1,6 +1,5 @@
 """What an upstream says in a WebSocket, frame by frame."""
 
-import contextlib
 import re
 
 import pytest
@@ -67,7 +66,7 @@ def test_messages_arrive_whole_and_without_the_key_however_they_are_cut(
                 else BytesMessage(data=piece.encode(), message_finished=whole)
             )
             said += _said(event) if at == 0 else _continued(piece, whole=whole)
-    frames, seen, start = Frames(SCRUBBER), b"", 0
+    frames, seen, start = Frames(SCRUBBER, asks=False), b"", 0
     for stop in [*sorted(cut for cut in cuts if cut < len(said)), len(said)]:
         seen += frames.feed(said[start:stop])
         start = stop
@@ -91,7 +90,7 @@ def _continued(piece: str, *, whole: bool) -> bytes:
 
 def test_a_piece_of_a_message_leaves_before_the_rest_has_come() -> None:
     said = _said(TextMessage(data="first, then more"))
-    frames = Frames(SCRUBBER)
+    frames = Frames(SCRUBBER, asks=False)
     (event,) = _heard(frames.feed(said[:8]))
     assert isinstance(event, TextMessage)
     assert (event.data, event.message_finished) == ("first,", False)
@@ -100,25 +99,25 @@ def test_a_piece_of_a_message_leaves_before_the_rest_has_come() -> None:
 
 @pytest.mark.parametrize("kind", [Ping, Pong])
 def test_the_payload_of_a_control_frame_is_looked_at(kind: type[Ping | Pong]) -> None:
-    (event,) = _heard(Frames(SCRUBBER).feed(_said(kind(payload=KEY.encode()))))
+    (event,) = _heard(Frames(SCRUBBER, asks=False).feed(_said(kind(payload=KEY.encode()))))
     assert isinstance(event, Ping | Pong)
     assert bytes(event.payload) == STAND_IN.encode()
 
 
 def test_the_reason_of_a_close_is_looked_at_and_its_code_stays() -> None:
-    (event,) = _heard(Frames(SCRUBBER).feed(_said(CloseConnection(code=4001, reason=f"no {KEY}"))))
+    (event,) = _heard(Frames(SCRUBBER, asks=False).feed(_said(CloseConnection(code=4001, reason=f"no {KEY}"))))
     assert event == CloseConnection(code=4001, reason=f"no {STAND_IN}")
 
 
 def test_a_close_without_a_code_stays_one() -> None:
-    assert Frames(SCRUBBER).feed(b"\x88\x00") == b"\x88\x00"
+    assert Frames(SCRUBBER, asks=False).feed(b"\x88\x00") == b"\x88\x00"
 
 
 def test_a_message_may_stand_between_the_fragments_of_none() -> None:
     """A ping between two fragments does not end the message, and a secret around it is found."""
     first = _said(TextMessage(data=KEY[:12], message_finished=False))
     said = first + _said(Ping(payload=b"x")) + _continued(KEY[12:], whole=True)
-    events = _heard(Frames(SCRUBBER).feed(said))
+    events = _heard(Frames(SCRUBBER, asks=False).feed(said))
     assert "".join(str(event.data) for event in events if isinstance(event, TextMessage)) == STAND_IN
 
 
@@ -133,12 +132,18 @@ def test_a_message_may_stand_between_the_fragments_of_none() -> None:
     ],
 )
 def test_what_is_no_websocket_ends_it_and_tells_nothing(octets: bytes) -> None:
-    frames = Frames(SCRUBBER)
-    try:
-        seen = frames.feed(octets)
-    except CodingError:
-        return
-    (event,) = _heard(seen)
-    assert isinstance(event, CloseConnection)
-    with contextlib.suppress(CodingError):
-        assert frames.feed(_said(TextMessage(data="and on it goes"))) == b""
+    with pytest.raises(CodingError):
+        Frames(SCRUBBER, asks=False).feed(octets)
+
+
+def test_what_the_child_says_is_masked_anew_and_not_changed() -> None:
+    child, upstream = Connection(ConnectionType.CLIENT), Connection(ConnectionType.SERVER)
+    upstream.receive_data(Frames(Scrubber({}), asks=True).feed(child.send(TextMessage(data=f"my {KEY}"))))
+    (event,) = upstream.events()
+    assert isinstance(event, TextMessage)
+    assert event.data == f"my {KEY}"
+
+
+def test_what_the_child_says_and_is_no_frame_does_not_pass() -> None:
+    with pytest.raises(CodingError):
+        Frames(Scrubber({}), asks=True).feed(b"GET /smuggled HTTP/1.1\r\nHost: evil.example\r\n\r\n")
