@@ -89,6 +89,7 @@ async def serve(
     for handler in clients:
         handler.hang_up("the run has ended")
     await asyncio.gather(*filter(None, clients.values()), return_exceptions=True)
+    reach.close()
     stopped()
 
 

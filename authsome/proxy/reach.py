@@ -75,6 +75,13 @@ class Reach:
         timer = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop, key, client)
         kept.append((client, timer))
 
+    def close(self) -> None:
+        """Let go of what is kept."""
+        for client, timer in (each for kept in self._kept.values() for each in kept):
+            timer.cancel()
+            client.pipe.abort()
+        self._kept.clear()
+
     def _drop(self, key: _Key, client: Client) -> None:
         self._kept[key] = [each for each in self._kept[key] if each[0] is not client]
         client.pipe.close()

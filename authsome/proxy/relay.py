@@ -111,7 +111,7 @@ class Turn:
         self._decision = "pass"
         self._connection: str | None = None
         self._status: int | None = None
-        self._exchange = Exchange(Scrubber({}))
+        self._exchange = Exchange(_UNREAD)
         self._rule: Rule | None = None
         self._answering = self._caller_gone = self._uploading = self._recorded = False
 
@@ -205,7 +205,7 @@ class Turn:
             raise RefusedError(decision)
         self._rule, self._connection = decision.rule, decision.rule.name
         self._decision = "inject" if isinstance(decision, Inject) else "pass"
-        self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else Scrubber({}))
+        self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
         asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
         if isinstance(decision, Inject):
             asked = _inject(asked, decision, live.session)
@@ -357,7 +357,7 @@ class Turn:
 
     async def _say(self, near: Pipe, far: Pipe, data: bytes) -> None:
         """Carry what the child says, which is nothing that has to be hidden from the upstream."""
-        frames = Frames(Scrubber({}), asks=True)
+        frames = Frames(_UNREAD, asks=True)
         data = data or await near.read()
         while data:
             far.write(self._exchange.send(frames.feed(data)))
@@ -376,6 +376,7 @@ class Turn:
             data = await far.read()
 
 
+_UNREAD = Scrubber({})
 _SWITCHING = 101
 _FAILED = 400
 _BODILESS = frozenset({204, 304})  # RFC 9112, 6.3

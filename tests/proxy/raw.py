@@ -18,14 +18,15 @@ _PATIENCE = 5.0
 class Origin:
     """Serves `localhost` over TLS; each connection's octets are kept apart, and each `complete` request answered."""
 
-    def __init__(self, folder: Path, complete: Callable[[bytes], int]) -> None:
+    def __init__(self, folder: Path, complete: Callable[[bytes], int], address: str = "127.0.0.1") -> None:
         authority = trustme.CA()
         self.roots = folder / "roots.pem"
         authority.cert_pem.write_to_path(self.roots)
         self._settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(self._settings)
         self._complete = complete
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, 0), family=family)
         self.port: int = self._listener.getsockname()[1]
         self.connections: list[bytearray] = []
         threading.Thread(target=self._accept, daemon=True).start()
