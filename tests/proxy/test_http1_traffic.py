@@ -37,6 +37,8 @@ from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, Message as MessageEvent, Request, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
+from authsome.proxy import engine
+
 QUIET = 0.4
 """Seconds in which nothing may arrive that must not."""
 BIG = 20 << 20
@@ -709,6 +711,35 @@ def test_a_client_that_leaves_ends_the_request_at_the_origin(stage: Stage) -> No
     line.until(b"first")
     line.reset()
     assert gone.wait(5)
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["to a silent answer", "to one that goes on"])
+def test_a_client_that_says_no_more_is_waited_for_as_long_as_it_is_answered(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, silent: bool
+) -> None:
+    """One that has closed its socket looks like one that still listens; so silence ends it, and nothing else does."""
+    monkeypatch.setattr(engine, "_HALF_OPEN_SECONDS", 0.3)
+    pieces, gone = 5, threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _each in range(0 if silent else pieces):
+            time.sleep(0.15)
+            pipe.send(chunk(b"x"))
+        if not silent:
+            pipe.send(chunk(b""))
+        pipe.rest()
+        gone.set()
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request())
+        line.half_close()
+        if silent:
+            assert gone.wait(5)
+        else:
+            assert line.answer().body == b"x" * pieces
 
 
 def test_a_client_that_leaves_in_an_upload_leaves_an_incomplete_one(stage: Stage) -> None:
