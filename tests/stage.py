@@ -8,6 +8,7 @@ import contextlib
 import datetime
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,6 +45,13 @@ class Uses(list[Use]):
         self.append(use)
 
     def closed(self, peer: tuple[str, int]) -> None: ...
+
+    def decisions(self) -> list[str]:
+        """Wait for the first, and return what was decided; of a tunnel is told when it has ended."""
+        deadline = time.monotonic() + 5
+        while not self and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return [use.decision for use in self]
 
 
 @dataclass

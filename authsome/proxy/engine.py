@@ -18,17 +18,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
+from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, context, events, layer, mode_specs, server
 from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls
 from mitmproxy.proxy.layers.http import _events, _hooks
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.tls import TlsData
 
 from authsome.provider import Host
-from authsome.proxy import channel, relay
+from authsome.proxy import channel, message, relay
 from authsome.proxy.dial import dial
 from authsome.proxy.gate import Gate
-from authsome.proxy.message import in_json
 from authsome.proxy.pipe import AT_MOST, FLOODED, Gone, Pipe
 from authsome.proxy.reach import Reach, broken_off, failure, parent_authorization, to_parent
 from authsome.rules import Refusal, Use, malformed, misplaced
@@ -102,6 +103,8 @@ class _Handler(server.LiveConnectionHandler):
         super().__init__(reader, writer, cast("MitmproxyOptions", self._options), mode)
         self.gate, self._reach = gate, reach
         self._target: Host | None = None
+        self._tunnel: http.HTTPFlow | None = None
+        self._sent = self._received = 0
         self._child: _Child | None = None
         self._relaying: asyncio.Task[None] | None = None
 
@@ -113,10 +116,21 @@ class _Handler(server.LiveConnectionHandler):
         try:
             await super().handle_client()
         finally:
+            if self._tunnel is not None:
+                self._record(self._tunnel)
             if self._child is not None and self._relaying is not None:
                 self._child.expect_nothing()
                 self._relaying.cancel()
                 await asyncio.gather(self._relaying, return_exceptions=True)
+
+    async def server_event(self, event: events.Event) -> None:
+        """Let mitmproxy have what happened; of a tunnel, how much went through it is counted."""
+        if self._tunnel is not None and isinstance(event, events.DataReceived):
+            if event.connection is self.client:
+                self._sent += len(event.data)
+            else:
+                self._received += len(event.data)
+        await super().server_event(event)
 
     async def drain_writers(self) -> None:
         """Read no faster than what was read is taken."""
@@ -208,7 +222,7 @@ class _Handler(server.LiveConnectionHandler):
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Let a caller with the password reach a host, and remember whether it is one of ours."""
         # NOTE: one connection may ask for a second CONNECT after a refused one; nothing of the first may last.
-        self._target, self._options.connection_strategy = None, "lazy"
+        self._target, self._tunnel, self._options.connection_strategy = None, None, "lazy"
         if self._unknown_caller(flow):
             return
         target = Host(flow.request.host.lower(), flow.request.port)
@@ -222,7 +236,7 @@ class _Handler(server.LiveConnectionHandler):
             self._record(flow)
         else:
             self._begin(flow, target, "", decision="tunnel")
-            self._record(flow)
+            self._tunnel = flow
             # Nothing is decided later for such a host, so its errors belong into the answer to the CONNECT.
             self._options.connection_strategy = "eager"
         self._go_through_parent(flow, target.name)
@@ -239,6 +253,7 @@ class _Handler(server.LiveConnectionHandler):
         if failed and flow.response is not None and flow.response.status_code == 502:  # noqa: PLR2004  mitmproxy's
             flow.response = _response(_unreachable(failed))
             flow.response.headers["Connection"] = "close"
+            flow.metadata[_ERROR] = "upstream_failed"
 
     def request_headers(self, flow: http.HTTPFlow) -> None:
         """A request to the proxy itself, in the clear: forwarded for undeclared hosts, without any secret."""
@@ -304,7 +319,16 @@ class _Handler(server.LiveConnectionHandler):
         (use, begun), status = found, flow.response.status_code if flow.response else None
         spent = (time.monotonic() - begun) * 1000
         decision = flow.metadata.get(_ERROR) or use.decision
-        self.gate.log.record(replace(use, decision=decision, status=status, milliseconds=spent))
+        self.gate.log.record(
+            replace(
+                use,
+                decision=decision,
+                status=status,
+                milliseconds=spent,
+                sent=self._sent,
+                received=self._received,
+            )
+        )
 
     # TLS.
 
@@ -456,10 +480,25 @@ class _Child(Pipe):
 class _HttpLayer(http_layers.HttpLayer):
     """HTTP whose streams can be refused before their body and answer errors in JSON."""
 
+    def __init__(self, here: context.Context, mode: http_layers.HTTPMode) -> None:
+        super().__init__(here, mode)
+        self.connections[here.client] = _Server(here.fork())
+
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         here = self.context.fork()
         self.streams[stream_id] = _Stream(here, stream_id)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
+
+
+class _Server(Http1Server):
+    """The child's plain requests. One that is none is refused in JSON, and not quoted."""
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        refusal = _response(message.malformed("this is no request to a proxy"))
+        refused: bytes = http1.assemble_response(refusal)  # type: ignore[no-untyped-call]
+        for command in super().read_headers(event):
+            is_page = isinstance(command, commands.SendData)  # mitmproxy's own, about what it could not read
+            yield commands.SendData(self.conn, refused) if is_page else command
 
 
 class _Stream(http_layers.HttpStream):
@@ -522,7 +561,7 @@ def _raw(request: http.Request) -> tuple[str, str, tuple[tuple[str, str], ...]]:
 
 
 def _response(refusal: Refusal) -> http.Response:
-    fields, content = in_json(refusal)
+    fields, content = message.in_json(refusal)
     return http.Response.make(refusal.status, content, fields.pairs)
 
 

@@ -1,5 +1,7 @@
 """An `https://` URL sent to the proxy itself, without TLS: refused, for it would have the proxy do the encrypting."""
 
+import json
+
 import pytest
 
 from stage import HELD, NAME, Stage
@@ -32,3 +34,17 @@ def test_two_slashes_begin_a_path_and_name_no_host(stage: Stage, protocol: str) 
     assert stage.ask(protocol, path="//evil.example/").status == 200
     assert stage.injected().path == b"//evil.example/"
     assert {carried.name for carried in stage.origin.carried} == {NAME}
+
+
+@pytest.mark.parametrize("octets", [b"GET\r\n\r\n", b"\x16\x03\x01 not tls\r\n\r\n", b"CONNECT : HTTP/1.1\r\n\r\n"])
+def test_what_is_no_request_to_a_proxy_is_refused_in_json_and_not_quoted(stage: Stage, octets: bytes) -> None:
+    with stage.client.dial() as opened:
+        opened.sendall(octets)
+        said = b""
+        while block := opened.recv(1 << 16):
+            said += block
+    head, _, body = said.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"] == "malformed_request"
+    assert b"mitmproxy" not in said
+    assert stage.origin.arrived == []

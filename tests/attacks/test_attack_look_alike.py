@@ -38,7 +38,7 @@ def test_a_look_alike_is_a_stranger(stage: Stage, protocol: str, name: str) -> N
     assert answer.status == 200
     assert stage.only().values(b"authorization") == [HELD[0][1]]
     assert KEY.encode() not in stage.origin.octets()
-    assert [use.decision for use in stage.uses] == ["tunnel"]
+    assert stage.uses.decisions() == ["tunnel"]
 
 
 @pytest.mark.parametrize("name", LOOK_ALIKES)

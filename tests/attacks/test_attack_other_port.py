@@ -42,4 +42,4 @@ def test_the_address_of_a_declared_host_gets_no_secret(stage: Stage, protocol: s
     assert answer.status == 200
     assert stage.only().values(b"authorization") == [HELD[0][1]]
     assert KEY.encode() not in stage.origin.octets()
-    assert [use.decision for use in stage.uses] == ["tunnel"]
+    assert stage.uses.decisions() == ["tunnel"]

@@ -16,7 +16,7 @@ def test_through_a_tunnel_the_placeholder_arrives_and_no_secret(stage: Stage, pr
     assert answer.status == 200
     assert stage.only().values(b"authorization") == [HELD[0][1]]
     assert KEY.encode() not in stage.origin.octets()
-    assert [use.decision for use in stage.uses] == ["tunnel"]
+    assert stage.uses.decisions() == ["tunnel"]
 
 
 def test_a_tunnel_shows_the_strangers_own_certificate(stage: Stage, protocol: str) -> None:

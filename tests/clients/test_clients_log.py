@@ -37,13 +37,16 @@ def test_every_use_of_a_run_is_a_line_and_no_line_holds_a_secret(setup: Setup) -
         ("inject", "openai", "GET", "/v1/models", 200),
         ("inject", "openai", "POST", "/upload", 200),
         ("not_allowed", "openai", "DELETE", "/v1/models", 403),
-        ("tunnel", None, "CONNECT", "", None),
+        ("tunnel", None, "CONNECT", "", 200),
         ("not_encrypted", None, "GET", "/plain", 403),
         ("upstream_untrusted", "intercom", "GET", "/me", 502),
     ]
     upload = _log(setup)[1]
     assert (upload["sent"], upload["received"]) == (5, len(json.dumps({"bytes": 5})))
     assert "curl" in json.dumps(upload["client"])
+    tunnel = _log(setup)[3]
+    assert int(str(tunnel["sent"])) > 200  # a TLS hello at least
+    assert int(str(tunnel["received"])) > 200
     assert not sings((setup.line.home / "audit" / "log.jsonl").read_bytes())
     assert setup.line("log", "--verify").code == 0
 
