@@ -15,6 +15,7 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast, override
 
@@ -314,6 +315,17 @@ class Origin:
         kind = "text/html" if exchange.path.startswith("/simple/") and exchange.path.endswith("/") else "*/*"
         await exchange.answer(404 if content is None else 200, content or b"", ("content-type", kind))
 
+    async def registry(self, exchange: Exchange) -> None:
+        """Answer as a registry of container images (OCI distribution 1.1), to one account."""
+        if exchange.header("authorization") != INDEX_AUTHORIZATION:
+            await exchange.answer(401, b"", ("www-authenticate", 'Basic realm="images"'))
+            return
+        found = packages.image(exchange.path)
+        kind, content = found or ("application/json", b"{}")
+        digest = f"sha256:{sha256(content).hexdigest()}"
+        headers = (("content-type", kind), ("docker-content-digest", digest))
+        await exchange.answer(404 if found is None else 200, content, *headers)
+
     async def bucket(self, exchange: Exchange) -> None:
         good = exchange.header("authorization") == f"Bearer {ACME_KEY}"
         await exchange.answer(200 if good else 403, b"stored" if good else b"")
@@ -375,6 +387,7 @@ _ROUTES: dict[str, Callable[[Origin, Exchange], Awaitable[None]]] = {
     "/reflect/events": Origin.reflect_events,
     r"/acme/widgets\.git/.*": Origin.git,
     r"/(simple|npm|cargo)/.*": Origin.index,
+    r"/v2/.*": Origin.registry,
     "/bucket/key": Origin.bucket,
     r"/acme\.Widgets/\w+": Origin.rpc,
 }

@@ -55,3 +55,31 @@ def content(path: str) -> bytes | None:
         "/cargo/config.json": b'{"dl": "https://packages.example/cargo/dl", "api": "https://packages.example/cargo"}',
         "/cargo/api/v1/crates": b'{"crates": [], "meta": {"total": 0}}',
     }.get(path)
+
+
+IMAGE = "acme/widgets"
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def _described(kind: str, content: bytes) -> dict[str, object]:
+    """Return how one thing names another (OCI image specification 1.1, descriptors)."""
+    return {"mediaType": kind, "digest": f"sha256:{hashlib.sha256(content).hexdigest()}", "size": len(content)}
+
+
+def image(path: str) -> tuple[str, bytes] | None:
+    """Return what a registry has at a path and its media type: one image with a layer."""
+    layer = _tarball()
+    unpacked = hashlib.sha256(gzip.decompress(layer)).hexdigest()
+    rootfs = {"type": "layers", "diff_ids": [f"sha256:{unpacked}"]}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {}, "rootfs": rootfs}).encode()
+    configured = _described("application/vnd.oci.image.config.v1+json", config)
+    layers = [_described("application/vnd.oci.image.layer.v1.tar+gzip", layer)]
+    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": configured, "layers": layers}
+    written = json.dumps(manifest).encode()
+    blobs = {configured["digest"]: config, layers[0]["digest"]: layer}
+    things = {
+        "/v2/": ("application/json", b"{}"),
+        f"/v2/{IMAGE}/manifests/latest": (_MANIFEST, written),
+        **{f"/v2/{IMAGE}/blobs/{digest}": ("application/octet-stream", blob) for digest, blob in blobs.items()},
+    }
+    return things.get(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from origin import INDEX_AUTHORIZATION
-from packages import NAME
+from packages import IMAGE, NAME
 from world import Ran, Setup
 
 pytest_plugins = ["world_fixtures"]
@@ -91,3 +91,16 @@ def test_curl_as_a_client_of_basic_authentication_sends_the_real_password(setup:
     setup.connect("acme")
     url = f"https://packages.example/npm/{NAME}"
     _authorized(setup, setup.curl("--fail", "--user", "user:authsome-proxy-managed", url))
+
+
+def test_a_container_client_pulls_an_image_from_a_registry_it_has_no_password_for(setup: Setup) -> None:
+    """As docker, podman and buildah keep it: name and password of a registry in one Base64 word."""
+    word = b64encode(b"user:authsome-proxy-managed").decode()
+    kept = setup.line.project / "auth.json"
+    kept.write_text(json.dumps({"auths": {"packages.example": {"auth": word}}}))
+    pulled = setup.line.project / "image"
+    source = f"docker://packages.example/{IMAGE}:latest"
+    ran = _run(setup, "skopeo", "--insecure-policy", "copy", "--authfile", str(kept), source, f"dir:{pulled}")
+    _authorized(setup, ran)
+    layers = json.loads((pulled / "manifest.json").read_text())["layers"]
+    assert (pulled / layers[0]["digest"].partition(":")[2]).stat().st_size == layers[0]["size"]
