@@ -48,7 +48,7 @@ class Change(StrEnum):
     GAINED = "gained"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rule:
     """One connection and where its secret goes.
 
@@ -79,10 +79,15 @@ class Rule:
         """`openai`, or `openai/team`."""
         return full_name(self.provider, self.connection)
 
-    @property
+    @cached_property
     def hosts(self) -> frozenset[Host]:
         """Where the secret goes."""
         return frozenset(host for place in self.placements for host in place.hosts)
+
+    @cached_property
+    def credential_headers(self) -> frozenset[str]:
+        """The headers, in lower case, in which a client of the provider sends its credential."""
+        return frozenset({"authorization", *(place.header.lower() for place in self.placements)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +208,7 @@ class Rules:
 
     def may_be_private(self, host: Host) -> bool:
         """Whether a secret may go to this declared host also where its address is not a public one."""
-        owners = [rule for rule in self.rules if any(host in place.hosts for place in rule.placements)]
+        owners = [rule for rule in self.rules if host in rule.hosts]
         return host.is_loopback or (bool(owners) and all(rule.private_addresses for rule in owners))
 
     def refuses(self, host: Host) -> Refusal | None:
@@ -238,11 +243,7 @@ class Rules:
         """Return what becomes of a request to a declared host."""
         if refusal := malformed(request.method, request.path, request.headers) or _one_destination(request):
             return refusal
-        candidates = {
-            rule.connection: rule
-            for rule in self.rules
-            if any(request.target in place.hosts for place in rule.placements)
-        }
+        candidates = {rule.connection: rule for rule in self.rules if request.target in rule.hosts}
         chosen = _choose(candidates, request)
         if isinstance(chosen, Refusal):
             return chosen
@@ -391,10 +392,11 @@ def _host(text: str, port: int) -> Host | None:
 def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     """Return the rule of the connection that the request's placeholder names, else of the default one."""
     provider = next(iter(candidates.values())).provider
+    credentials = frozenset().union(*(rule.credential_headers for rule in candidates.values()))
     named = {
         found[1] or DEFAULT_CONNECTION
         for name, value in request.headers
-        if name in _credential_headers(candidates.values())
+        if name in credentials
         for found in _PLACEHOLDER.finditer(_readable(value))
     }
     if len(named) > 1:
@@ -409,11 +411,6 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
         f"declare `{shown}` in authsome.yaml and run `{login_command(provider, wanted)}`",
         shown,
     )
-
-
-def _credential_headers(rules: Iterable[Rule]) -> frozenset[str]:
-    """Return the headers, in lower case, in which a client of these providers sends its credential."""
-    return frozenset({"authorization", *(place.header.lower() for rule in rules for place in rule.placements)})
 
 
 def _readable(value: str) -> str:
@@ -519,7 +516,7 @@ def may_trail(rule: Rule, name: str, value: str) -> bool:
         name: In lower case.
     """
     plain = name.replace("_", "-")
-    known = plain in _NEVER_TRAILING or plain in _OVERRIDES or plain in _credential_headers([rule])
+    known = plain in _NEVER_TRAILING or plain in _OVERRIDES or plain in rule.credential_headers
     routing = plain.startswith(("content-", "transfer-", "proxy-", "x-forwarded-", "if-"))
     return not (known or routing or PLACEHOLDER in _readable(value) or _NOT_IN_VALUE.search(value))
 
@@ -535,7 +532,7 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
         and (not place.paths or (not ambiguous and any(matches(pattern, path) for pattern in place.paths)))
     ]
     # NOTE: a CGI-like upstream reads `x_api_key` as `X-Api-Key`: it counts as the credential that it would replace.
-    known = _credential_headers([rule]) if fitting else frozenset()
+    known = rule.credential_headers if fitting else frozenset()
     replaced = known | {name for name, _ in request.headers if name.replace("_", "-") in known}
     left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
     if PLACEHOLDER in unquote(request.path):
