@@ -4,7 +4,7 @@ Promises that a rotated key, a logout and a narrowed rule reach the next request
 changes nothing, and that each is told once, in one line. Refuses what would permit more than the run was started with:
 the child can edit `authsome.yaml`, so whatever widens waits for the next run.
 
-This is the only module that knows watchfiles; it is imported half a second after the child was started.
+This is the only module that knows watchfiles; it is imported when the engine has been.
 """
 
 import threading
@@ -20,9 +20,6 @@ from authsome.provider import Catalogue, Placement
 from authsome.rules import Change, Rule, Rules
 from authsome.session import Session
 from authsome.vault import Vault
-
-SETTLE_SECONDS = 0.5
-"""Until then the engine is being imported and the child makes its first request."""
 
 _MAX_BYTES = 64 << 10
 _DEBOUNCE_MS = 50
@@ -68,7 +65,6 @@ class Reload:
 
     def follow(self, stop: threading.Event) -> None:
         """Watch until `stop` is set."""
-        stop.wait(SETTLE_SECONDS)
         while not stop.is_set():
             try:
                 self._watch(stop)

@@ -7,13 +7,16 @@ checked before it is stored, and stored before it is used. Refuses to be printed
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from authsome import plan
-from authsome.bridge import Human, Nobody, Question
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
 from authsome.provider import PLACEHOLDER, Provider, placeholder
 from authsome.vault import Holding, Vault, holding
+
+if TYPE_CHECKING:
+    from authsome.bridge import Human
 
 ATTEMPTS = 3
 """How often a person may mistype before the command ends."""
@@ -77,7 +80,7 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     return Position(vault, declared, plan.make(declared, found, held))
 
 
-def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str], None]) -> Session:
+def reconcile(position: Position, human: "Callable[[], Human]", say: Callable[[str], None]) -> Session:
     """Ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
@@ -87,8 +90,16 @@ def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str
     Raises (exit code 3) with one command per missing connection when there is nobody to ask.
     """
     blocking = position.plan.blocking
-    answering = human() if blocking else Nobody()
-    if blocking and isinstance(answering, Nobody):
+    if blocking:
+        _ask(position, human(), say)
+    return _session(position.vault, [step for step in position.plan.steps if step in blocking or _in_place(step)])
+
+
+def _ask(position: Position, answering: "Human", say: Callable[[str], None]) -> None:
+    from authsome.bridge import Nobody  # noqa: PLC0415  a run with everything in place needs no door to a person
+
+    blocking = position.plan.blocking
+    if isinstance(answering, Nobody):
         lines = "\n".join(f"  {step.command}" for step in blocking)
         raise AuthsomeError(
             f"{_count(len(blocking), 'connection')} missing or unusable, and nobody to ask: "
@@ -99,7 +110,6 @@ def reconcile(position: Position, human: Callable[[], Human], say: Callable[[str
     wanted = {(each.provider.name, each.connection): each for each in position.declared}
     for step in blocking:
         login(position.vault, wanted[step.provider, step.connection], answering, say)
-    return _session(position.vault, [step for step in position.plan.steps if step in blocking or _in_place(step)])
 
 
 def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:
@@ -130,8 +140,10 @@ def _session(vault: Vault, usable: Iterable[plan.Step]) -> Session:
     return Session({name: entry.fields for name, entry in entries.items() if entry})
 
 
-def login(vault: Vault, declared: Declared, human: Human, say: Callable[[str], None]) -> None:
+def login(vault: Vault, declared: Declared, human: "Human", say: Callable[[str], None]) -> None:
     """Ask for a connection's secret until it looks right, and store it."""
+    from authsome.bridge import Question  # noqa: PLC0415  as in `_ask`
+
     provider = declared.provider
     before = vault.read(provider.name, declared.connection)
     question = Question(

@@ -148,3 +148,27 @@ def test_a_command_imports_nothing_it_does_not_use(arguments: list[str], unwante
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_run_imports_nothing_but_what_its_child_needs_before_the_child_is_there(tmp_path: Path) -> None:
+    """Not the engine, not the log, and not the reader of command lines that other commands have."""
+    unwanted = [
+        *("typer", "pydantic", "ruamel.yaml", "rich", "mitmproxy", "asyncio", "ssl", "watchfiles", "h11", "subprocess"),
+        *("authsome.audit", "authsome.reload", "authsome.screens", "authsome.bridge", "authsome.proxy.engine"),
+    ]
+    script = (
+        "import sys, authsome.child as child\n"
+        "class Stop(child.Child):\n"
+        "    def __init__(self, *_):\n"
+        f"        print([name for name in {unwanted!r} if name in sys.modules])\n"
+        "        raise SystemExit\n"
+        "child.Child = Stop\n"
+        "sys.argv = ['authsome', 'run', '--', 'true']\n"
+        "from authsome.cli import main\n"
+        "main()\n"
+    )
+    home = {"AUTHSOME_HOME": str(tmp_path / "home"), "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=home, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -7,8 +7,29 @@ Promises that data goes to standard output and everything else to standard error
 The only module that prints and exits.
 """
 
-# Importing them registers their commands, `run` first.
-from authsome.cli import agent, commands, doctor, history, why
-from authsome.cli.frame import main
+import gc
+import sys
 
-__all__ = ["agent", "commands", "doctor", "history", "main", "why"]
+from authsome.cli import quick
+
+__all__ = ["main"]
+
+_NEW_OBJECTS = 100_000
+"""So many, not 2000, before Python looks for garbage: what is imported is none, and looking took a tenth of a start."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    gc.set_threshold(_NEW_OBJECTS)
+    try:
+        if asked := quick.read(sys.argv[1:]):
+            from authsome.cli import agent
+
+            settings, command, more = asked
+            agent.run(settings, command, **more)
+        # Importing them registers their commands, `run` first.
+        from authsome.cli import run, commands, doctor, frame, history, why  # noqa: F401,I001
+
+        frame.main()
+    finally:
+        gc.freeze()  # or Python looks through all of it once more before it ends

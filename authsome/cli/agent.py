@@ -1,54 +1,44 @@
 """`authsome run`: the whole way through, to a child and its exit code."""
 
+import gc
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from authsome.cli.frame import Argument, Option, Settings, command, explain, say, talk, unexpected
 from authsome.cli.stations import declared, human, manifest_name, sealed, survey
-from authsome.errors import AuthsomeError, RunExit, file_errors
+from authsome.cli.voice import Settings, explain, say, talk, unexpected
+from authsome.errors import AuthsomeError, ExitCode, RunExit, file_errors
 from authsome.provider import placeholder
 
 if TYPE_CHECKING:
     import socket
-    import threading
 
-    from authsome.audit import Audit, Tally
+    from authsome.audit import Audit, Summary, Tally
     from authsome.child import Access, Child
     from authsome.fake import Stage
     from authsome.manifest import Declared, Project
     from authsome.proxy import Proxy
     from authsome.proxy.authority import Authority
     from authsome.proxy.upstream import Upstream
-    from authsome.rules import Rules
+    from authsome.rules import Rules, Use
     from authsome.session import Session
     from authsome.vault import Vault
 
 
 _GRACE_SECONDS = 5.0
 _BACKLOG = 512
+_SETTLE_SECONDS = 0.25  # in which the first request is served
 
 
-@command("run", context_settings={"allow_interspersed_args": False})
 def run(
-    settings: Settings,
-    command: Annotated[list[str], Argument(metavar="-- COMMAND [ARG]...", help="The agent.", show_default=False)],
-    summary: Annotated[bool, Option("--summary", help="Say afterwards what was used, on standard error.")] = False,
-    fake: Annotated[bool, Option("--fake", help="Use no vault and no network: declared hosts echo requests.")] = False,
-    fake_from: Annotated[
-        str | None, Option("--fake-from", metavar="FILE", help="The same, with the answers of a YAML file.")
-    ] = None,
-) -> None:
-    """Run an agent that uses credentials without holding them.
-
-    Example: authsome run -- python my_agent.py
-
-    Example: authsome run --fake-from tests/answers.yaml -- pytest
-    """
+    settings: Settings, command: list[str], *, summary: bool = False, fake: bool = False, fake_from: str | None = None
+) -> NoReturn:
+    """Run a command as the agent, and end with its exit code."""
     try:
         sealed("run")
         start = _rehearse(settings, fake_from) if fake or fake_from is not None else _prepare(settings)
@@ -56,6 +46,9 @@ def run(
     except AuthsomeError as error:
         explain(error)
         code = getattr(error, "run_exit", RunExit.FAILED)
+    except KeyboardInterrupt:
+        say("\nInterrupted, nothing was left half done.")
+        code = ExitCode.INTERRUPTED
     except Exception as error:  # noqa: BLE001  as in `main`, with the code that says it was not the agent's
         unexpected(error)
         code = RunExit.FAILED
@@ -175,15 +168,6 @@ def _serve(settings: Settings, start: _Start, command: list[str], *, summary: bo
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _log(start: _Start) -> "Audit | Tally":
-    """Return what takes down the uses of the run."""
-    from authsome import audit
-
-    if start.vault is None:
-        return audit.Tally()
-    return audit.Audit(audit.place(start.vault.home), os.urandom(4).hex(), start.vault.profile, say)
-
-
 def _access(folder: Path, start: _Start, url: str, authority: str) -> "Access":
     """Write what the child's clients read, and return what its environment has to say."""
     import shutil
@@ -206,20 +190,58 @@ def _access(folder: Path, start: _Start, url: str, authority: str) -> "Access":
     )
 
 
+class _Log:
+    """The log of a run, imported once the engine is: a child that has ended before then was not served either."""
+
+    def __init__(self, start: _Start) -> None:
+        self._start = start
+        self._log: Audit | Tally | None = None
+
+    def open(self) -> "Audit | Tally":
+        """Make the log, if it is not there yet; the proxy's thread does before anything is recorded."""
+        if self._log is None:
+            from authsome import audit
+
+            vault = self._start.vault
+            self._log = (
+                audit.Audit(audit.place(vault.home), os.urandom(4).hex(), vault.profile, say)
+                if vault
+                else audit.Tally()
+            )
+        return self._log
+
+    def opened(self, peer: tuple[str, int]) -> None:
+        self.open().opened(peer)
+
+    def record(self, use: "Use") -> None:
+        self.open().record(use)
+
+    def closed(self, peer: tuple[str, int]) -> None:
+        self.open().closed(peer)
+
+    def close(self) -> None:
+        """Write what was recorded; the proxy has stopped."""
+        if self._log is not None:
+            self._log.close()
+
+    def summary(self) -> "Summary":
+        """Return what the run's uses amount to."""
+        return self.open().summary()
+
+
 def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child", *, summary: bool) -> int:
     """Serve the child until it ends; its uses are logged, and edits reach it."""
-    import threading
-
     broken: list[BaseException] = []
-    stop, log = threading.Event(), _log(start)
+    stop, log = threading.Event(), _Log(start)
     failed = partial(_proxy_failed, broken, started)
-    gate.start(failed, log)
-    if start.fake:
-        threading.Thread(
-            target=_play, args=(start.fake, start.rules, failed), name="authsome-fake", daemon=True
-        ).start()
-    elif start.vault:
-        _follow(settings, start, start.vault, gate, stop)
+    beside = _beside(settings, start, gate, stop, failed)
+
+    def begun() -> None:
+        gc.freeze()  # what is imported by now stays; to look through it again would hold up a request
+        log.open()
+        beside.start()
+
+    gate.start(failed, log, begun)
     try:
         code = started.wait()
     finally:
@@ -232,7 +254,16 @@ def _attend(settings: Settings, start: _Start, gate: "Proxy", started: "Child", 
     return code
 
 
-def _look_back(start: _Start, log: "Audit | Tally", *, summary: bool) -> None:
+def _beside(
+    settings: Settings, start: _Start, gate: "Proxy", stop: threading.Event, failed: Callable[[BaseException], None]
+) -> threading.Thread:
+    """Return what goes on beside the proxy. It is started after it: two that import share one interpreter lock."""
+    if start.fake:
+        return threading.Thread(target=_play, args=(start.fake, start.rules, failed), name="authsome-fake", daemon=True)
+    return threading.Thread(target=_follow, args=(settings, start, gate, stop), name="authsome-reload", daemon=True)
+
+
+def _look_back(start: _Start, log: _Log, *, summary: bool) -> None:
     """Say what there is to say when the child has ended."""
     if summary:
         from authsome import screens
@@ -260,15 +291,14 @@ def _play(stands: _Fake, rules: "Rules", failed: Callable[[BaseException], None]
         failed(error)
 
 
-def _follow(settings: Settings, start: _Start, vault: "Vault", gate: "Proxy", stop: "threading.Event") -> None:
+def _follow(settings: Settings, start: _Start, gate: "Proxy", stop: threading.Event) -> None:
     """Let edits of the manifest, the definitions and the vault reach the run, in a thread."""
-    import threading
-
+    if start.vault is None or stop.wait(_SETTLE_SECONDS):
+        return
     from authsome import reload
 
-    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, vault, start.rules, start.session)
-    following = reload.Reload(origin, gate.swap, tell=partial(talk, settings), warn=say)
-    threading.Thread(target=following.follow, args=(stop,), name="authsome-reload", daemon=True).start()
+    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, start.vault, start.rules, start.session)
+    reload.Reload(origin, gate.swap, tell=partial(talk, settings), warn=say).follow(stop)
 
 
 def _proxy_failed(broken: list[BaseException], started: Any, error: BaseException) -> None:

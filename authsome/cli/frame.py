@@ -1,24 +1,35 @@
-"""What every command shares: its options, its voice, and the way out.
+"""What every command shares: its options and the way out.
 
-Promises that a mistake ends in `Error:` and `Hint:`, and that no traceback or value of a bug reaches the screen.
+Promises that a mistake ends in `Error:` and `Hint:`.
 
 The only module that knows typer.
 """
 
 import inspect
-import os
 import sys
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import wraps
-from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
 import authsome
-from authsome.errors import AuthsomeError, ExitCode, RunExit, clean
+from authsome.cli.voice import Settings, data, explain, say, talk, unexpected
+from authsome.errors import AuthsomeError, ExitCode, RunExit
+
+__all__ = [
+    "Argument",
+    "Exit",
+    "Option",
+    "Settings",
+    "command",
+    "data",
+    "explain",
+    "main",
+    "say",
+    "talk",
+]
 
 Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
 
@@ -31,19 +42,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The options that every command takes, before or after its name."""
-
-    profile: str | None = None
-    file: str | None = None
-    json: bool = False
-    quiet: bool = False
-    no_input: bool = False
-    no_color: bool = False
-    verbose: bool = False
 
 
 _SHARED = {
@@ -113,41 +111,10 @@ _VERSION = inspect.Parameter(
 app.callback()(_sign(_root, _parameters(_VERSION)))
 
 
-# What commands say. Data goes out as UTF-8 whatever the locale: a key must not depend on LANG.
-
-
-def data(text: str) -> None:
-    """Write the answer to standard output."""
-    try:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; Python would complain again when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def talk(settings: Settings, text: str) -> None:
-    """Write a line to standard error that `--quiet` may leave out."""
-    if not settings.quiet:
-        say(text)
-
-
-def say(text: str) -> None:
-    """Write a line to standard error."""
-    encoding = sys.stderr.encoding or "ascii"
-    print(clean(text, keep="\n").encode(encoding, "replace").decode(encoding), file=sys.stderr)
-
-
-def explain(error: AuthsomeError) -> None:
-    """Write an error and its remedy."""
-    say(f"Error: {error.message}")
-    if error.hint:
-        say(f"Hint: {error.hint}")
-
-
 def main() -> None:
     """Run the command line and exit."""
+    named = [each for each in app.registered_commands if [each.name] == sys.argv[1:2]]
+    app.registered_commands = named or app.registered_commands  # typer would work out all of them to call one
     try:
         code = app(standalone_mode=False)
     except AuthsomeError as error:
@@ -176,19 +143,3 @@ def _usage(error: Exception) -> int:
     say(f"Error: {message[:1].lower()}{message[1:]}")
     say(f"Hint: {path} --help")
     return RunExit.FAILED if path.endswith(" run") else ExitCode.USAGE
-
-
-def unexpected(error: Exception) -> int:
-    """Explain what the file system refused; report anything else as a bug, by where it happened.
-
-    NOTE: a bug's message and locals may hold a secret, so neither is shown.
-    """
-    if isinstance(error, OSError) and error.filename is not None:
-        say(f"Error: cannot use {os.fsdecode(error.filename)}: {(error.strerror or '').lower()}")
-        say("Hint: check whose it is and who may use it (`ls -ld`)")
-        return ExitCode.UNEXPECTED
-    say(f"Error: unexpected {type(error).__name__}, this is a bug in authsome {authsome.__version__}")
-    for frame in traceback.extract_tb(error.__traceback__):
-        say(f"  {Path(frame.filename).name}:{frame.lineno} {frame.name}")
-    say("Hint: report these lines; they hold no values")
-    return ExitCode.UNEXPECTED

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authsome.cli.frame import Settings, say
+from authsome.cli.voice import Settings, say
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from authsome.errors import AuthsomeError
@@ -45,6 +46,14 @@ class Log(Protocol):
         """A client has gone."""
 
 
+def _nothing() -> None:
+    """Whoever does not care when the engine begins."""
+
+
+class _TooLateError(Exception):
+    """The run ended while its engine was being imported."""
+
+
 class Proxy:
     """A listening port and the thread behind it."""
 
@@ -53,6 +62,7 @@ class Proxy:
         self._gate: Gate | None = None
         self._swapping = threading.Lock()
         self._stop: Callable[[], object] | None = None
+        self._over = False
         self._stopped = threading.Event()
         self._password = os.urandom(24).hex()
         try:
@@ -68,9 +78,14 @@ class Proxy:
         """The proxy's address with this run's password, for `HTTPS_PROXY`."""
         return f"http://authsome:{self._password}@127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def start(self, failed: Callable[[BaseException], None], log: Log) -> None:
-        """Import the engine and serve, in a thread; `failed` is called from there if that cannot be done."""
-        threading.Thread(target=self._serve, args=(failed, log), name="authsome-proxy", daemon=True).start()
+    def start(self, failed: Callable[[BaseException], None], log: Log, begun: Callable[[], None] = _nothing) -> None:
+        """Import the engine and serve, in a thread; `failed` is called from there if that cannot be done.
+
+        Args:
+            begun: Called in that thread when the engine has been imported and listens, before it takes the first
+                connection. What else a run imports waits for it: two threads that import share one interpreter lock.
+        """
+        threading.Thread(target=self._serve, args=(failed, log, begun), name="authsome-proxy", daemon=True).start()
 
     def swap(self, rules: Rules, session: Session) -> None:
         """Let every request from the next one on meet these rules and secrets; from any thread.
@@ -83,23 +98,40 @@ class Proxy:
                 self._gate.live = self._live
 
     def stop(self) -> None:
-        """Break off what is still carried, so that the log is told of all of it."""
+        """Break off what is still carried, so that the log is told of all of it; an engine yet to come never begins."""
+        with self._swapping:
+            self._over = True
         if self._stop is not None:
             self._stop()
             self._stopped.wait(_STOP_SECONDS)
 
-    def _begun(self, stop: Callable[[], object]) -> None:
-        self._stop = stop
+    def _check(self) -> None:
+        if self._over:
+            raise _TooLateError
 
-    def _serve(self, failed: Callable[[BaseException], None], log: Log) -> None:
+    def _begin(self, begun: Callable[[], None], stop: Callable[[], object]) -> None:
+        with self._swapping:
+            self._check()
+            self._stop = stop
+            begun()
+        # Reading a hundred roots takes 20 ms; while the agent is still busy with itself they cost it nothing.
+        from authsome.proxy import channel  # noqa: PLC0415  the engine has imported it
+
+        reading = partial(channel.to_upstream, self._upstream.roots, "http/1.1")
+        threading.Thread(target=reading, name="authsome-roots", daemon=True).start()
+
+    def _serve(self, failed: Callable[[BaseException], None], log: Log, begun: Callable[[], None]) -> None:
         try:
             import asyncio  # noqa: PLC0415  the child is running by now, see the module's promise
 
             from authsome.proxy import engine, gate  # noqa: PLC0415
 
+            self._check()
             with self._swapping:
                 self._gate = gate.Gate(self._live, self._authority, self._upstream, self._password, log)
-            asyncio.run(engine.serve(self._listener, self._gate, self._begun, self._stopped.set))
+            asyncio.run(engine.serve(self._listener, self._gate, partial(self._begin, begun), self._stopped.set))
+        except _TooLateError:
+            self._listener.close()
         except BaseException as error:  # noqa: BLE001  whatever it was, the run cannot go on
             self._listener.close()
             failed(error)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from itertools import product
 from pathlib import Path
 
 import measure
@@ -20,10 +21,13 @@ EXECUTABLE = str(Path(sys.executable).parent / "authsome")
 BODY = b'{"object": "list", "data": [' + b'{"id": "model", "object": "model"},' * 4 + b"{}]}"
 ROUNDS = 5
 
-# The same program runs straight and as the child of a run; it prints one JSON object of figures.
-CLIENT = r"""
+BUSY = 0.5
+"""Seconds that most agents are busy with themselves before they send anything."""
+
+# The same programs run straight and as the child of a run; each prints one JSON object of figures.
+_SPEAK = r"""
 import base64, json, os, socket, ssl, statistics, sys, time, threading, urllib.parse
-port, count, size = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+port = int(sys.argv[1])
 settings = ssl.create_default_context()
 proxy = urllib.parse.urlsplit(os.environ.get("HTTPS_PROXY", ""))
 head = f"Host: localhost:{port}\r\nAuthorization: Bearer x\r\n"
@@ -52,13 +56,27 @@ def exchange(stream, path, body=0):
     got = len(rest)
     while got < length: got += len(stream.recv(262144))
 
+"""
+FIRST = (
+    _SPEAK
+    + r"""
+busy = float(sys.argv[2])
+time.sleep(busy)
+begin = time.perf_counter(); exchange(connect(), "/"); first = time.perf_counter() - begin
+when = f"{busy} s after the start" if busy else "at once"
+print(json.dumps({f"first request, {when} (ms)": first * 1000}))
+"""
+)
+CLIENT = (
+    _SPEAK
+    + r"""
+count, size = int(sys.argv[2]), int(sys.argv[3])
 def work(times):
     stream = connect()
     exchange(stream, "/")
     for _ in range(count):
         begin = time.perf_counter(); exchange(stream, "/"); times.append(time.perf_counter() - begin)
 
-begin = time.perf_counter(); exchange(connect(), "/"); first = time.perf_counter() - begin
 one = []; work(one)
 begin = time.perf_counter()
 ten = [[] for _ in range(10)]
@@ -74,9 +92,10 @@ print(json.dumps({
     "latency p50, 1 connection (ms)": statistics.median(one) * 1000,
     "time per request, 10 connections (ms)": spent / (10 * count + 10) * 1000,
     "time per new connection (ms)": fresh / 40 * 1000,
-    "download (s)": down, "upload (s)": up, "first request (ms)": first * 1000,
+    "download (s)": down, "upload (s)": up,
 }))
 """
+)
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -132,13 +151,14 @@ def main() -> None:
         env |= {"SSL_CERT_FILE": f"{root}/ca.pem"}
         login = [EXECUTABLE, "login", "bench", "--stdin"]
         subprocess.run(login, input=b"key", env=env, cwd=root, check=True, capture_output=True)
-        client = [sys.executable, "-c", CLIENT, str(port), "1500", str(200 << 20)]
+        python, first = [sys.executable, "-c"], [FIRST, str(port)]
+        clients = [[*first, "0"], [*first, str(BUSY)]] * 3 + [[CLIENT, str(port), "1500", str(200 << 20)]]
+        ways: dict[str, list[str]] = {"straight": [], "through authsome": [EXECUTABLE, "run", "--"]}
         found: dict[str, dict[str, list[float]]] = {}
-        for _ in range(ROUNDS):
-            for name, command in (("straight", client), ("through authsome", [EXECUTABLE, "run", "--", *client])):
-                done = subprocess.run(command, env=env, cwd=root, capture_output=True, check=True)
-                for what, figure in json.loads(done.stdout).items():
-                    found.setdefault(what, {}).setdefault(name, []).append(figure)
+        for client, (name, before) in product(clients * ROUNDS, ways.items()):
+            done = subprocess.run([*before, *python, *client], env=env, cwd=root, capture_output=True, check=True)
+            for what, figure in json.loads(done.stdout).items():
+                found.setdefault(what, {}).setdefault(name, []).append(figure)
     for what, figures in found.items():
         measure.show(what, figures, "", "straight")
 
