@@ -56,8 +56,8 @@ class Reach:
         line = await self._open(host, "http/1.1", private=private)
         return Client(line, partial(self._keep, (host, private))), False
 
-    async def http2(self, host: Host, *, private: bool) -> Link:
-        """Return a new connection, which has to be run."""
+    async def http2(self, host: Host, *, private: bool) -> tuple[Link, asyncio.Task[bool]]:
+        """Return a new connection that has been greeted, and what reads from it until it ends."""
         line = await self._open(host, "h2", private=private)
         spoken = line.transport.get_extra_info("ssl_object") if line.transport else None
         if spoken is None or spoken.selected_alpn_protocol() != "h2":
@@ -65,7 +65,17 @@ class Reach:
             raise RefusedError(
                 _failed(f"`{host.name}` speaks no HTTP/2, and the client nothing else; nothing was sent")
             )
-        return Link(line)
+        link = Link(line)
+        running = asyncio.ensure_future(link.run())
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await link.greeted.wait()  # how many streams it takes
+        except BaseException as error:
+            line.abort()
+            if isinstance(error, TimeoutError):
+                raise RefusedError(failure(host.name, error)) from None
+            raise
+        return link, running
 
     def _keep(self, key: _Key, client: Client) -> None:
         kept = self._kept.setdefault(key, [])

@@ -236,10 +236,8 @@ class Turn:
             free = next((link for link, _ in links if link.room), None)
             if free is not None and not fresh:
                 return http2.Wire(free), True
-            link = await self._reach.http2(self._caller.target, private=private)
-            links.append((link, asyncio.ensure_future(link.run())))
-            await link.greeted.wait()  # how many streams it takes
-        return http2.Wire(link), False
+            links.append(await self._reach.http2(self._caller.target, private=private))
+            return http2.Wire(links[-1][0]), False
 
     async def _once(self, wire: Wire, asked: Asked) -> None:
         upload: asyncio.Task[None] | None = None
