@@ -70,7 +70,7 @@ class Reach:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await link.greeted.wait()  # how many streams it takes
-        except BaseException as error:
+        except BaseException as error:  # also where nobody waits for it any more
             line.abort()
             if isinstance(error, TimeoutError):
                 raise RefusedError(failure(host.name, error)) from None
@@ -120,7 +120,7 @@ class Reach:
         try:
             await _ask_parent(line, parent, host)
             line.connection_made(await _secured(line, settings, host.name))
-        except BaseException:
+        except BaseException:  # also where nobody waits for it any more
             line.abort()
             raise
         return line

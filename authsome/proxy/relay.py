@@ -272,8 +272,8 @@ class Turn:
             wire.release()  # whoever waits for the answer is told so
         except UpstreamGoneError:
             pass  # it may have answered before it went
-        except Exception:
-            wire.release()  # NOTE: a mistake of ours must not leave somebody waiting for ever
+        except Exception:  # NOTE: whatever it was, a mistake of ours must not leave somebody waiting for ever
+            wire.release()
             raise
         finally:
             self._uploading = False
