@@ -40,6 +40,27 @@ _Settings = h2.settings.SettingCodes
 type _Head = h2.events.RequestReceived | h2.events.ResponseReceived | h2.events.InformationalResponseReceived
 
 
+class _Machine(h2.connection.H2ConnectionStateMachine):
+    """h2's states of a connection, in which streams that were begun outlive a GOAWAY (RFC 9113, 6.8)."""
+
+    def process_input(self, input_: h2.connection.ConnectionInputs) -> list[h2.events.Event]:
+        """Go on to the next state; to be told to open no more streams is none."""
+        if input_ is h2.connection.ConnectionInputs.RECV_GOAWAY:
+            return []
+        return super().process_input(input_)
+
+
+class _Connection(h2.connection.H2Connection):
+    """h2's connection, which still says what it had to say when the other side says goodbye."""
+
+    def __init__(self, config: h2.config.H2Configuration) -> None:
+        super().__init__(config)
+        self.state_machine = _Machine()
+
+    def clear_outbound_data_buffer(self) -> None:
+        """Keep it: h2 would have nobody listen any more after a GOAWAY."""
+
+
 class Link:
     """One connection with its streams, from either side.
 
@@ -53,7 +74,7 @@ class Link:
     def __init__(self, pipe: Pipe, opened: Callable[["Call"], None] | None = None) -> None:
         self.pipe, self._opened = pipe, opened
         asks = opened is None
-        self.state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=asks, header_encoding=None))
+        self.state = _Connection(h2.config.H2Configuration(client_side=asks, header_encoding=None))
         window = _FROM_UPSTREAM if asks else _FROM_CALLER
         self.state.local_settings = h2.settings.Settings(
             client=asks,
@@ -111,8 +132,10 @@ class Link:
         return flow
 
     def forget(self, flow: "Flow") -> None:
-        """Be done with a stream."""
+        """Be done with a stream; an upstream that opens no more has been asked everything with its last one."""
         self._flows.pop(flow.number, None)
+        if self._closing and not self._flows and self._opened is None:
+            self.pipe.close()
 
     async def flush(self, *, wait: bool = True) -> None:
         """Let what h2 has written leave; raises `Gone`."""

@@ -14,6 +14,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import pytest
+from hyperframe.frame import GoAwayFrame
 from play import (
     SECRET,
     EndedError,
@@ -1574,6 +1575,30 @@ def test_an_origin_that_says_goodbye_is_asked_anew(stage: Stage, when: str) -> N
         time.sleep(QUIET if when == "after the answer" else 0)
         assert wire.answer(wire.ask("/")).status == 200
     assert asked == [0, 1]
+
+
+def test_an_answer_that_was_begun_before_its_origin_said_goodbye_arrives_whole(stage: Stage) -> None:
+    """RFC 9113, 6.8: so nginx and Envoy end every connection after a number of requests."""
+    over = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.StreamEnded).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            wire.send(stream, b"begun, ")
+            goodbye = GoAwayFrame(0)
+            goodbye.last_stream_id = stream
+            wire.opened.sendall(goodbye.serialize())
+            time.sleep(QUIET)
+            wire.send(stream, b"ended", end=True)
+            _until_gone(wire)
+            over.set()
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        answer = wire.answer(wire.ask("/"))
+        assert (answer.body, answer.complete) == (b"begun, ended", True)
+        assert over.wait(5), "nobody ends a connection on which nothing can be asked any more"
 
 
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
