@@ -134,6 +134,7 @@ class Link:
     def forget(self, flow: "Flow") -> None:
         """Be done with a stream; an upstream that opens no more has been asked everything with its last one."""
         self._flows.pop(flow.number, None)
+        flow.drop()
         if self._closing and not self._flows and self._opened is None:
             self.pipe.close()
 
@@ -288,13 +289,16 @@ class Flow:
         if self._lost:
             raise Gone
 
+    def drop(self) -> None:
+        """Take what nobody reads any more, for the connection's window is there for all streams."""
+        for _, size in self._pieces:
+            self.link.taken(self.number, size)
+        self._pieces.clear()
+
     def leave(self, code: int) -> None:
         """Be done with the stream; it is reset where it has not ended in both directions."""
         self._lost = True
         self.wake()
-        for _, size in self._pieces:
-            self.link.taken(self.number, size)
-        self._pieces.clear()
         self.link.forget(self)
         with suppress(h2.exceptions.ProtocolError):  # it has ended, and so there is nothing to reset
             self.link.state.reset_stream(self.number, code)

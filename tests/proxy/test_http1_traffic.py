@@ -1601,6 +1601,29 @@ def test_an_answer_that_was_begun_before_its_origin_said_goodbye_arrives_whole(s
         assert over.wait(5), "nobody ends a connection on which nothing can be asked any more"
 
 
+def test_uploads_that_are_refused_early_take_nothing_from_those_that_follow(stage: Stage) -> None:
+    """What nobody reads of them counts against the window that all streams of a connection share."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            while True:
+                asked = wire.wait(h2.events.RequestReceived).stream_id or 0
+                wire.protocol.send_headers(asked, [(":status", "401")], end_stream=True)
+                wire.flush()
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        wire.wait(h2.events.RemoteSettingsChanged)
+        for _ in range(250):
+            stream = wire.ask("/", method="POST", end=False)
+            for _ in range(7):
+                wire.protocol.send_data(stream, CONTENT[: 1 << 14])
+            wire.protocol.end_stream(stream)
+            wire.flush()
+            assert wire.answer(stream).status == 401
+        assert wire.protocol.outbound_flow_control_window > 6 << 20
+
+
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
     seen: list[list[tuple[str, str]]] = []
 
