@@ -90,7 +90,12 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
         task = asyncio.ensure_future(Turn(call, caller, gate, reach).take())
         call.flow.lost = task.cancel
         turns.add(task)
-        task.add_done_callback(turns.discard)
+
+        def over(task: asyncio.Task[bool]) -> None:
+            turns.discard(task)
+            call.flow.link.forget(call.flow)  # one that was given up at once was never begun
+
+        task.add_done_callback(over)
 
     try:
         if not await http2.Link(pipe, opened).run():

@@ -1,6 +1,7 @@
 """Ordinary and unusual traffic through the real proxy, with every octet on both sides in the test's hands."""
 
 import contextlib
+import gc
 import hashlib
 import threading
 import time
@@ -37,6 +38,8 @@ from play import (
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, Event, Message as MessageEvent, Request, TextMessage
 from wsproto.extensions import PerMessageDeflate
+
+from authsome.proxy.http2 import Flow
 
 QUIET = 0.4
 """Seconds in which nothing may arrive that must not."""
@@ -1622,6 +1625,24 @@ def test_uploads_that_are_refused_early_take_nothing_from_those_that_follow(stag
             wire.flush()
             assert wire.answer(stream).status == 401
         assert wire.protocol.outbound_flow_control_window > 6 << 20
+
+
+def test_of_streams_that_are_given_up_at_once_nothing_is_kept(stage: Stage) -> None:
+    stage.play(_mirror, "h2")
+    with stage.http2() as wire:
+        for _ in range(200):
+            stream = wire.protocol.get_next_available_stream_id()
+            pseudo = {":method": "GET", ":scheme": "https", ":authority": f"localhost:{stage.port}", ":path": "/"}
+            wire.protocol.send_headers(stream, list(pseudo.items()), end_stream=True)
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+            wire.flush()
+        assert wire.answer(wire.ask("/still")).body == b"/still"
+
+        def kept() -> int:
+            gc.collect()
+            return sum(isinstance(each, Flow) for each in gc.get_objects())
+
+        assert soon(lambda: kept() == 0)
 
 
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
