@@ -140,9 +140,18 @@ class Link:
 
     async def flush(self, *, wait: bool = True) -> None:
         """Let what h2 has written leave; raises `Gone`."""
+        self._hand_over()
+        await self.pipe.flush(wait=wait)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a `flush`."""
+        self._hand_over()
+        return self.pipe.full
+
+    def _hand_over(self) -> None:
         if data := self.state.data_to_send():
             self.pipe.write(data)
-        await self.pipe.flush(wait=wait)
 
     def flush_soon(self) -> None:
         """Let it leave without being waited for."""
@@ -268,7 +277,7 @@ class Flow:
                 with _refused_by_h2():
                     state.send_data(self.number, bytes(rest[:room]))
                 rest = rest[room:]
-                if self.link.pipe.full:
+                if self.link.full:
                     await self.link.flush()
             else:
                 await self.wait(_nothing)

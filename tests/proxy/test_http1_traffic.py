@@ -1645,6 +1645,35 @@ def test_of_streams_that_are_given_up_at_once_nothing_is_kept(stage: Stage) -> N
         assert soon(lambda: kept() == 0)
 
 
+def test_many_downloads_at_once_wait_for_a_client_that_reads_slowly(stage: Stage) -> None:
+    """Its windows are as wide as those of gRPC and curl can be, so TCP alone says that it is slow."""
+    streams, size = 40, 1 << 20
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            for _ in range(streams):
+                wire.protocol.send_headers(wire.wait(h2.events.RequestReceived).stream_id or 0, [(":status", "200")])
+            while left := [stream for stream in range(1, 2 * streams, 2) if sent[stream] < size]:
+                for stream in left:
+                    room = min(wire.protocol.local_flow_control_window(stream), 1 << 14, size - sent[stream])
+                    if room > 0:
+                        sent[stream] += room
+                        wire.protocol.send_data(stream, bytes(room), end_stream=sent[stream] == size)
+                wire.flush()
+                if not any(wire.protocol.local_flow_control_window(stream) for stream in left):
+                    wire.read()
+            _until_gone(wire)
+
+    sent = dict.fromkeys(range(1, 2 * streams, 2), 0)
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        wire.protocol.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 30})
+        wire.protocol.increment_flow_control_window(1 << 30)
+        asked = [wire.ask(f"/{number}") for number in range(streams)]
+        time.sleep(2)
+        assert all(wire.answer(stream).complete for stream in asked)
+
+
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
     seen: list[list[tuple[str, str]]] = []
 
