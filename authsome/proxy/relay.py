@@ -314,7 +314,10 @@ class Turn:
     async def _pass_on(self, data: bytes) -> None:
         try:
             for piece in self._exchange.receive(data):
-                await self._call.send(piece)
+                if piece:
+                    await self._call.send(piece)
+                else:
+                    await asyncio.sleep(0)  # what expands to very much must not hold up everybody else
         except CodingError as error:
             raise RefusedError(_mistake(error)) from None
 

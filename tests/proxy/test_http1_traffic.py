@@ -8,8 +8,10 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
+import brotli  # type: ignore[import-untyped]  # it has no types
 import h2.errors
 import h2.events
 import h2.exceptions
@@ -616,6 +618,20 @@ def test_the_first_event_arrives_before_the_second_is_sent(stage: Stage) -> None
 
 
 # Slow ones, half-closed ones, gone ones.
+
+
+def test_an_answer_that_expands_to_a_gigabyte_holds_up_no_other(stage: Stage) -> None:
+    packer = brotli.Compressor(quality=3)
+    bomb = b"".join(packer.process(bytes(1 << 24)) for _ in range(64)) + packer.finish()
+    stage.play(answering(lambda it: ok(bomb, "Content-Encoding: br") if it.path == "/bomb" else ok()))
+    with stage.line() as bombed, stage.line() as other:
+        assert other.ask().body == b"ok"
+        bombed.send(request("/bomb"))
+        asked = [time.monotonic()]
+        for _ in range(20):
+            assert other.ask().body == b"ok"
+            asked.append(time.monotonic())
+        assert max(after - before for before, after in pairwise(asked)) < 1
 
 
 def test_an_origin_may_answer_octet_by_octet(stage: Stage) -> None:
