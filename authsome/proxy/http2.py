@@ -363,8 +363,11 @@ class Call:
             await self.flow.link.flush()
 
     def break_off(self, code: int | None) -> None:
-        """Reset the stream, with the upstream's code if it gave one."""
-        self.flow.leave(_Codes.INTERNAL_ERROR if code is None else code)
+        """Reset the stream, with the upstream's code if it gave one.
+
+        NOTE: not with its NO_ERROR: some clients take what they have so far for the whole.
+        """
+        self.flow.leave(code or _Codes.INTERNAL_ERROR)
 
     def done(self) -> None:
         """Tell a caller that still sends that nobody listens any more (RFC 9113, 8.1)."""

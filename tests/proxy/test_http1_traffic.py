@@ -1500,6 +1500,24 @@ def test_a_stream_that_the_origin_breaks_off_is_broken_off_and_no_other(stage: S
         assert (answer.body, answer.complete) == (b"whole", True)
 
 
+def test_an_answer_that_is_broken_off_without_an_error_is_broken_off_with_one(stage: Stage) -> None:
+    """To Node a reset with NO_ERROR is the end of a body like any other."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            wire.send(stream, b"beginning")
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        reset = wire.wait(h2.events.StreamReset, wire.ask("/"))
+        assert reset.error_code == h2.errors.ErrorCodes.INTERNAL_ERROR
+
+
 def test_an_answer_shorter_than_its_length_is_broken_off_over_http2(stage: Stage) -> None:
     def play(pipe: Pipe, _: int) -> None:
         with _http2(pipe) as wire:
