@@ -135,7 +135,12 @@ class Link:
         """Be done with a stream; an upstream that opens no more has been asked everything with its last one."""
         self._flows.pop(flow.number, None)
         flow.drop()
-        if self._closing and not self._flows and self._opened is None:
+        if self._closing and self._opened is None:
+            self.close_if_unused()
+
+    def close_if_unused(self) -> None:
+        """End a connection on which nothing can be asked and nothing is."""
+        if not self._flows:
             self.pipe.close()
 
     async def flush(self, *, wait: bool = True) -> None:
@@ -406,6 +411,7 @@ class Wire:
         )
         with self._gone():
             if not self._link.room:
+                self._link.close_if_unused()
                 raise Gone
             self._flow = self._link.open()
             self._flow.headers((*pseudo, *_lower(asked.fields)), end=asked.bodiless)

@@ -1708,6 +1708,26 @@ def test_many_downloads_at_once_wait_for_a_client_that_reads_slowly(stage: Stage
         assert all(wire.answer(stream).complete for stream in asked)
 
 
+def test_connections_to_an_origin_that_takes_no_requests_are_not_collected(stage: Stage) -> None:
+    opened: list[int] = []
+    closed: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        opened.append(number)
+        with _http2(pipe) as wire:
+            wire.protocol.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+            wire.flush()
+            _until_gone(wire)
+        closed.append(number)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        for _ in range(5):
+            assert wire.answer(wire.ask("/")).status == 502
+        assert opened
+        assert soon(lambda: len(closed) == len(opened))
+
+
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
     seen: list[list[tuple[str, str]]] = []
 
