@@ -225,6 +225,21 @@ def test_a_body_that_ends_with_its_connection_arrives_whole(stage: Stage, versio
         assert answer.body == CONTENT
 
 
+@pytest.mark.parametrize("end", [b"3\r\ntwo\r\n0\r\n\r\n", b""], ids=["whole", "cut short"])
+def test_a_client_of_http_1_0_can_tell_a_whole_answer_from_one_cut_short(stage: Stage, end: bytes) -> None:
+    """Such an answer ends with its connection, so how that ends says it."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n" + end)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        answer = line.answer()
+        assert (answer.body, answer.complete) == ((b"onetwo", True) if end else (b"one", False))
+
+
 def test_a_body_that_ends_with_a_reset_is_visibly_incomplete(stage: Stage) -> None:
     def play(pipe: Pipe, _: int) -> None:
         pipe.request()
