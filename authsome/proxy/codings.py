@@ -79,19 +79,20 @@ class Transform:
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what can leave now, in pieces. A damaged body is a `CodingError`."""
+        """Yield what can leave now, in pieces, and of a piece that becomes part of the next one nothing.
+
+        Little data can become very many pieces; whoever takes them can do something else in between.
+        A damaged body is a `CodingError`.
+        """
         if not data:
             return
         if not self._stages:
-            if out := self._stream.feed(data):
-                yield out
+            yield self._stream.feed(data)
             return
         self._begun = True
         for piece in self._decode(data, len(self._stages)):
-            if out := self._encode(self._stream.feed(piece), 0):
-                yield out
-        if out := self._flush():
-            yield out
+            yield self._encode(self._stream.feed(piece), 0)
+        yield self._flush()
 
     def end(self) -> bytes:
         """Return the rest. Without a valid end if none came, for the client to see that too."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mitmproxy import connection, http
 from mitmproxy.net.http import http1
-from mitmproxy.proxy import commands, context, events, layer, mode_specs, server
+from mitmproxy.proxy import commands, context, events, layer, mode_specs, server, tunnel
 from mitmproxy.proxy.layers import http as http_layers, modes, tcp, tls
 from mitmproxy.proxy.layers.http import _events, _hooks
 from mitmproxy.proxy.layers.http._http1 import Http1Server
@@ -204,7 +204,7 @@ class _Handler(server.LiveConnectionHandler):
             return None
         if start[0] != 0x16 or start[1] != 0x03:  # noqa: PLR2004
             return self._relay(data, target, data)
-        return tls.ClientTLSLayer(data.context)
+        return _ClientTLS(data.context)
 
     def _relay(self, data: layer.NextLayer, target: Host, outermost: layer.Layer) -> layer.Layer:
         """Hand what the child says to the relay; mitmproxy carries it no further than TLS."""
@@ -367,6 +367,17 @@ class _Said(events.Event):
 
 class _Ended(events.Event):
     """The relay has said everything."""
+
+
+class _ClientTLS(tls.ClientTLSLayer):
+    """TLS that says goodbye, so that what ends with the connection can be told from what broke (RFC 8446, 6.1)."""
+
+    def send_close(self, command: commands.CloseConnection) -> layer.CommandGenerator[None]:
+        """End the connection; mitmproxy leaves the goodbye out."""
+        if self.tunnel_state is tunnel.TunnelState.OPEN:
+            self.tls.shutdown()
+            yield from self.tls_interact()
+        yield from super().send_close(command)
 
 
 class _Terminus(layer.Layer):

@@ -69,14 +69,13 @@ class Exchange:
         return self._coded is not None
 
     def receive(self, data: bytes) -> Iterator[bytes]:
-        """Yield what may leave for the child now; no data means that the body has ended.
+        """Yield what may leave for the child now, which can be nothing; no data means that the body has ended.
 
         Raises `codings.CodingError` where a compressed body is damaged.
         """
         for piece in self._pieces(data):
-            if piece:
-                self.received += len(piece)
-                yield piece
+            self.received += len(piece)
+            yield piece
 
     def _pieces(self, data: bytes) -> Iterable[bytes]:
         if self.bodiless and data:

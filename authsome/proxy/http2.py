@@ -40,6 +40,27 @@ _Settings = h2.settings.SettingCodes
 type _Head = h2.events.RequestReceived | h2.events.ResponseReceived | h2.events.InformationalResponseReceived
 
 
+class _Machine(h2.connection.H2ConnectionStateMachine):
+    """h2's states of a connection, in which streams that were begun outlive a GOAWAY (RFC 9113, 6.8)."""
+
+    def process_input(self, input_: h2.connection.ConnectionInputs) -> list[h2.events.Event]:
+        """Go on to the next state; to be told to open no more streams is none."""
+        if input_ is h2.connection.ConnectionInputs.RECV_GOAWAY:
+            return []
+        return super().process_input(input_)
+
+
+class _Connection(h2.connection.H2Connection):
+    """h2's connection, which still says what it had to say when the other side says goodbye."""
+
+    def __init__(self, config: h2.config.H2Configuration) -> None:
+        super().__init__(config)
+        self.state_machine = _Machine()
+
+    def clear_outbound_data_buffer(self) -> None:
+        """Keep it: h2 would have nobody listen any more after a GOAWAY."""
+
+
 class Link:
     """One connection with its streams, from either side.
 
@@ -53,7 +74,7 @@ class Link:
     def __init__(self, pipe: Pipe, opened: Callable[["Call"], None] | None = None) -> None:
         self.pipe, self._opened = pipe, opened
         asks = opened is None
-        self.state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=asks, header_encoding=None))
+        self.state = _Connection(h2.config.H2Configuration(client_side=asks, header_encoding=None))
         window = _FROM_UPSTREAM if asks else _FROM_CALLER
         self.state.local_settings = h2.settings.Settings(
             client=asks,
@@ -111,14 +132,31 @@ class Link:
         return flow
 
     def forget(self, flow: "Flow") -> None:
-        """Be done with a stream."""
+        """Be done with a stream; an upstream that opens no more has been asked everything with its last one."""
         self._flows.pop(flow.number, None)
+        flow.drop()
+        if self._closing and self._opened is None:
+            self.close_if_unused()
+
+    def close_if_unused(self) -> None:
+        """End a connection on which nothing can be asked and nothing is."""
+        if not self._flows:
+            self.pipe.close()
 
     async def flush(self, *, wait: bool = True) -> None:
         """Let what h2 has written leave; raises `Gone`."""
+        self._hand_over()
+        await self.pipe.flush(wait=wait)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time for a `flush`."""
+        self._hand_over()
+        return self.pipe.full
+
+    def _hand_over(self) -> None:
         if data := self.state.data_to_send():
             self.pipe.write(data)
-        await self.pipe.flush(wait=wait)
 
     def flush_soon(self) -> None:
         """Let it leave without being waited for."""
@@ -244,7 +282,7 @@ class Flow:
                 with _refused_by_h2():
                     state.send_data(self.number, bytes(rest[:room]))
                 rest = rest[room:]
-                if self.link.pipe.full:
+                if self.link.full:
                     await self.link.flush()
             else:
                 await self.wait(_nothing)
@@ -265,13 +303,16 @@ class Flow:
         if self._lost:
             raise Gone
 
+    def drop(self) -> None:
+        """Take what nobody reads any more, for the connection's window is there for all streams."""
+        for _, size in self._pieces:
+            self.link.taken(self.number, size)
+        self._pieces.clear()
+
     def leave(self, code: int) -> None:
         """Be done with the stream; it is reset where it has not ended in both directions."""
         self._lost = True
         self.wake()
-        for _, size in self._pieces:
-            self.link.taken(self.number, size)
-        self._pieces.clear()
         self.link.forget(self)
         with suppress(h2.exceptions.ProtocolError):  # it has ended, and so there is nothing to reset
             self.link.state.reset_stream(self.number, code)
@@ -327,8 +368,11 @@ class Call:
             await self.flow.link.flush()
 
     def break_off(self, code: int | None) -> None:
-        """Reset the stream, with the upstream's code if it gave one."""
-        self.flow.leave(_Codes.INTERNAL_ERROR if code is None else code)
+        """Reset the stream, with the upstream's code if it gave one.
+
+        NOTE: not with its NO_ERROR: some clients take what they have so far for the whole.
+        """
+        self.flow.leave(code or _Codes.INTERNAL_ERROR)
 
     def done(self) -> None:
         """Tell a caller that still sends that nobody listens any more (RFC 9113, 8.1)."""
@@ -367,6 +411,7 @@ class Wire:
         )
         with self._gone():
             if not self._link.room:
+                self._link.close_if_unused()
                 raise Gone
             self._flow = self._link.open()
             self._flow.headers((*pseudo, *_lower(asked.fields)), end=asked.bodiless)

@@ -12,8 +12,8 @@ from collections import deque
 AT_MOST = 1 << 16
 """Octets that wait to be read, or to be sent, before the brake is put on."""
 
-FLOODED = 1 << 22
-"""Octets that a peer may leave untaken of what is sent without waiting."""
+FLOODED = 1 << 24
+"""Octets that a peer may leave untaken of what is sent without waiting; a hundred streams that wait have sent half."""
 
 
 class Gone(Exception):  # noqa: N818  a peer may well go

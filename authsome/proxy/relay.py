@@ -90,7 +90,12 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
         task = asyncio.ensure_future(Turn(call, caller, gate, reach).take())
         call.flow.lost = task.cancel
         turns.add(task)
-        task.add_done_callback(turns.discard)
+
+        def over(task: asyncio.Task[bool]) -> None:
+            turns.discard(task)
+            call.flow.link.forget(call.flow)  # one that was given up at once was never begun
+
+        task.add_done_callback(over)
 
     try:
         if not await http2.Link(pipe, opened).run():
@@ -307,7 +312,10 @@ class Turn:
     async def _pass_on(self, data: bytes) -> None:
         try:
             for piece in self._exchange.receive(data):
-                await self._call.send(piece)
+                if piece:
+                    await self._call.send(piece)
+                else:
+                    await asyncio.sleep(0)  # what expands to very much must not hold up everybody else
         except CodingError as error:
             raise RefusedError(_mistake(error)) from None
 

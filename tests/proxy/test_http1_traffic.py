@@ -1,19 +1,23 @@
 """Ordinary and unusual traffic through the real proxy, with every octet on both sides in the test's hands."""
 
 import contextlib
+import gc
 import hashlib
 import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
+import brotli  # type: ignore[import-untyped]  # it has no types
 import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
 import pytest
+from hyperframe.frame import GoAwayFrame
 from play import (
     SECRET,
     EndedError,
@@ -38,6 +42,7 @@ from wsproto.events import AcceptConnection, Event, Message as MessageEvent, Req
 from wsproto.extensions import PerMessageDeflate
 
 from authsome.proxy import engine
+from authsome.proxy.http2 import Flow
 
 QUIET = 0.4
 """Seconds in which nothing may arrive that must not."""
@@ -219,6 +224,21 @@ def test_a_body_that_ends_with_its_connection_arrives_whole(stage: Stage, versio
         answer = line.ask()
         assert answer.complete
         assert answer.body == CONTENT
+
+
+@pytest.mark.parametrize("end", [b"3\r\ntwo\r\n0\r\n\r\n", b""], ids=["whole", "cut short"])
+def test_a_client_of_http_1_0_can_tell_a_whole_answer_from_one_cut_short(stage: Stage, end: bytes) -> None:
+    """Such an answer ends with its connection, so how that ends says it."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        pipe.request()
+        pipe.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n" + end)
+
+    stage.play(play)
+    with stage.line() as line:
+        line.send(request().replace(b"HTTP/1.1", b"HTTP/1.0"))
+        answer = line.answer()
+        assert (answer.body, answer.complete) == ((b"onetwo", True) if end else (b"one", False))
 
 
 def test_a_body_that_ends_with_a_reset_is_visibly_incomplete(stage: Stage) -> None:
@@ -614,6 +634,20 @@ def test_the_first_event_arrives_before_the_second_is_sent(stage: Stage) -> None
 
 
 # Slow ones, half-closed ones, gone ones.
+
+
+def test_an_answer_that_expands_to_a_gigabyte_holds_up_no_other(stage: Stage) -> None:
+    packer = brotli.Compressor(quality=3)
+    bomb = b"".join(packer.process(bytes(1 << 24)) for _ in range(64)) + packer.finish()
+    stage.play(answering(lambda it: ok(bomb, "Content-Encoding: br") if it.path == "/bomb" else ok()))
+    with stage.line() as bombed, stage.line() as other:
+        assert other.ask().body == b"ok"
+        bombed.send(request("/bomb"))
+        asked = [time.monotonic()]
+        for _ in range(20):
+            assert other.ask().body == b"ok"
+            asked.append(time.monotonic())
+        assert max(after - before for before, after in pairwise(asked)) < 1
 
 
 def test_an_origin_may_answer_octet_by_octet(stage: Stage) -> None:
@@ -1511,6 +1545,24 @@ def test_a_stream_that_the_origin_breaks_off_is_broken_off_and_no_other(stage: S
         assert (answer.body, answer.complete) == (b"whole", True)
 
 
+def test_an_answer_that_is_broken_off_without_an_error_is_broken_off_with_one(stage: Stage) -> None:
+    """To Node a reset with NO_ERROR is the end of a body like any other."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            wire.send(stream, b"beginning")
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        reset = wire.wait(h2.events.StreamReset, wire.ask("/"))
+        assert reset.error_code == h2.errors.ErrorCodes.INTERNAL_ERROR
+
+
 def test_an_answer_shorter_than_its_length_is_broken_off_over_http2(stage: Stage) -> None:
     def play(pipe: Pipe, _: int) -> None:
         with _http2(pipe) as wire:
@@ -1605,6 +1657,120 @@ def test_an_origin_that_says_goodbye_is_asked_anew(stage: Stage, when: str) -> N
         time.sleep(QUIET if when == "after the answer" else 0)
         assert wire.answer(wire.ask("/")).status == 200
     assert asked == [0, 1]
+
+
+def test_an_answer_that_was_begun_before_its_origin_said_goodbye_arrives_whole(stage: Stage) -> None:
+    """RFC 9113, 6.8: so nginx and Envoy end every connection after a number of requests."""
+    over = threading.Event()
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.StreamEnded).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")])
+            wire.send(stream, b"begun, ")
+            goodbye = GoAwayFrame(0)
+            goodbye.last_stream_id = stream
+            wire.opened.sendall(goodbye.serialize())
+            time.sleep(QUIET)
+            wire.send(stream, b"ended", end=True)
+            _until_gone(wire)
+            over.set()
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        answer = wire.answer(wire.ask("/"))
+        assert (answer.body, answer.complete) == (b"begun, ended", True)
+        assert over.wait(5), "nobody ends a connection on which nothing can be asked any more"
+
+
+def test_uploads_that_are_refused_early_take_nothing_from_those_that_follow(stage: Stage) -> None:
+    """What nobody reads of them counts against the window that all streams of a connection share."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            while True:
+                asked = wire.wait(h2.events.RequestReceived).stream_id or 0
+                wire.protocol.send_headers(asked, [(":status", "401")], end_stream=True)
+                wire.flush()
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        wire.wait(h2.events.RemoteSettingsChanged)
+        for _ in range(250):
+            stream = wire.ask("/", method="POST", end=False)
+            for _ in range(7):
+                wire.protocol.send_data(stream, CONTENT[: 1 << 14])
+            wire.protocol.end_stream(stream)
+            wire.flush()
+            assert wire.answer(stream).status == 401
+        assert wire.protocol.outbound_flow_control_window > 6 << 20
+
+
+def test_of_streams_that_are_given_up_at_once_nothing_is_kept(stage: Stage) -> None:
+    stage.play(_mirror, "h2")
+    with stage.http2() as wire:
+        for _ in range(200):
+            stream = wire.protocol.get_next_available_stream_id()
+            pseudo = {":method": "GET", ":scheme": "https", ":authority": f"localhost:{stage.port}", ":path": "/"}
+            wire.protocol.send_headers(stream, list(pseudo.items()), end_stream=True)
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+            wire.flush()
+        assert wire.answer(wire.ask("/still")).body == b"/still"
+
+        def kept() -> int:
+            gc.collect()
+            return sum(isinstance(each, Flow) for each in gc.get_objects())
+
+        assert soon(lambda: kept() == 0)
+
+
+def test_many_downloads_at_once_wait_for_a_client_that_reads_slowly(stage: Stage) -> None:
+    """Its windows are as wide as those of gRPC and curl can be, so TCP alone says that it is slow."""
+    streams, size = 40, 1 << 20
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            for _ in range(streams):
+                wire.protocol.send_headers(wire.wait(h2.events.RequestReceived).stream_id or 0, [(":status", "200")])
+            while left := [stream for stream in range(1, 2 * streams, 2) if sent[stream] < size]:
+                for stream in left:
+                    room = min(wire.protocol.local_flow_control_window(stream), 1 << 14, size - sent[stream])
+                    if room > 0:
+                        sent[stream] += room
+                        wire.protocol.send_data(stream, bytes(room), end_stream=sent[stream] == size)
+                wire.flush()
+                if not any(wire.protocol.local_flow_control_window(stream) for stream in left):
+                    wire.read()
+            _until_gone(wire)
+
+    sent = dict.fromkeys(range(1, 2 * streams, 2), 0)
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        wire.protocol.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 30})
+        wire.protocol.increment_flow_control_window(1 << 30)
+        asked = [wire.ask(f"/{number}") for number in range(streams)]
+        time.sleep(2)
+        assert all(wire.answer(stream).complete for stream in asked)
+
+
+def test_connections_to_an_origin_that_takes_no_requests_are_not_collected(stage: Stage) -> None:
+    opened: list[int] = []
+    closed: list[int] = []
+
+    def play(pipe: Pipe, number: int) -> None:
+        opened.append(number)
+        with _http2(pipe) as wire:
+            wire.protocol.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: 0})
+            wire.flush()
+            _until_gone(wire)
+        closed.append(number)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        for _ in range(5):
+            assert wire.answer(wire.ask("/")).status == 502
+        assert opened
+        assert soon(lambda: len(closed) == len(opened))
 
 
 def test_cookies_and_repeated_headers_stay_apart_over_http2(stage: Stage) -> None:
