@@ -255,7 +255,10 @@ class Turn:
             await self._answer(wire)
             if upload is not None and self._status is not None and self._status < _FAILED:
                 # Who has answered early may still want the rest; an answer that refuses does not.
-                await upload
+                wire.when_lost(upload.cancel)
+                await asyncio.wait([upload])
+                if not upload.cancelled():
+                    upload.result()  # a mistake of ours is told
         except UpstreamGoneError:
             if self._caller_gone:
                 raise CallerGoneError from None

@@ -1533,6 +1533,28 @@ def test_an_answer_that_is_broken_off_without_an_error_is_broken_off_with_one(st
         assert reset.error_code == h2.errors.ErrorCodes.INTERNAL_ERROR
 
 
+def test_a_client_hears_that_the_rest_of_its_upload_is_not_wanted(stage: Stage) -> None:
+    """RFC 9113, 8.1: an origin that has answered resets a stream on which more would come, without an error."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")], end_stream=True)
+            wire.flush()
+            time.sleep(QUIET)
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.send(stream, b"beginning")
+        wire.wait(h2.events.StreamEnded, stream)
+        assert wire.wait(h2.events.StreamReset, stream).error_code == h2.errors.ErrorCodes.NO_ERROR
+    assert [use.decision for use in stage.uses] == ["inject"]
+
+
 def test_an_answer_shorter_than_its_length_is_broken_off_over_http2(stage: Stage) -> None:
     def play(pipe: Pipe, _: int) -> None:
         with _http2(pipe) as wire:
