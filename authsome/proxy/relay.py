@@ -321,8 +321,8 @@ class Turn:
                     await self._call.send(piece)
                 else:
                     await asyncio.sleep(0)  # what expands to very much must not hold up everybody else
-        except CodingError as error:
-            raise RefusedError(_mistake(error)) from None
+        except CodingError:
+            raise UpstreamGoneError from None  # it is damaged, and nobody here has done it
 
     def _seen(self, answer: Answered) -> Answered:
         exchange = self._exchange

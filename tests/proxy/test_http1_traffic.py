@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import gzip
 import hashlib
 import threading
 import time
@@ -312,6 +313,13 @@ def test_no_octet_that_ends_a_line_or_a_string_arrives_in_a_header(stage: Stage,
         assert not any(octet in text for octet in "\r\n\0" for _, text in answer.headers), answer
         assert not answer.values("set-cookie")
         assert all(name.strip() for name, _ in answer.headers)
+
+
+def test_a_damaged_answer_is_the_origins_failure_and_not_ours(stage: Stage) -> None:
+    stage.play(answering(lambda _: ok(gzip.compress(CONTENT) + b"\0no gzip", "Content-Encoding: gzip")))
+    with stage.line() as line:
+        assert not line.ask().complete
+    assert soon(lambda: [use.decision for use in stage.uses] == ["upstream_failed"])
 
 
 def test_a_head_without_end_is_not_read_for_ever(stage: Stage) -> None:
