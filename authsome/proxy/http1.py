@@ -224,6 +224,9 @@ class Client:
             self.trailers = _fields(event)
         return b""
 
+    def when_lost(self, told: Callable[[], object]) -> None:
+        """HTTP/1.1 can only hang up, which the next piece of the body shows."""
+
     def release(self) -> None:
         """Keep the connection if both sides have ended and it says nothing more, else break it off."""
         state = self._state

@@ -232,6 +232,12 @@ class Flow:
         if self.lost is not None:
             self.lost()
 
+    def tell(self, lost: Callable[[], object]) -> None:
+        """Have this called once it is lost, if it is so already at once."""
+        self.lost = lost
+        if self._lost:
+            lost()
+
     def wake(self) -> None:
         """Have whoever waits look again."""
         for waiting in self._changed:
@@ -448,6 +454,10 @@ class Wire:
         """Return the next piece of the answer's body, nothing at its end."""
         with self._gone():
             return await self.flow.read(before)
+
+    def when_lost(self, told: Callable[[], object]) -> None:
+        """Have it told when the stream is reset, as RFC 9113, 8.1 has it after an early answer."""
+        self.flow.tell(told)
 
     def release(self) -> None:
         """Be done with the stream; the connection stays."""

@@ -186,6 +186,9 @@ class Wire(Body, Protocol):
     async def answer(self) -> Answered:
         """Return the next head of an answer."""
 
+    def when_lost(self, told: Callable[[], object]) -> None:
+        """Have it told, once the upstream says that it wants no more of the request."""
+
     def release(self) -> None:
         """Be done with it: kept if the exchange came to its end, else broken off."""
 

@@ -253,7 +253,10 @@ class Turn:
             await self._answer(wire)
             if upload is not None and self._status is not None and self._status < _FAILED:
                 # Who has answered early may still want the rest; an answer that refuses does not.
-                await upload
+                wire.when_lost(upload.cancel)
+                await asyncio.wait([upload])
+                if not upload.cancelled():
+                    upload.result()  # a mistake of ours is told
         except UpstreamGoneError:
             if self._caller_gone:
                 raise CallerGoneError from None
@@ -316,8 +319,8 @@ class Turn:
                     await self._call.send(piece)
                 else:
                     await asyncio.sleep(0)  # what expands to very much must not hold up everybody else
-        except CodingError as error:
-            raise RefusedError(_mistake(error)) from None
+        except CodingError:
+            raise UpstreamGoneError from None  # it is damaged, and nobody here has done it
 
     def _seen(self, answer: Answered) -> Answered:
         exchange = self._exchange

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import gzip
 import hashlib
 import threading
 import time
@@ -313,6 +314,13 @@ def test_no_octet_that_ends_a_line_or_a_string_arrives_in_a_header(stage: Stage,
         assert not any(octet in text for octet in "\r\n\0" for _, text in answer.headers), answer
         assert not answer.values("set-cookie")
         assert all(name.strip() for name, _ in answer.headers)
+
+
+def test_a_damaged_answer_is_the_origins_failure_and_not_ours(stage: Stage) -> None:
+    stage.play(answering(lambda _: ok(gzip.compress(CONTENT) + b"\0no gzip", "Content-Encoding: gzip")))
+    with stage.line() as line:
+        assert not line.ask().complete
+    assert soon(lambda: [use.decision for use in stage.uses] == ["upstream_failed"])
 
 
 def test_a_head_without_end_is_not_read_for_ever(stage: Stage) -> None:
@@ -1561,6 +1569,28 @@ def test_an_answer_that_is_broken_off_without_an_error_is_broken_off_with_one(st
     with stage.http2() as wire:
         reset = wire.wait(h2.events.StreamReset, wire.ask("/"))
         assert reset.error_code == h2.errors.ErrorCodes.INTERNAL_ERROR
+
+
+def test_a_client_hears_that_the_rest_of_its_upload_is_not_wanted(stage: Stage) -> None:
+    """RFC 9113, 8.1: an origin that has answered resets a stream on which more would come, without an error."""
+
+    def play(pipe: Pipe, _: int) -> None:
+        with _http2(pipe) as wire:
+            stream = wire.wait(h2.events.RequestReceived).stream_id or 0
+            wire.protocol.send_headers(stream, [(":status", "200")], end_stream=True)
+            wire.flush()
+            time.sleep(QUIET)
+            wire.protocol.reset_stream(stream, h2.errors.ErrorCodes.NO_ERROR)
+            wire.flush()
+            _until_gone(wire)
+
+    stage.play(play, "h2")
+    with stage.http2() as wire:
+        stream = wire.ask("/", method="POST", end=False)
+        wire.send(stream, b"beginning")
+        wire.wait(h2.events.StreamEnded, stream)
+        assert wire.wait(h2.events.StreamReset, stream).error_code == h2.errors.ErrorCodes.NO_ERROR
+    assert [use.decision for use in stage.uses] == ["inject"]
 
 
 def test_an_answer_shorter_than_its_length_is_broken_off_over_http2(stage: Stage) -> None:
