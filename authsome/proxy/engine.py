@@ -10,6 +10,7 @@ it before the child has been started.
 import asyncio
 import hmac
 import logging
+import select
 import socket
 import time
 from base64 import b64encode
@@ -215,7 +216,13 @@ class _Handler(server.LiveConnectionHandler):
         peer = (client.peername[0], client.peername[1])
         caller = relay.Caller(target, client.sni, client.tls_established, client.alpn == b"h2", peer)
         self._relaying = asyncio.ensure_future(relay.serve(self._child, caller, self.gate, self._reach))
+        self._relaying.add_done_callback(self._relayed)
         return _Terminus(data.context, self._child)
+
+    def _relayed(self, task: asyncio.Task[None]) -> None:
+        """Break the connection off if the relay failed: nobody else would answer on it."""
+        if not task.cancelled() and task.exception() is not None:
+            self.hang_up("the relay failed")
 
     # CONNECT and plain requests.
 
@@ -356,6 +363,7 @@ _HOOKS: dict[type[commands.StartHook], Callable[..., None]] = {
 
 _HALF_OPEN_SECONDS = 120.0
 _LINGER_SECONDS = 1.0
+_LOOK_AFTER_SECONDS = 2.0
 
 
 @dataclass
@@ -409,7 +417,7 @@ class _Child(Pipe):
     def __init__(self, handler: _Handler) -> None:
         super().__init__()
         self._handler = handler
-        self._spoken = False
+        self._spoken = self._looking = False
         self._goodbye: asyncio.TimerHandle | None = None
         self._closing: asyncio.Task[None] | None = None
         self.readable = asyncio.Event()
@@ -417,6 +425,22 @@ class _Child(Pipe):
 
     def _brake(self) -> None:
         self.readable.clear()
+        if not self._looking:
+            self._looking = True
+            asyncio.get_running_loop().call_later(_LOOK_AFTER_SECONDS, self._look_after)
+
+    def _look_after(self) -> None:
+        """Notice that a child which is not read from has gone; nothing but reading would tell otherwise."""
+        self._looking = False
+        way = self._handler.transports.get(self._handler.client)
+        if self.readable.is_set() or way is None or not isinstance(way.writer, asyncio.StreamWriter):
+            return
+        looking = select.poll()
+        looking.register(way.writer.get_extra_info("socket").fileno(), 0)
+        if looking.poll(0):  # an error or a reset, which is all that is looked for
+            self.abort()
+        else:
+            self._brake()
 
     def _release(self) -> None:
         self.readable.set()

@@ -66,13 +66,19 @@ class Link:
 
     Args:
         opened: Called with each request that the other side makes; None on the side that asks.
+        unsound: Called when it turns out to speak no HTTP/2, before it is told so.
 
     Attributes:
         greeted: Set when the other side's settings are known, or it went without.
     """
 
-    def __init__(self, pipe: Pipe, opened: Callable[["Call"], None] | None = None) -> None:
-        self.pipe, self._opened = pipe, opened
+    def __init__(
+        self,
+        pipe: Pipe,
+        opened: Callable[["Call"], None] | None = None,
+        unsound: Callable[[], None] | None = None,
+    ) -> None:
+        self.pipe, self._opened, self._unsound = pipe, opened, unsound
         asks = opened is None
         self.state = _Connection(h2.config.H2Configuration(client_side=asks, header_encoding=None))
         window = _FROM_UPSTREAM if asks else _FROM_CALLER
@@ -93,9 +99,9 @@ class Link:
         self._leaving: set[asyncio.Task[None]] = set()
         self.greeted = asyncio.Event()
 
-    async def run(self) -> bool:
-        """Read until the connection ends; return whether it spoke HTTP/2. Streams that have not ended are lost then."""
-        sound = True
+    async def run(self) -> None:
+        """Read until the connection ends. Streams that have not ended are lost then."""
+        code: int | None = None
         try:
             await self.flush(wait=False)
             while data := await self.pipe.read():
@@ -104,18 +110,19 @@ class Link:
                 # NOTE: without waiting. A peer may take nothing until it is rid of what it has to say.
                 await self.flush(wait=False)
         except h2.exceptions.ProtocolError:
-            sound = False  # what is to be said about it, h2 has written
+            code = _Codes.INTERNAL_ERROR  # what is to be said about it, h2 has written
+            if self._unsound is not None:
+                self._unsound()
         except Gone:
             pass
         finally:
             self._closing = True
             self.greeted.set()
             for flow in list(self._flows.values()):
-                flow.lose(None)
+                flow.lose(code)
         with suppress(Gone):
             await self.flush(wait=False)
         self.pipe.close()
-        return sound
 
     @property
     def room(self) -> bool:
@@ -182,6 +189,8 @@ class Link:
             for each in [each for each in self._flows.values() if each.number > (event.last_stream_id or 0)]:
                 if self._opened is None:
                     each.lose(_Codes.REFUSED_STREAM)  # RFC 9113, 6.8: it will not be looked at
+            if self._opened is None:
+                self.close_if_unused()
         elif isinstance(event, h2.events.RemoteSettingsChanged | h2.events.WindowUpdated) and not number:
             self.greeted.set()
             for each in self._flows.values():

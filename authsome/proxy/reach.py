@@ -56,7 +56,7 @@ class Reach:
         line = await self._open(host, "http/1.1", private=private)
         return Client(line, partial(self._keep, (host, private))), False
 
-    async def http2(self, host: Host, *, private: bool) -> tuple[Link, asyncio.Task[bool]]:
+    async def http2(self, host: Host, *, private: bool) -> tuple[Link, asyncio.Task[None]]:
         """Return a new connection that has been greeted, and what reads from it until it ends."""
         line = await self._open(host, "h2", private=private)
         spoken = line.transport.get_extra_info("ssl_object") if line.transport else None

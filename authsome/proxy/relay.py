@@ -52,7 +52,7 @@ class Caller:
     encrypted: bool
     multiplexed: bool
     peer: tuple[str, int]
-    links: list[tuple[http2.Link, asyncio.Task[bool]]] = field(default_factory=list)
+    links: list[tuple[http2.Link, asyncio.Task[None]]] = field(default_factory=list)
     """Connections of HTTP/2 to the upstream: a caller has its own, so that it is held up by nobody else."""
     connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -97,9 +97,11 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
 
         task.add_done_callback(over)
 
+    def unsound() -> None:
+        gate.log.record(Use(time.time(), "", str(caller.target), "", "malformed_request", peer=caller.peer))
+
     try:
-        if not await http2.Link(pipe, opened).run():
-            gate.log.record(Use(time.time(), "", str(caller.target), "", "malformed_request", peer=caller.peer))
+        await http2.Link(pipe, opened, unsound).run()
     finally:
         for task in list(turns):
             task.cancel()
@@ -251,8 +253,7 @@ class Turn:
             if not asked.bodiless:
                 upload = asyncio.ensure_future(self._upload(wire))
             await self._answer(wire)
-            if upload is not None and self._status is not None and self._status < _FAILED:
-                # Who has answered early may still want the rest; an answer that refuses does not.
+            if upload is not None and self._wants_the_rest(asked):
                 wire.when_lost(upload.cancel)
                 await asyncio.wait([upload])
                 if not upload.cancelled():
@@ -264,8 +265,17 @@ class Turn:
         finally:
             if upload is not None:
                 upload.cancel()
-                await asyncio.gather(upload, return_exceptions=True)
             wire.release()
+            if upload is not None:
+                await asyncio.gather(upload, return_exceptions=True)
+
+    def _wants_the_rest(self, asked: Asked) -> bool:
+        """Whether an upstream that has answered may still want the rest of the body: not if it refuses.
+
+        A caller that waited for a word to go on (RFC 9110, 10.1.1) sends nothing after this one.
+        """
+        begun = self._exchange.sent > 0 or not asked.fields.all(b"expect")
+        return begun and self._status is not None and self._status < _FAILED
 
     async def _upload(self, wire: Wire) -> None:
         self._uploading = True
