@@ -16,7 +16,7 @@ ORDER = (
     *("proxy", "origin", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
 )
 OWNERS = {
-    "pyrage": {"vault"},
+    "pyrage": {"vault.age"},
     "mitmproxy": {"proxy.engine"},
     "h11": {"proxy.http1", "proxy.reach"},
     "h2": {"proxy.http2"},
