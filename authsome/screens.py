@@ -85,6 +85,18 @@ def fields(values: Mapping[str, Any]) -> str:
     return table([(f"{name}:", value(each)) for name, each in values.items()])
 
 
+def identity(shown: Mapping[str, Any]) -> str:
+    """Return what the commands of `authsome identity` say of one."""
+    profiles = ", ".join(shown["profiles"]) or "none of this machine"
+    rows = [
+        ("public key:", shown["public_key"]),
+        ("found in:", shown["found_in"]),
+        ("protected:", "yes, by a passphrase" if shown["protected"] else "no"),
+        ("opens:", profiles),
+    ]
+    return table(rows)
+
+
 def value(each: Any) -> str:
     """Return one value as `--field` prints it."""
     return ", ".join(map(str, each)) if isinstance(each, list) else str(each)

@@ -24,7 +24,7 @@ OWNERS = {
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "proxy.channel", "origin"},
+    "cryptography": {"proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},

@@ -30,20 +30,21 @@ from authsome.vault.files import (
     sync_folder,
     tampered,
 )
-from authsome.vault.identity import find_home, find_identity
-from authsome.vault.keyring import Keyring, create_profile, open_keyring
+from authsome.vault.identity import Given, Search, find_home, find_identity
+from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, members, open_keyring
 
-__all__ = ["Entry", "Holding", "Identity", "Vault", "find_home", "find_identity", "holding"]
+__all__ = ["Entry", "Given", "Holding", "Identity", "Search", "Vault", "find_home", "find_identity", "holding"]
 
 
 class Vault:
     """One profile: listing needs no key, reading and writing open the keyring, once."""
 
-    def __init__(self, home: Path, profile: str, environ: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, profile: str, environ: Mapping[str, str], given: Given | None = None) -> None:
         self.home = home
         self.profile = check_name(profile, "profile")
         self.folder = home / "profiles" / profile
         self._environ = environ
+        self._given = given or Given()
         self._identity: Identity | None = None
         self._keys: Keyring | None = None
         self._pinned: Keyring | None = None
@@ -53,7 +54,7 @@ class Vault:
 
         NOTE: a profile that somebody replaced meanwhile would hold somebody else's keys; the new vault refuses it.
         """
-        anew = Vault(self.home, self.profile, self._environ)
+        anew = Vault(self.home, self.profile, self._environ, self._given)
         anew._identity, anew._pinned = self._identity, self._keys or self._pinned
         return anew
 
@@ -105,7 +106,7 @@ class Vault:
             make_folder(path.parent)
             for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed; ours is the lock
                 left.unlink(missing_ok=True)
-            replace(path, encrypt(plaintext, keys.identity.recipient, keys.identity))
+            replace(path, encrypt(plaintext, [keys.identity.recipient], keys.identity))
         return True
 
     def delete(self, provider: str, connection: str) -> bool:
@@ -126,12 +127,11 @@ class Vault:
 
     def _open(self, *, create: bool = False) -> "Keyring":
         if self._keys is None:
-            create_both = create and not self.folder.exists()
-            identity = self._identity or find_identity(self.home, self._environ, create=create_both)
-            self._identity = identity
             if create and not self.folder.exists():
-                create_profile(self.folder, self.profile, identity)
-            keys = open_keyring(self.folder, self.profile, identity)
+                owner = self._identity or find_identity(self.home, self._environ, self._given, create=True)
+                create_profile(self.folder, self.profile, owner)
+                self._identity = owner
+            keys = self._open_keyring()
             if self._pinned and not hmac.compare_digest(keys.mac_key, self._pinned.mac_key):
                 raise AuthsomeError(
                     f"the profile `{self.profile}` has other keys than before",
@@ -140,3 +140,18 @@ class Vault:
                 )
             self._keys = keys
         return self._keys
+
+    def _open_keyring(self) -> Keyring:
+        """Open the profile with the identity that did so before, else with the first of all places that does."""
+        if self._identity:
+            return open_keyring(self.folder, self.profile, self._identity)
+        search = Search(self.home, self._environ, self._given, members(self.folder))
+        for identity in search.identities():
+            try:
+                keys = open_keyring(self.folder, self.profile, identity)
+            except NotAMemberError as error:
+                search.refuse(error, identity)
+            else:
+                self._identity = identity
+                return keys
+        raise search.failure()

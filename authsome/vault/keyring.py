@@ -8,14 +8,20 @@ import errno
 import json
 import os
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from authsome.errors import AuthsomeError, ExitCode
-from authsome.vault.age import Identity, OpenError, encrypt
-from authsome.vault.files import make_folder, read, replace, sync_folder, tampered
+from authsome.errors import AuthsomeError, ExitCode, clean
+from authsome.vault.age import Identity, OpenError, bare, encrypt
+from authsome.vault.files import locked, make_folder, read, replace, sync_folder, tampered
 
 _KEYRING_MARK = "# authsome-keyring "
+
+
+class NotAMemberError(AuthsomeError):
+    """An identity does not open the profile; another one may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +35,13 @@ class Keyring:
 
 def create_profile(folder: Path, profile: str, owner: Identity) -> None:
     """Make a profile of which `owner` is the only member; if somebody else made it meanwhile, theirs stays."""
-    identity = Identity.generate("the profile")
     member = {"name": _member_name(), "recipient": owner.recipient}
     head = {"version": 1, "vault": os.urandom(16).hex(), "profile": profile, "epoch": 1, "roster": [member]}
-    keyring = f"{_KEYRING_MARK}{json.dumps(head, ensure_ascii=False)}\n{identity.file_text()}"
-    recipients = f'# who can open the profile "{profile}"\n# {member["name"]}\n{member["recipient"]}\n'
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.{os.urandom(4).hex()}")
     make_folder(draft)
     try:
-        replace(draft / "recipients.txt", recipients.encode())
-        replace(draft / "keyring.age", encrypt(keyring.encode(), owner.recipient, owner))
+        _write_list(draft, head)
+        _write_keyring(draft, head, Identity.generate("the profile"), owner)
         try:
             draft.rename(folder)
         except OSError as error:
@@ -52,6 +55,48 @@ def create_profile(folder: Path, profile: str, owner: Identity) -> None:
             draft.rmdir()
 
 
+def change_roster(
+    folder: Path, profile: str, reader: Identity, change: Callable[[list[dict[str, str]]], list[dict[str, str]]]
+) -> bool:
+    """Give a profile another roster; return False if it is the one it had.
+
+    Keyring and list are two files. The keyring goes first and names the list that was (`was`) until the new one is in
+    place, so that a profile opens whenever this is cut short, and no list but these two passes.
+
+    Args:
+        reader: A member before and after.
+        change: Returns the new roster, from members with `name` and `recipient`.
+    """
+    with locked(folder):
+        head, identity = _load(folder, profile, reader)
+        before: list[dict[str, str]] = head["roster"]
+        after = change(before)
+        if after == before and "was" not in head:
+            return False
+        head |= {"roster": after, "was": sorted(members(folder))}
+        _write_keyring(folder, head, identity, reader)
+        _write_list(folder, head)
+        del head["was"]
+        _write_keyring(folder, head, identity, reader)
+    return after != before
+
+
+def _write_keyring(folder: Path, head: dict[str, Any], identity: Identity, reader: Identity) -> None:
+    text = f"{_KEYRING_MARK}{json.dumps(head, ensure_ascii=False)}\n{identity.file_text()}"
+    to = [recipient(each) for each in head["roster"]]
+    replace(folder / "keyring.age", encrypt(text.encode(), to, reader))
+
+
+def _write_list(folder: Path, head: dict[str, Any]) -> None:
+    lines = "".join(f"# {clean(each['name'])}\n{recipient(each)}\n" for each in head["roster"])
+    replace(folder / "recipients.txt", f'# who can open the profile "{head["profile"]}"\n{lines}'.encode())
+
+
+def recipient(member: Mapping[str, str]) -> str:
+    """Return a member's recipient, without a comment."""
+    return bare(member["recipient"])
+
+
 def _member_name() -> str:
     """Return `user@machine`, the way ssh-keygen names a key."""
     user = os.environ.get("USER") or str(os.getuid())
@@ -60,6 +105,12 @@ def _member_name() -> str:
 
 def open_keyring(folder: Path, profile: str, identity: Identity) -> Keyring:
     """Return a profile's keyring, or raise: locked (exit code 4), or missing, damaged or foreign (5)."""
+    head, own = _load(folder, profile, identity)
+    return Keyring(own, head["vault"], own.mac_key(head["vault"]))
+
+
+def _load(folder: Path, profile: str, identity: Identity) -> tuple[dict[str, Any], Identity]:
+    """Return what the keyring says of the profile, and the profile's own identity."""
     path = folder / "keyring.age"
     try:
         ciphertext = read(path)
@@ -76,20 +127,20 @@ def open_keyring(folder: Path, profile: str, identity: Identity) -> Keyring:
     except OpenError as error:
         if not error.foreign:
             raise tampered(path, "is damaged") from None
-        raise AuthsomeError(
+        raise NotAMemberError(
             f"the profile `{profile}` is locked: {identity.origin} ({identity.recipient}) does not open it",
             hint=f"use the identity of a member; {folder / 'recipients.txt'} lists them",
             code=ExitCode.LOCKED,
         ) from None
-    return _parse_keyring(plaintext, path, profile)
+    return _parse_head(plaintext, path, profile), Identity.parse(plaintext, str(path))
 
 
-def _parse_keyring(plaintext: str, path: Path, profile: str) -> Keyring:
+def _parse_head(plaintext: str, path: Path, profile: str) -> dict[str, Any]:
     mark = next((line for line in plaintext.splitlines() if line.startswith(_KEYRING_MARK)), None)
     try:
-        head = json.loads((mark or "").removeprefix(_KEYRING_MARK))
-        version, vault_id, named = head["version"], head["vault"], head["profile"]
-        roster = {member["recipient"] for member in head["roster"]}
+        head: dict[str, Any] = json.loads((mark or "").removeprefix(_KEYRING_MARK))
+        version, _, named = head["version"], head["vault"], head["profile"]
+        roster, was = {recipient(member) for member in head["roster"]}, set(head.get("was", ()))
     except (ValueError, TypeError, KeyError):
         raise tampered(path, "is not a keyring of authsome") from None
     if version != 1:
@@ -101,11 +152,16 @@ def _parse_keyring(plaintext: str, path: Path, profile: str) -> Keyring:
     if named != profile:
         raise tampered(path, f"belongs to the profile `{named}`")
     listed = _read_recipients(path.with_name("recipients.txt"))
-    if listed != roster:
+    if listed not in (roster, was):
         strange = ", ".join(sorted(listed ^ roster))
         raise tampered(path.with_name("recipients.txt"), f"does not list the members the keyring names ({strange})")
-    identity = Identity.parse(plaintext, str(path))
-    return Keyring(identity, vault_id, identity.mac_key(vault_id))
+    return head
+
+
+def members(folder: Path) -> set[str]:
+    """Return whom a profile's list names, without a look at the roster; no list names nobody."""
+    path = folder / "recipients.txt"
+    return _read_recipients(path) if path.exists() else set()
 
 
 def _read_recipients(path: Path) -> set[str]:
@@ -113,4 +169,4 @@ def _read_recipients(path: Path) -> set[str]:
         lines = read(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
         raise tampered(path, "is missing") from None
-    return {line.strip() for line in lines if line.strip() and not line.startswith("#")}
+    return {bare(line) for line in lines if line.strip() and not line.startswith("#")}
