@@ -258,7 +258,7 @@ def test_without_an_identity_every_place_that_was_tried_is_named(vault: Vault, o
     vault.write(openai, "default", FIELDS, now=0.0)
     (vault.home / "identity.txt").unlink()
     error = _refused(vault, ExitCode.LOCKED, "no identity to open the vault with")
-    for place in ("AUTHSOME_IDENTITY ", "AUTHSOME_IDENTITY_FILE", "identity.txt"):
+    for place in ("AUTHSOME_IDENTITY: ", "AUTHSOME_IDENTITY_FILE: ", "identity.txt: "):
         assert place in (error.hint or "")
 
 

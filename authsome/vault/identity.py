@@ -60,6 +60,7 @@ class Search:
     members: Collection[str] = ()
     _looked: list[tuple[str, str]] = field(default_factory=list)
     _failures: list[AuthsomeError] = field(default_factory=list)
+    _place: str = ""
 
     def identities(self) -> Iterator[Identity]:
         """Yield the identity that was named, else those of the files, each when it is asked for."""
@@ -96,7 +97,7 @@ class Search:
     def refuse(self, failure: AuthsomeError, identity: Identity) -> None:
         """Take note that an identity was found which does not open the profile."""
         self._failures.append(failure)
-        self._looked.append((identity.origin, f"does not open this profile ({identity.recipient})"))
+        self._looked.append((self._place, f"does not open this profile ({identity.recipient})"))
 
     def failure(self) -> AuthsomeError:
         """Return the error (exit code 4) that names every place."""
@@ -104,7 +105,9 @@ class Search:
         if not self._failures:
             message = "no identity to open the vault with"
         mends = [each.hint for each in self._failures if each.hint] or [
-            "in CI set AUTHSOME_IDENTITY to the key; on your machine `authsome login PROVIDER` makes one"
+            "put the identity back where it was, or name that of another member (recipients.txt lists them)"
+            if self.members
+            else "authsome identity create; in CI set AUTHSOME_IDENTITY to the key"
         ]
         places = "".join(f"\n  {place}: {found}" for place, found in self._looked)
         return AuthsomeError(
@@ -115,6 +118,7 @@ class Search:
         return self.home / FILE_NAME, Path(self.environ.get("HOME", "~")).expanduser() / ".ssh" / "id_ed25519"
 
     def _attempt(self, place: str, reading: Callable[[], Identity | None]) -> Iterator[Identity]:
+        self._place = place
         try:
             found = reading()
         except AuthsomeError as error:
@@ -140,8 +144,8 @@ class Search:
 
     def _ssh(self) -> Identity | None:
         _, path = self._files()
-        content = read_identity(path)
         try:
+            content = read_identity(path)
             public = ssh_recipient(content.decode(errors="replace"), str(path))
         except AuthsomeError as error:  # nobody named this key, so it is nobody's mistake
             self._looked.append((str(path), error.message))
