@@ -17,7 +17,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
-from authsome.vault import Given, Identity, Vault, find_identity, keyring, own, passphrase, program
+from authsome.vault import Given, Identity, Vault, armor, find_identity, keyring, own, passphrase, program
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
@@ -331,7 +331,7 @@ def test_what_was_changed_or_cut_never_opens(data: st.DataObject) -> None:
     for content in (bytes(changed), made[:place]):
         try:
             opened = passphrase.unprotect(content, PASSPHRASE)
-        except (passphrase.WrongPassphraseError, passphrase.FormError):
+        except (passphrase.WrongPassphraseError, armor.FormError):
             continue
         pytest.fail(f"opened with byte {place} changed: {len(opened)} bytes")
 
@@ -382,10 +382,10 @@ def test_a_machine_without_the_memory_says_so(mine: Path) -> None:
     _protect(mine, log_n=19)
     script = (
         "import resource, sys\n"
-        "from authsome.vault import passphrase\n"
+        "from authsome.vault import armor, passphrase\n"
         "resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20))\n"
         "try: passphrase.unprotect(open(sys.argv[1], 'rb').read(), 'x')\n"
-        "except passphrase.FormError as error: print(error)\n"
+        "except armor.FormError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, mine], check=True, capture_output=True, text=True)
     assert done.stdout == "needs 512 MiB of memory to open, which this machine does not give\n"

@@ -8,7 +8,7 @@ The only module that prints and exits.
 """
 
 # Importing them registers their commands, `run` first.
-from authsome.cli import agent, commands, doctor, history, identity, why
+from authsome.cli import agent, commands, doctor, history, identity, vault, why
 from authsome.cli.frame import main
 
-__all__ = ["agent", "commands", "doctor", "history", "identity", "main", "why"]
+__all__ = ["agent", "commands", "doctor", "history", "identity", "main", "vault", "why"]

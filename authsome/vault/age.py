@@ -172,6 +172,11 @@ def encrypt(plaintext: bytes, recipients: Iterable[str], reader: Identity) -> by
     return ciphertext
 
 
+def check_recipient(text: str) -> None:
+    """Raise (exit code 5) if this is no recipient that can be encrypted to."""
+    _native_recipient(text)
+
+
 def _native_recipient(text: str) -> object:
     try:
         kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient

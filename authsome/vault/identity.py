@@ -15,6 +15,7 @@ from pathlib import Path
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault import program
 from authsome.vault.age import Identity, ssh_recipient
+from authsome.vault.armor import FormError, is_age
 from authsome.vault.files import make_folder, publish_new
 
 ATTEMPTS = 3
@@ -194,7 +195,7 @@ def _refuse_open_modes(path: Path) -> None:
 
 def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
     """Return the identity in a file's content; if a passphrase protects it, ask for that."""
-    if not is_encrypted(content):
+    if not is_age(content):
         return Identity.parse(content.decode(errors="replace"), origin)
     from authsome.vault import passphrase  # noqa: PLC0415  cryptography takes a while to import
 
@@ -207,18 +208,13 @@ def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
             except passphrase.WrongPassphraseError:
                 continue
             return Identity.parse(plain.decode(errors="replace"), origin, protected=True)
-    except passphrase.FormError as error:
+    except FormError as error:
         raise AuthsomeError(f"{origin} {error}", hint=_form_hint(origin), code=ExitCode.LOCKED) from None
     raise AuthsomeError(
         f"the passphrase of {origin} was wrong {ATTEMPTS} times",
         hint=f"try it with `age -d {origin}`; without it, what only this identity opens stays closed",
         code=ExitCode.LOCKED,
     )
-
-
-def is_encrypted(content: bytes) -> bool:
-    """Whether this is an age file, armored or not, whoever it is for."""
-    return content.lstrip().startswith((b"-----BEGIN AGE ENCRYPTED FILE-----", b"age-encryption.org/v1"))
 
 
 def _form_hint(origin: str) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault import keyring
 from authsome.vault.age import Identity
+from authsome.vault.armor import is_age
 from authsome.vault.files import locked, make_folder, publish_new, replace, sync_folder
-from authsome.vault.identity import FILE_NAME, is_encrypted, own, read_identity
+from authsome.vault.identity import FILE_NAME, own, read_identity
 
 _NEXT = "identity.next.txt"
 
@@ -68,7 +69,7 @@ def check_free(home: Path, *, force: bool) -> None:
         )
     content = read_identity(path)
     needing = _profiles(home)
-    if not is_encrypted(content):
+    if not is_age(content):
         with suppress(AuthsomeError):  # what an unusable one opens cannot be told, so it may be any
             needing = opened_by(home, Identity.parse(content.decode(errors="replace"), str(path)).recipient)
     if needing:

@@ -18,6 +18,8 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from authsome.vault.armor import BEGIN, TAG, VERSION, FormError, armored, unarmored
+
 LOG_N = 16
 """Cost of what is written: scrypt's N is 2 to this, with r = 8 and p = 1.
 
@@ -31,8 +33,6 @@ MAX_LOG_N = 20
 MAX_BYTES = 1 << 16
 """Size of age's chunks; what is protected here is one identity."""
 
-_BEGIN, _END = b"-----BEGIN AGE ENCRYPTED FILE-----", b"-----END AGE ENCRYPTED FILE-----"
-_VERSION = b"age-encryption.org/v1"
 _BASE64 = rb"[A-Za-z0-9+/]"
 _HEADER = re.compile(
     rb"(?P<signed>age-encryption\.org/v1\n"
@@ -42,15 +42,10 @@ _HEADER = re.compile(
 )
 _NONCE = bytes(12)
 _ONLY_CHUNK = bytes(11) + b"\1"
-_TAG = 16
 
 
 class WrongPassphraseError(Exception):
     """The file is as it should be, and another passphrase opens it."""
-
-
-class FormError(Exception):
-    """No passphrase opens this file; the message says why and starts with a verb."""
 
 
 def protect(plaintext: bytes, passphrase: str, randomness: Callable[[int], bytes], *, log_n: int = LOG_N) -> bytes:
@@ -60,9 +55,9 @@ def protect(plaintext: bytes, passphrase: str, randomness: Callable[[int], bytes
     file_key, salt, nonce = randomness(16), randomness(16), randomness(16)
     body = ChaCha20Poly1305(_wrap_key(passphrase, salt, log_n)).encrypt(_NONCE, file_key, None)
     stanza = b"-> scrypt %s %d\n%s\n" % (_unpadded(salt), log_n, _unpadded(body))
-    signed = _VERSION + b"\n" + stanza + b"---"
+    signed = VERSION + b"\n" + stanza + b"---"
     payload = ChaCha20Poly1305(_derived(file_key, nonce, b"payload")).encrypt(_ONLY_CHUNK, plaintext, None)
-    return _armored(signed + b" " + _unpadded(_mac(file_key, signed)) + b"\n" + nonce + payload)
+    return armored(signed + b" " + _unpadded(_mac(file_key, signed)) + b"\n" + nonce + payload)
 
 
 def check(content: bytes) -> None:
@@ -89,17 +84,17 @@ def unprotect(content: bytes, passphrase: str) -> bytes:
 
 def _parsed(content: bytes) -> tuple[re.Match[bytes], bytes]:
     """Return the header and what follows it."""
-    raw = _unarmored(content) if content.lstrip().startswith(_BEGIN) else content
+    raw = unarmored(content) if content.lstrip().startswith(BEGIN) else content
     header = _HEADER.match(raw)
     if header is None:
-        if re.match(re.escape(_VERSION) + rb"\n-> (?!scrypt )", raw):
+        if re.match(re.escape(VERSION) + rb"\n-> (?!scrypt )", raw):
             raise FormError("is encrypted to recipients, not with a passphrase")
         raise FormError("is damaged")
     if int(header["cost"]) > MAX_LOG_N:
         gib = 1 << (int(header["cost"]) - 20)
         raise FormError(f"asks for {gib} GiB of memory to open (scrypt 2^{int(header['cost'])}), more than 1 GiB")
     payload = raw[header.end() :]
-    if not 16 + _TAG <= len(payload) <= 16 + MAX_BYTES + _TAG:
+    if not 16 + TAG <= len(payload) <= 16 + MAX_BYTES + TAG:
         raise FormError("is damaged or no identity: its size is wrong")
     return header, payload
 
@@ -110,7 +105,7 @@ def _wrap_key(passphrase: str, salt: bytes, log_n: int) -> bytes:
     memory = 128 * 8 * (1 << log_n)
     try:
         return hashlib.scrypt(
-            secret, salt=_VERSION + b"/scrypt" + salt, n=1 << log_n, r=8, p=1, dklen=32, maxmem=memory + (1 << 20)
+            secret, salt=VERSION + b"/scrypt" + salt, n=1 << log_n, r=8, p=1, dklen=32, maxmem=memory + (1 << 20)
         )
     except (MemoryError, ValueError):  # OpenSSL's word for a machine that has not got it
         raise FormError(f"needs {memory >> 20} MiB of memory to open, which this machine does not give") from None
@@ -130,19 +125,3 @@ def _unpadded(raw: bytes) -> bytes:
 
 def _padded(text: bytes) -> bytes:
     return b64decode(text + b"=" * (-len(text) % 4))
-
-
-def _armored(raw: bytes) -> bytes:
-    text = b64encode(raw)
-    lines = [text[start : start + 64] for start in range(0, len(text), 64)]
-    return b"\n".join([_BEGIN, *lines, _END, b""])
-
-
-def _unarmored(content: bytes) -> bytes:
-    lines = content.strip().splitlines()
-    if lines[-1] != _END:
-        raise FormError("is damaged: the end is missing")
-    try:
-        return b64decode(b"".join(lines[1:-1]), validate=True)
-    except ValueError:
-        raise FormError("is damaged: it is not base64") from None
