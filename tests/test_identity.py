@@ -1,5 +1,6 @@
 """Where the identity comes from, and what keeps it."""
 
+import multiprocessing
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ FIELDS = {"api_key": OPENAI_KEY}
 PASSPHRASE = "correct CANARY battery stäple"
 QUICK = 4  # the cost of what only tests read
 needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
+needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="the program `ssh-keygen` is not installed")
 
 
@@ -640,19 +642,25 @@ own.rotate(Path(sys.argv[1]), input)
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
-@pytest.mark.parametrize("call", ["openat", "write", "fsync", "rename", "link,linkat", "unlink", "fchmod", "flock"])
-def test_killed_at_any_call_of_a_rotation_the_vault_opens_and_the_rotation_can_be_ended(
-    tmp_path: Path, openai: Provider, call: str
+@needs_strace
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        *((call, "signal=KILL") for call in ("openat", "write", "fsync", "rename", "link,linkat", "unlink", "fchmod")),
+        *(("flock", "signal=KILL"), ("write", "error=ENOSPC"), ("fsync", "error=EIO"), ("rename", "error=EDQUOT")),
+    ],
+)
+def test_cut_short_at_any_call_a_rotation_leaves_a_vault_that_opens_and_can_be_ended(
+    tmp_path: Path, openai: Provider, call: str, fault: str
 ) -> None:
     home = tmp_path / "home"
     folders = [home, home / "profiles/default", home / "profiles/work"]
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
-    killed = 0
+    failed = 0
     for nth in range(1, 80):
         shutil.rmtree(home, ignore_errors=True)
         vaults = _homed(home, openai)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:signal=KILL:when={nth}"]
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
         done = subprocess.run([*command, sys.executable, "-c", _ROTATE, home], capture_output=True, check=False)
         for vault in vaults:
             assert _opens(vault, {})
@@ -664,6 +672,96 @@ def test_killed_at_any_call_of_a_rotation_the_vault_opens_and_the_rotation_can_b
         assert not (home / "identity.next.txt").exists()
         if done.returncode == 0:
             break
-        killed += 1
+        failed += 1
     assert done.returncode == 0
-    assert killed
+    assert failed
+
+
+_PROTECT = """
+import sys
+from pathlib import Path
+from authsome.vault import own
+own.protect(Path(sys.argv[1]), input, lambda: "passphrase")
+"""
+
+
+@pytest.mark.slow
+@needs_strace
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchmod"])
+def test_killed_at_any_call_a_protection_leaves_an_identity_that_opens(
+    tmp_path: Path, openai: Provider, call: str
+) -> None:
+    home = tmp_path / "home"
+    failed = 0
+    for nth in range(1, 20):
+        shutil.rmtree(home, ignore_errors=True)
+        vault, _ = _homed(home, openai)
+        command = ["strace", "-f", "-qq", "-o", "/dev/null", f"--inject={call}:signal=KILL:when={nth}"]
+        done = subprocess.run([*command, sys.executable, "-c", _PROTECT, home], capture_output=True, check=False)
+        assert _opens(vault, {}, _asked("passphrase")[0])
+        if done.returncode == 0:
+            break
+        failed += 1
+    assert done.returncode == 0
+    assert failed
+
+
+def _rotate_often(home: Path) -> None:
+    for _ in range(8):
+        own.rotate(home, _asks_nobody)
+
+
+def _store_often(home: Path, number: int) -> None:
+    provider = Catalogue(home).get("openai")
+    for turn in range(60):
+        Vault(home, "default", {}).write(provider, f"c{number}", {"api_key": f"{OPENAI_KEY}{turn}"}, now=0.0)
+        Vault(home, "work", {}).read("openai", "default")
+
+
+def test_rotations_and_writers_at_once_lose_nothing(tmp_path: Path, openai: Provider) -> None:
+    home = tmp_path / "home"
+    vault, _ = _homed(home, openai)
+    start = multiprocessing.get_context("spawn")
+    working = [start.Process(target=_rotate_often, args=(home,)) for _ in range(3)]
+    working += [start.Process(target=_store_often, args=(home, number)) for number in range(3)]
+    for each in working:
+        each.start()
+    for each in working:
+        each.join(60)
+    assert [each.exitcode for each in working] == [0] * 6
+    assert _opens(vault, {})
+    assert len(_members(vault)) == 1
+    for number in range(3):
+        entry = Vault(home, "default", {}).read("openai", f"c{number}")
+        assert entry
+        assert entry.fields == {"api_key": f"{OPENAI_KEY}59"}
+
+
+@pytest.mark.parametrize("command", ["protect", "unprotect", "rotate"])
+def test_an_identity_that_is_a_link_or_not_there_is_not_changed(authsome: CommandLine, command: str) -> None:
+    done = authsome("identity", command)
+    assert (done.code, done.err) == (4, "Error: there is no ~/.authsome/identity.txt\nHint: authsome identity create\n")
+    authsome.login("openai", OPENAI_KEY)
+    path, elsewhere = authsome.home / "identity.txt", authsome.root / "elsewhere.txt"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+    done = authsome("identity", command)
+    assert (done.code, done.err.splitlines()[0]) == (
+        2,
+        "Error: ~/.authsome/identity.txt is a symbolic link, and the key lies elsewhere",
+    )
+    assert path.is_symlink()
+    assert authsome("get", "openai").code == 0
+
+
+def test_a_vault_that_opens_again_during_a_run_asks_nobody(held: Vault, mine: Path) -> None:
+    _protect(mine)
+    environ = {"AUTHSOME_IDENTITY_FILE": str(mine)}
+    extra, asked = _asked(PASSPHRASE)
+    with pytest.raises(AuthsomeError, match="nobody to ask"):
+        Vault(held.home, "default", environ, extra).again().read("openai", "default")
+    assert asked == []
+    opened = Vault(held.home, "default", environ, extra)
+    assert opened.read("openai", "default")
+    assert opened.again().read("openai", "default")
+    assert asked == [str(mine)]

@@ -52,9 +52,11 @@ class Vault:
     def again(self) -> "Vault":
         """Return this vault as if new, for the identity that opened it: that may have come through a pipe, once.
 
+        Nobody is asked for a passphrase: by now the terminal is somebody else's.
+
         NOTE: a profile that somebody replaced meanwhile would hold somebody else's keys; the new vault refuses it.
         """
-        anew = Vault(self.home, self.profile, self._environ, self._given)
+        anew = Vault(self.home, self.profile, self._environ, self._given.unattended())
         anew._identity, anew._pinned = self._identity, self._keys or self._pinned
         return anew
 

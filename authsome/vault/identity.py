@@ -50,6 +50,10 @@ class Given:
     ask: Callable[[str], str] = _nobody
     say: Callable[[str], None] = _silence
 
+    def unattended(self) -> "Given":
+        """Return the same with nobody to ask."""
+        return Given(self.file, _nobody, self.say)
+
 
 @dataclass(slots=True)
 class Search:

@@ -18,6 +18,7 @@ from authsome.vault.age import Identity, OpenError, bare, encrypt
 from authsome.vault.files import locked, make_folder, read, replace, sync_folder, tampered
 
 _KEYRING_MARK = "# authsome-keyring "
+_TRIES = 5
 
 
 class NotAMemberError(AuthsomeError):
@@ -110,7 +111,31 @@ def open_keyring(folder: Path, profile: str, identity: Identity) -> Keyring:
 
 
 def _load(folder: Path, profile: str, identity: Identity) -> tuple[dict[str, Any], Identity]:
-    """Return what the keyring says of the profile, and the profile's own identity."""
+    """Return what the keyring says of the profile, and the profile's own identity.
+
+    Reading takes no lock, so that a folder nobody may write to opens, too. What does not fit together is read again
+    if the keyring was replaced meanwhile: somebody was changing the roster.
+    """
+    for _ in range(_TRIES):
+        before = _edition(folder)
+        try:
+            return _load_once(folder, profile, identity)
+        except AuthsomeError:
+            if _edition(folder) == before:
+                raise
+    return _load_once(folder, profile, identity)
+
+
+def _edition(folder: Path) -> tuple[int, int] | None:
+    """Return what differs when the keyring is another file."""
+    try:
+        status = (folder / "keyring.age").stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def _load_once(folder: Path, profile: str, identity: Identity) -> tuple[dict[str, Any], Identity]:
     path = folder / "keyring.age"
     try:
         ciphertext = read(path)

@@ -50,10 +50,16 @@ def create(home: Path, passphrase: str | None, *, force: bool) -> Identity:
     identity = Identity.generate(str(path))
     with locked(home):
         check_free(home, force=force)
+        content = _content(identity, passphrase)
         if os.path.lexists(path):
             _keep(path)
-        replace(path, _content(identity, passphrase))
-    return own(home, lambda _: passphrase or "")
+            replace(path, content)
+        else:
+            publish_new(path, content)  # a first login, which takes no lock for it, may have been faster
+    made = own(home, lambda _: passphrase or "")
+    if made.recipient != identity.recipient:
+        raise _taken(path)
+    return made
 
 
 def check_free(home: Path, *, force: bool) -> None:
@@ -62,11 +68,8 @@ def check_free(home: Path, *, force: bool) -> None:
     if not os.path.lexists(path):
         return
     if not force:
-        raise AuthsomeError(
-            f"there is an identity already: {path}",
-            hint="`authsome identity show` shows it, `authsome identity rotate` replaces it everywhere",
-            code=ExitCode.USAGE,
-        )
+        raise _taken(path)
+    _required(home)
     content = read_identity(path)
     needing = _profiles(home)
     if not is_age(content):
@@ -80,12 +83,35 @@ def check_free(home: Path, *, force: bool) -> None:
         )
 
 
+def _taken(path: Path) -> AuthsomeError:
+    return AuthsomeError(
+        f"there is an identity already: {path}",
+        hint="`authsome identity show` shows it, `authsome identity rotate` replaces it everywhere",
+        code=ExitCode.USAGE,
+    )
+
+
+def _required(home: Path) -> None:
+    """Refuse to change what is not there, or lies elsewhere."""
+    path = home / FILE_NAME
+    if not os.path.lexists(path):
+        raise AuthsomeError(f"there is no {path}", hint="authsome identity create", code=ExitCode.LOCKED)
+    if path.is_symlink():
+        # NOTE: writing would put a file in the link's place, and leave the key readable where it leads.
+        raise AuthsomeError(
+            f"{path} is a symbolic link, and the key lies elsewhere",
+            hint=f"change it there, or put the file itself here: cp --remove-destination {path.readlink()} {path}",
+            code=ExitCode.USAGE,
+        )
+
+
 def protect(home: Path, ask: Callable[[str], str], new: Callable[[], str]) -> Identity:
     """Put `identity.txt` under a passphrase, or under another one.
 
     Args:
         new: Returns the passphrase to be.
     """
+    _required(home)
     identity = own(home, ask)
     passphrase = new()
     _rewrite(home, identity, passphrase)
@@ -94,9 +120,11 @@ def protect(home: Path, ask: Callable[[str], str], new: Callable[[], str]) -> Id
 
 def unprotect(home: Path, ask: Callable[[str], str]) -> Identity:
     """Store `identity.txt` in the clear again."""
+    _required(home)
     identity = own(home, ask)
-    if identity.protected:
-        _rewrite(home, identity, None)
+    if not identity.protected:
+        return identity
+    _rewrite(home, identity, None)
     return own(home, ask)
 
 
@@ -117,6 +145,7 @@ def rotate(home: Path, ask: Callable[[str], str]) -> Rotation:
         given.append(ask(origin))
         return given[-1]
 
+    _required(home)
     with locked(home):
         old = own(home, asking)
         if ended := _end(home, old):
