@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.vault import program
 from authsome.vault.age import Identity, ssh_recipient
 from authsome.vault.armor import FormError, is_age
 from authsome.vault.files import make_folder, publish_new
@@ -27,7 +26,7 @@ _MAX_BYTES = 1 << 17
 def _nobody(origin: str) -> str:
     raise AuthsomeError(
         f"{origin} is protected by a passphrase, and there is nobody to ask",
-        hint=f"call it from a terminal, or give the identity another way, for example in {program.VARIABLE}",
+        hint="call it from a terminal, or give the identity another way, for example in AUTHSOME_IDENTITY_COMMAND",
         code=ExitCode.LOCKED,
     )
 
@@ -96,7 +95,7 @@ class Search:
             ("--identity", self.given.file, self._named_file),
             ("AUTHSOME_IDENTITY", self.environ.get("AUTHSOME_IDENTITY"), self._key),
             ("AUTHSOME_IDENTITY_FILE", self.environ.get("AUTHSOME_IDENTITY_FILE"), self._named_file),
-            (program.VARIABLE, self.environ.get(program.VARIABLE), self._printed),
+            ("AUTHSOME_IDENTITY_COMMAND", self.environ.get("AUTHSOME_IDENTITY_COMMAND"), self._printed),
         ]
 
     def refuse(self, failure: AuthsomeError, identity: Identity) -> None:
@@ -140,9 +139,10 @@ class Search:
         return unlock(read_identity(Path(name).expanduser()), name, self.given.ask)
 
     def _printed(self, command: str) -> Identity:
-        return unlock(
-            program.answer(command, self.environ, self.given.say), f"what {program.VARIABLE} printed", self.given.ask
-        )
+        from authsome.vault import program  # noqa: PLC0415  it imports what a run would have to wait for
+
+        printed = program.answer(command, self.environ, self.given.say)
+        return unlock(printed, f"what {program.VARIABLE} printed", self.given.ask)
 
     def _own(self) -> Identity:
         return own(self.home, self.given.ask)
