@@ -127,10 +127,51 @@ class Nobody:
 
 def door(environ: Mapping[str, str], profile: str, *, no_input: bool, say: Callable[[str], None]) -> Human:
     """Return who answers here. `say` writes one line of talk."""
-    alone = no_input or environ.get("CI", "").lower() not in ("", "0", "false")
-    if alone or not _has_terminal() or not preset(profile).ask:
-        return Nobody()
-    return Terminal(say)
+    return Nobody() if _alone(environ, profile, no_input=no_input) else Terminal(say)
+
+
+def passphrase(origin: str, environ: Mapping[str, str], profile: str, *, no_input: bool, new: bool = False) -> str:
+    """Return the passphrase of an identity, typed at the terminal, or raise (exit code 4).
+
+    NOTE: there is no variable for it. A machine that could be given one can be given the identity itself, and a
+    variable reaches every child, `/proc` and the logs of many a runner.
+
+    Args:
+        origin: Which identity, in words.
+        new: It is to be one, so it is typed twice.
+    """
+    if _alone(environ, profile, no_input=no_input):
+        if new:
+            raise AuthsomeError(
+                "there is nobody to ask for a new passphrase", hint="call it from a terminal", code=ExitCode.LOCKED
+            )
+        raise AuthsomeError(
+            f"{origin} is protected by a passphrase, and there is nobody to ask",
+            hint="run where a person can answer, or give the identity another way:\n"
+            "  AUTHSOME_IDENTITY_COMMAND='pass show authsome' authsome …\n"
+            "  AUTHSOME_IDENTITY_FILE=/run/secrets/identity authsome …",
+            code=ExitCode.LOCKED,
+        )
+    typed = _typed(f"{'New passphrase' if new else 'Passphrase'} of {clean(origin)} (input is hidden): ")
+    if new and _typed("The same again: ") != typed:
+        raise AuthsomeError("these were two passphrases", hint="nothing was changed; start again", code=ExitCode.USAGE)
+    return typed
+
+
+def _typed(prompt: str) -> str:
+    try:
+        typed = getpass.getpass(prompt)
+    except EOFError:
+        typed = ""
+    if not typed:
+        raise AuthsomeError("no passphrase was given", hint="nothing was changed", code=ExitCode.LOCKED)
+    return typed
+
+
+def _alone(environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool:
+    """Whether there is nobody to ask, or nobody who may be asked."""
+    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
+    return no_input or in_ci or not _has_terminal() or not preset(profile).ask
 
 
 def _has_terminal() -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from authsome.audit import Line, Summary, Verdict
     from authsome.clients import Result
     from authsome.demo import Shown
+    from authsome.vault.sound import Report
     from authsome.why import Answer
 
 SCHEMA_VERSION = 1
@@ -83,6 +84,37 @@ def status(held: Holding, provider: Provider) -> str:
 def fields(values: Mapping[str, Any]) -> str:
     """Return names and values below each other."""
     return table([(f"{name}:", value(each)) for name, each in values.items()])
+
+
+def identity(shown: Mapping[str, Any]) -> str:
+    """Return what the commands of `authsome identity` say of one."""
+    profiles = ", ".join(shown["profiles"]) or "none of this machine"
+    rows = [
+        ("public key:", shown["public_key"]),
+        ("found in:", shown["found_in"]),
+        ("protected:", "yes, by a passphrase" if shown["protected"] else "no"),
+        ("opens:", profiles),
+    ]
+    return table(rows)
+
+
+def soundness(found: "Report") -> str:
+    """Return `authsome vault verify`."""
+    text = "".join(f"{clean(str(each.path))} {clean(each.what)}\n" for each in found.problems)
+    looked = f"{_counted(found.files, 'file')} in {_counted(found.profiles, 'profile')}"
+    if found.problems:
+        return f"{text}{_counted(len(found.problems), 'problem')} with {looked}.\n"
+    return f"All is sound as far as it shows without an identity: {looked}.\n"
+
+
+def soundness_data(found: "Report") -> dict[str, Any]:
+    """Return `authsome vault verify --json`."""
+    problems = [{"path": str(each.path), "problem": each.what} for each in found.problems]
+    return {"sound": not problems, "profiles": found.profiles, "files": found.files, "problems": problems}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def value(each: Any) -> str:

@@ -16,7 +16,7 @@ ORDER = (
     *("proxy", "origin", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
 )
 OWNERS = {
-    "pyrage": {"vault"},
+    "pyrage": {"vault.age"},
     "mitmproxy": {"proxy.engine"},
     "h11": {"proxy.http1", "proxy.reach"},
     "h2": {"proxy.http2"},
@@ -24,7 +24,7 @@ OWNERS = {
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "proxy.channel", "origin"},
+    "cryptography": {"proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
     "certifi": {"proxy.upstream"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},

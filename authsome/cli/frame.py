@@ -47,6 +47,7 @@ app = typer.Typer(
 _SHARED = {
     "profile": Annotated[str | None, typer.Option("--profile", help="Whose secrets (also AUTHSOME_PROFILE).")],
     "file": Annotated[str | None, typer.Option("--file", help="The manifest (also AUTHSOME_FILE).")],
+    "identity": Annotated[str | None, typer.Option("--identity", help="File of the identity that opens the vault.")],
     "json": Annotated[bool, typer.Option("--json", help="Answer in JSON.")],
     "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only data and errors.")],
     "no_input": Annotated[bool, typer.Option("--no-input", help="Never ask; fail instead.")],
@@ -73,7 +74,14 @@ def _sign(function: Callable[..., None], parameters: list[inspect.Parameter]) ->
     return function
 
 
-def command(name: str, **more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def group(name: str, summary: str) -> typer.Typer:
+    """Return a group of commands of its own."""
+    made = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(made, name=name)
+    return made
+
+
+def command(name: str, of: typer.Typer = app, **more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a command that gets the shared options, from before and after its name, as its first argument."""
 
     def register(command: Callable[..., None]) -> Callable[..., None]:
@@ -86,7 +94,7 @@ def command(name: str, **more: Any) -> Callable[[Callable[..., None]], Callable[
             command(replace(context.obj, **changed), **given)
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        return app.command(name, **more)(_sign(called, _parameters(*own)))
+        return of.command(name, **more)(_sign(called, _parameters(*own)))
 
     return register
 

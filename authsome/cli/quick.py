@@ -15,7 +15,7 @@ _OF_RUN = {"--summary": "summary", "--fake": "fake", "--fake-from": "fake_from"}
 OPTIONS = {**_SETTINGS, **_OF_RUN}
 """Everything that `run` can be told: option → argument."""
 
-TAKES_TEXT = frozenset({"--profile", "--file", "--fake-from"})
+TAKES_TEXT = frozenset({"--profile", "--file", "--identity", "--fake-from"})
 """Those that take the next word."""
 
 

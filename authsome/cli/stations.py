@@ -4,10 +4,11 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 """
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from authsome.cli.voice import Settings, say
+from authsome.cli.voice import Settings, say, talk
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from authsome.bridge import Human
     from authsome.manifest import Project
     from authsome.session import Position
-    from authsome.vault import Vault
+    from authsome.vault import Given, Vault
 
 
 def home() -> Path:
@@ -51,9 +52,28 @@ def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
     from authsome.vault import Vault
 
     isolation.withhold()  # before there is a secret in this process
+    profile = profile_name(settings, project)
+    return Vault(home(), profile, os.environ, given(settings, profile))
+
+
+def profile_name(settings: Settings, project: "Project | None" = None) -> str:
+    """Return the profile that the options, the environment or the manifest name, in this order."""
     declared = project.manifest.profile if project and project.manifest else None
-    profile = settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or "default"
-    return Vault(home(), profile, os.environ)
+    return settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or "default"
+
+
+def given(settings: Settings, profile: str) -> "Given":
+    """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
+    from authsome.vault import Given
+
+    return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings))
+
+
+def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = False) -> str:
+    """Ask for the passphrase of an identity."""
+    from authsome import bridge
+
+    return bridge.passphrase(origin, os.environ, profile, no_input=settings.no_input, new=new)
 
 
 def survey(settings: Settings) -> "tuple[Project, Position]":

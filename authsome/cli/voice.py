@@ -19,6 +19,7 @@ class Settings:
 
     profile: str | None = None
     file: str | None = None
+    identity: str | None = None
     json: bool = False
     quiet: bool = False
     no_input: bool = False

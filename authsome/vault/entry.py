@@ -1,0 +1,103 @@
+"""One credential: as it is stored, and what can be said of it.
+
+Promises that an entry which was moved, swapped or written by somebody who could not open the keyring is refused: age
+does not say who wrote a file, so each entry carries its names and a MAC.
+"""
+
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import Provider
+from authsome.vault.files import tampered
+from authsome.vault.keyring import Keyring
+
+_MAC_MARK = "authsome-mac-v1 "
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A credential as it is stored. Its `repr` hides the secrets.
+
+    Attributes:
+        generation: 1 for the first credential of this connection, one more for each that replaced it.
+        hosts: The hosts the person agreed to when giving the secret, as `Provider.host_names`.
+        created_at, updated_at: RFC 3339 in UTC, whole seconds.
+    """
+
+    provider: str
+    connection: str
+    generation: int
+    hosts: tuple[str, ...]
+    fields: Mapping[str, str] = field(repr=False)
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Everything that can be said about a credential without saying it.
+
+    Attributes:
+        field_names: The secrets it consists of.
+        off_pattern: Those that no longer match the pattern of the provider's definition.
+    """
+
+    provider: str
+    connection: str
+    generation: int
+    hosts: tuple[str, ...]
+    field_names: tuple[str, ...]
+    off_pattern: tuple[str, ...]
+    created_at: str
+    updated_at: str
+
+
+def holding(entry: Entry, provider: Provider) -> Holding:
+    """Return what can be said about an entry, seen with its provider's definition."""
+    return Holding(
+        provider=entry.provider,
+        connection=entry.connection,
+        generation=entry.generation,
+        hosts=entry.hosts,
+        field_names=tuple(entry.fields),
+        off_pattern=tuple(
+            each.name
+            for each in provider.fields
+            if each.pattern and each.name in entry.fields and not each.pattern.fullmatch(entry.fields[each.name])
+        ),
+        created_at=entry.created_at,
+        updated_at=entry.updated_at,
+    )
+
+
+def render(entry: Entry, keys: Keyring, profile: str) -> bytes:
+    """Return the plaintext of an entry's file."""
+    body = {"version": 1, "vault": keys.vault_id, "profile": profile, **asdict(entry)}
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return _mac_line(keys, text) + text + b"\n"
+
+
+def _mac_line(keys: Keyring, text: bytes) -> bytes:
+    return f"{_MAC_MARK}{hmac.new(keys.mac_key, text, sha256).hexdigest()}\n".encode()
+
+
+def parse(plaintext: bytes, path: Path, keys: Keyring, profile: str, provider: str, connection: str) -> Entry:
+    """Return the entry if its MAC holds and it says it is the one that was looked for."""
+    mac, _, text = plaintext.partition(b"\n")
+    text = text.removesuffix(b"\n")
+    if not hmac.compare_digest(mac + b"\n", _mac_line(keys, text)):
+        raise tampered(path, "was not written by a member of this profile")
+    body: dict[str, Any] = json.loads(text)
+    if body.pop("version") != 1:
+        raise AuthsomeError(f"{path} was written by a newer authsome", hint="use it", code=ExitCode.INTEGRITY)
+    expected = (keys.vault_id, profile, provider, connection)
+    found = (body.pop("vault"), body.pop("profile"), body["provider"], body["connection"])
+    if found != expected:
+        raise tampered(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
+    return Entry(**{**body, "hosts": tuple(body["hosts"])})

@@ -1,0 +1,129 @@
+"""Files of a vault on disk.
+
+Promises that a write is whole or did not happen (also on `kill -9`), that writers take turns, and that folders are
+0700 and files 0600 under any umask. Refuses a symbolic link, a pipe or something huge where a file of the vault
+should be.
+"""
+
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from authsome.errors import AuthsomeError, ExitCode, file_errors
+
+MAX_ENTRY_BYTES = 4 << 20
+LOCK_SECONDS = 30.0
+READ_ONLY_HINT = "point AUTHSOME_HOME at a folder you can write to"
+
+
+def tampered(path: Path, what: str) -> AuthsomeError:
+    """Return the error (exit code 5) for a file that is not what a member of the profile wrote."""
+    return AuthsomeError(
+        f"{path} {what}",
+        hint="restore it from a backup or from git; a single credential can also be forgotten with `authsome logout`",
+        code=ExitCode.INTEGRITY,
+    )
+
+
+def read(path: Path) -> bytes:
+    """Return a small regular file; a symbolic link or anything else in its place is an error."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        reason = "is a symbolic link" if path.is_symlink() else (error.strerror or "").lower()
+        raise AuthsomeError(f"cannot read {path}: {reason}", code=ExitCode.LOCKED) from error
+    with os.fdopen(descriptor, "rb") as file, file_errors("read", path):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise tampered(path, "is not a regular file")
+        content = file.read(2 * MAX_ENTRY_BYTES + 1)
+    if len(content) > 2 * MAX_ENTRY_BYTES:
+        raise tampered(path, "is too large to be what it should be")
+    return content
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its missing parents, each 0700 whatever the umask."""
+    with file_errors("create", path, hint=READ_ONLY_HINT):
+        if path.is_dir():
+            return
+        if path.parent != path:
+            make_folder(path.parent)
+        with suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+            path.chmod(0o700)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, 0o600)
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+@contextmanager
+def _drafted(path: Path, content: bytes) -> Iterator[Path]:
+    """Write `content` beside `path` for the body to put in place; afterwards no draft is left, and a rename is safe."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    with file_errors("write", path, hint=READ_ONLY_HINT):
+        try:
+            _write_new(draft, content)
+            yield draft
+            sync_folder(path.parent)
+        finally:
+            draft.unlink(missing_ok=True)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Put `content` at `path` in one step."""
+    with _drafted(path, content) as draft:
+        draft.replace(path)
+
+
+def publish_new(path: Path, content: bytes) -> None:
+    """Put `content` at `path` unless something is there already."""
+    with _drafted(path, content) as draft, suppress(FileExistsError):
+        path.hardlink_to(draft)
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename inside `path` survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the profile for one writer; a lock on the folder itself leaves no file behind, also not in git."""
+    with file_errors("lock", folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise AuthsomeError(
+                        f"{folder} has been in use by another authsome for {LOCK_SECONDS:.0f} s"
+                    ) from None
+                time.sleep(0.02)
+            except OSError as error:
+                raise AuthsomeError(
+                    f"cannot lock {folder}: {(error.strerror or '').lower()}",
+                    hint="point AUTHSOME_HOME at a local file system",
+                ) from error
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,286 @@
+"""A vault's files, seen without a key."""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from authsome.provider import Catalogue, Provider
+from authsome.vault import Identity, Vault, find_identity, keyring, own
+from authsome.vault.age import encrypt
+from authsome.vault.armor import FormError, armored, look, unarmored
+from authsome.vault.sound import verify
+from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
+from conftest import EXECUTABLE, CommandLine
+
+FIELDS = {"api_key": OPENAI_KEY}
+
+
+@pytest.fixture
+def openai(tmp_path: Path) -> Provider:
+    return Catalogue(tmp_path).get("openai")
+
+
+@pytest.fixture
+def vault(tmp_path: Path, openai: Provider) -> Vault:
+    vault = Vault(tmp_path / "home", "default", {})
+    vault.write(openai, "default", FIELDS, now=0.0)
+    vault.write(openai, "team", FIELDS, now=0.0)
+    return vault
+
+
+def _found(vault: Vault, *, private: bool = True) -> dict[str, str]:
+    report = verify(vault.home, private=private)
+    return {str(each.path.relative_to(vault.home)): each.what for each in report.problems}
+
+
+def test_a_vault_as_it_is_written_is_sound_and_needs_no_identity(vault: Vault) -> None:
+    (vault.home / "identity.txt").unlink()
+    report = verify(vault.home, private=True)
+    assert (report.profiles, report.files, report.problems) == (1, 4, ())
+
+
+def test_no_vault_is_a_sound_one(tmp_path: Path) -> None:
+    assert verify(tmp_path / "nothing", private=True).problems == ()
+
+
+def _flip(content: bytes) -> bytes:
+    raw = bytearray(unarmored(content))
+    raw[10] ^= 1
+    return armored(bytes(raw))
+
+
+def _conflict(content: bytes) -> bytes:
+    return b"<<<<<<< HEAD\n" + content + b"=======\n" + content + b">>>>>>> branch\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda content: content[:-40], "is damaged: its end is missing"),
+        (lambda content: content.replace(b"\n", b"\n\n", 3), "is damaged: a line has another length than age writes"),
+        (lambda content: content[:100] + b"!" + content[101:], "is damaged: it is not base64"),
+        (lambda content: armored(unarmored(content)[:120]), "is damaged: its header is none of age's"),
+        (
+            lambda content: armored(unarmored(content)[: unarmored(content).index(b"--- ") + 60]),
+            "is damaged: it was cut",
+        ),
+        (_flip, "is damaged: its header is none of age's"),
+        (_conflict, "is not an age file"),
+        (lambda _: b"", "is not an age file"),
+        (lambda _: b'{"api_key": "CANARY"}', "is not an age file"),
+        (lambda _: b"x" * (9 << 20), "is too large to be what it should be"),
+        (lambda _: b"AGE-SECRET-KEY-1CANARY\n", "is not an age file, and holds a secret key in the clear"),
+    ],
+    ids=[
+        "cut",
+        "lines",
+        "character",
+        "half-header",
+        "no-payload",
+        "header",
+        "conflict",
+        "empty",
+        "plain",
+        "huge",
+        "key",
+    ],
+)
+@pytest.mark.parametrize("name", ["keyring.age", "connections/openai/team.age"])
+def test_what_is_no_age_file_is_found(vault: Vault, name: str, change: Callable[[bytes], bytes], what: str) -> None:
+    path = vault.folder / name
+    path.write_bytes(change(path.read_bytes()))
+    assert _found(vault) == {f"profiles/default/{name}": what}
+    path.unlink()
+
+
+def test_lines_that_end_as_on_windows_are_sound(vault: Vault) -> None:
+    for path in vault.folder.rglob("*.age"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert _found(vault) == {}
+    assert Vault(vault.home, "default", {}).read("openai", "default")
+
+
+def test_what_lies_beside_a_vaults_files_is_found(vault: Vault) -> None:
+    folder = vault.folder
+    (folder / "export.env").write_text("OPENAI_API_KEY=...")
+    shutil.copy(vault.home / "identity.txt", folder / "connections" / "openai" / "k.txt")
+    (folder / "connections" / "note").write_text("x")
+    (folder / "connections" / "openai" / "Team.age").write_bytes((folder / "keyring.age").read_bytes())
+    (folder / "connections" / "openai" / "Team.age").chmod(0o600)
+    (folder / "connections" / "nul").mkdir(mode=0o700)
+    (folder / "connections" / "openai" / "link.age").symlink_to("team.age")
+    (folder / "more").mkdir()
+    (vault.home / "profiles" / "Other").mkdir(mode=0o700)
+    (folder / ".gitattributes").write_text("*.age diff=authsome\n")
+    draft = folder / "connections" / "openai" / ".team.age.123.0123abcd"  # by a writer that was killed
+    draft.write_bytes((folder / "keyring.age").read_bytes()[:50])
+    stranger = "does not belong in a vault, and is not encrypted"
+    assert _found(vault) == {
+        "profiles/Other": "is not named as a profile can be",
+        "profiles/Other/keyring.age": "is missing",
+        "profiles/Other/recipients.txt": "is missing",
+        "profiles/default/connections/note": stranger,
+        "profiles/default/connections/nul": "is not named as a provider can be",
+        "profiles/default/connections/openai/Team.age": "is not named as a connection can be",
+        "profiles/default/connections/openai/k.txt": "holds a secret key in the clear",
+        "profiles/default/connections/openai/link.age": "is a symbolic link",
+        "profiles/default/export.env": stranger,
+        "profiles/default/more": stranger,
+    }
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        (
+            "# nobody\n",
+            {"recipients.txt": "lists nobody", "keyring.age": "is for 1 recipient, recipients.txt lists 0"},
+        ),
+        ("hello\n", {"recipients.txt": "has a line that is no recipient this version can encrypt to"}),
+        ("{mine}\n{other}\n", {"keyring.age": "is for 1 recipient, recipients.txt lists 2"}),
+        ("{mine}\n{mine}\n", {}),
+        ("{mine}\n# AGE-SECRET-KEY-1X\n", {"recipients.txt": "holds a secret key in the clear"}),
+    ],
+)
+def test_a_list_that_cannot_be_the_keyrings_is_found(vault: Vault, lines: str, found: dict[str, str]) -> None:
+    mine, other = find_identity(vault.home, {}).recipient, Identity.generate("x").recipient
+    (vault.folder / "recipients.txt").write_text(lines.format(mine=mine, other=other))
+    assert _found(vault) == {f"profiles/default/{name}": what for name, what in found.items()}
+
+
+def test_an_entry_that_more_than_the_profile_can_open_is_found(vault: Vault) -> None:
+    reader, stranger = Identity.generate("x"), Identity.generate("x")
+    path = vault.folder / "connections" / "openai" / "team.age"
+    path.write_bytes(encrypt(b"x", [reader.recipient, stranger.recipient], reader))
+    assert list(_found(vault).values()) == ["is for X25519, X25519, not for the profile alone"]
+
+
+def test_several_members_are_sound_and_so_is_a_rotation(vault: Vault) -> None:
+    more = [{"name": str(number), "recipient": Identity.generate("x").recipient} for number in range(20)]
+    keyring.change_roster(vault.folder, "default", find_identity(vault.home, {}), lambda roster: [*roster, *more])
+    own.rotate(vault.home, str)
+    assert _found(vault) == {}
+
+
+def test_modes_count_in_the_home_and_not_in_a_repository(vault: Vault) -> None:
+    paths = ["profiles/default", "profiles/default/keyring.age", "profiles/default/connections/openai/team.age"]
+    for path in paths:
+        (vault.home / path).chmod(0o755)
+    assert _found(vault) == dict.fromkeys(paths, "can be used by others (mode 0755)")
+    assert list(_found(vault, private=False)) == ["identity.txt"]
+
+
+def test_an_identity_in_a_repositorys_vault_is_found(vault: Vault) -> None:
+    assert _found(vault, private=False) == {"identity.txt": "holds a secret key in the clear"}
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_are_looked_at_in_seconds(vault: Vault) -> None:
+    entry = (vault.folder / "connections" / "openai" / "team.age").read_bytes()
+    for number in range(10_000):
+        path = vault.folder / "connections" / f"p{number // 10}" / f"c{number % 10}.age"
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        path.write_bytes(entry)
+        path.chmod(0o600)
+    started = time.monotonic()
+    report = verify(vault.home, private=True)
+    taken = time.monotonic() - started
+    assert (report.files, report.problems) == (10_004, ())
+    assert taken < 10
+    print(f"{taken:.2f} s")
+
+
+@settings(max_examples=30, deadline=None)
+@given(size=st.one_of(st.integers(0, 300), st.integers(-20, 20).map(lambda off: (1 << 16) * 2 + off)))
+def test_the_size_that_shows_is_the_plaintexts(size: int) -> None:
+    reader = Identity.generate("x")
+    outside = look(encrypt(b"x" * size, [reader.recipient], reader))
+    assert (outside.stanzas, outside.size) == (("X25519",), size)
+
+
+@settings(max_examples=200, deadline=None)
+@given(content=st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(armored)))
+def test_whatever_is_no_age_file_is_said_to_be_none(content: bytes) -> None:
+    with pytest.raises(FormError):
+        look(content)
+
+
+# The commands.
+
+
+def test_the_screens_of_vault(authsome: CommandLine, snapshot: SnapshotAssertion) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    entry = str(authsome.home / "profiles" / "default" / "connections" / "openai" / "default.age")
+    screens = [
+        str(authsome(*line.split()))
+        for line in ("vault --help", "vault verify --help", "vault textconv --help", "vault verify", "vault verify no")
+    ]
+    screens.append(str(authsome("vault", "verify", "--json")))
+    shown = json.loads(authsome("vault", "textconv", entry, "--json").out)
+    screens.append(json.dumps({name: type(each).__name__ for name, each in shown.items()}))
+    Path(entry).write_text("OPENAI_API_KEY=")
+    screens += [str(authsome("vault", "verify")), str(authsome("vault", "verify", "--json"))]
+    assert "\n\n".join(screens).replace(str(authsome.home), "~/.authsome") == snapshot
+
+
+def _git(authsome: CommandLine, *words: str) -> subprocess.CompletedProcess[str]:
+    named = ["-c", "user.name=tester", "-c", "user.email=tester@example.com"]
+    path = {"PATH": f"{EXECUTABLE.parent}:{os.environ['PATH']}"}
+    return subprocess.run(
+        ["git", *named, *words],
+        cwd=authsome.project,
+        env=authsome.environ() | path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="the program `git` is not installed")
+
+
+@needs_git
+def test_a_pre_commit_hook_refuses_plaintext(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    shutil.copytree(authsome.home / "profiles", authsome.project / ".authsome" / "profiles")
+    _git(authsome, "init", "-q")
+    hook = authsome.project / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexec authsome vault verify .authsome\n")
+    hook.chmod(0o755)
+    _git(authsome, "add", ".authsome")
+    assert _git(authsome, "commit", "-q", "-m", "vault").returncode == 0
+    (authsome.project / ".authsome" / "profiles" / "default" / "keys.env").write_text("KEY=")
+    _git(authsome, "add", ".authsome")
+    done = _git(authsome, "commit", "-q", "-m", "keys")
+    assert done.returncode == 1
+    assert ".authsome/profiles/default/keys.env does not belong in a vault" in done.stdout + done.stderr
+
+
+@needs_git
+def test_a_diff_in_git_says_what_shows_and_asks_nobody(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    folder = authsome.project / ".authsome" / "profiles"
+    shutil.copytree(authsome.home / "profiles", folder)
+    (authsome.project / ".gitattributes").write_text(".authsome/**/*.age diff=authsome\n")
+    _git(authsome, "init", "-q")
+    _git(authsome, "add", ".")
+    _git(authsome, "commit", "-q", "-m", "vault")
+    _git(authsome, "config", "diff.authsome.textconv", "authsome vault textconv")
+    authsome.login("openai", OTHER_OPENAI_KEY, "--force")
+    authsome.login("anthropic", ANTHROPIC_KEY)
+    (authsome.home / "identity.txt").unlink()
+    shutil.copytree(authsome.home / "profiles", folder, dirs_exist_ok=True)
+    _git(authsome, "add", ".")
+    shown = _git(authsome, "diff", "--cached").stdout
+    assert shown.count("+sha256:") == 2
+    assert " state:       encrypted\n" in shown
+    assert "+recipients:  X25519\n" in shown
