@@ -26,6 +26,7 @@ __all__ = [
     "command",
     "data",
     "explain",
+    "group",
     "main",
     "say",
     "talk",
@@ -121,8 +122,10 @@ app.callback()(_sign(_root, _parameters(_VERSION)))
 
 def main() -> None:
     """Run the command line and exit."""
-    named = [each for each in app.registered_commands if [each.name] == sys.argv[1:2]]
-    app.registered_commands = named or app.registered_commands  # typer would work out all of them to call one
+    commands = [each for each in app.registered_commands if [each.name] == sys.argv[1:2]]
+    groups = [each for each in app.registered_groups if [each.name] == sys.argv[1:2]]
+    if commands or groups:  # typer would work out all of them to call one
+        app.registered_commands, app.registered_groups = commands, groups
     try:
         code = app(standalone_mode=False)
     except AuthsomeError as error:
