@@ -55,7 +55,7 @@ type _Found = tuple[int, int, bytes]
 class Scrubber:
     """The secrets of one session and what stands in for each. Never changes; shared by all streams."""
 
-    __slots__ = ("_ends", "_escapes", "_longest", "_short", "_spellings")
+    __slots__ = ("_ends", "_escapes", "_longest", "_short", "_shortest", "_spellings")
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         spellings: dict[bytes, bytes] = {}
@@ -70,7 +70,7 @@ class Scrubber:
             if (plain := self._plain(spelling)) != spelling and len(plain) >= SHORTEST:
                 spellings.setdefault(plain, instead[: len(plain)])
         self._spellings = spellings
-        self._longest = max(map(len, spellings), default=0)
+        self._longest, self._shortest = max(map(len, spellings), default=0), min(map(len, spellings), default=0)
         self._short = frozenset(spelling[:size] for spelling in spellings for size in range(1, HELD_FROM))
         self._ends: dict[bytes, list[bytes]] = {}
         for spelling in spellings:
@@ -89,6 +89,8 @@ class Scrubber:
 
     def once(self, data: bytes) -> bytes:
         """Return a complete value without secrets; the same object if it has none."""
+        if len(data) < self._shortest:  # escapes only make a spelling longer
+            return data
         found, _ = self.find(data)
         if not found:
             return data
