@@ -1,6 +1,7 @@
 """What the suites share: the command line as a process, a home of its own, and the search for canaries."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from canary import leaks, sings
+
+# The proxy of a test stays until the process ends, as that of a run does; some systems permit 256 descriptors at first.
+_now, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
+if 0 <= _now < 16384:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (16384 if _most < 0 else min(16384, _most), _most))
 
 EXECUTABLE = Path(sys.executable).parent / "authsome"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR")

@@ -27,10 +27,15 @@ class Person:
         """Read until a text appears; False if it does not in time."""
         deadline = time.monotonic() + seconds
         while text not in self.screen:
-            ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready or not self._read():
+            if not self._shows(max(0.0, deadline - time.monotonic())) or not self._read():
                 return text in self.screen
         return True
+
+    def _shows(self, seconds: float) -> bool:
+        """Wait for something new on the screen; `select` would know the first 1024 descriptors only."""
+        screen = select.poll()
+        screen.register(self._master, select.POLLIN)
+        return bool(screen.poll(seconds * 1000))
 
     def _read(self) -> bool:
         with contextlib.suppress(OSError):  # EIO: the program closed the terminal
@@ -46,12 +51,11 @@ class Person:
         """Return the exit code, 128 + N for a signal."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            ready, _, _ = select.select([self._master], [], [], 0.05)
-            if ready:
+            if self._shows(0.05):
                 self._read()
             done, status = os.waitpid(self.pid, os.WNOHANG)
             if done:
-                while select.select([self._master], [], [], 0.05)[0] and self._read():
+                while self._shows(0.05) and self._read():
                     pass
                 os.close(self._master)
                 return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
