@@ -207,7 +207,6 @@ class Flow:
     Attributes:
         ended: Whether the other side has ended its half.
         code: With what error it was reset.
-        lost: What to do when it is.
     """
 
     def __init__(self, link: Link, number: int) -> None:
@@ -216,7 +215,7 @@ class Flow:
         self.trailers = Fields()
         self.ended = self._lost = False
         self.code: int | None = None
-        self.lost: Callable[[], object] | None = None
+        self._told: Callable[[], object] | None = None
         self._pieces: deque[tuple[bytes, int]] = deque()
         self._changed: set[asyncio.Future[None]] = set()
 
@@ -238,14 +237,14 @@ class Flow:
         """Note that nothing more can be said, and nothing more will come but what has."""
         self._lost, self.code = True, code
         self.wake()
-        if self.lost is not None:
-            self.lost()
+        if self._told is not None:
+            self._told()
 
-    def tell(self, lost: Callable[[], object]) -> None:
+    def tell(self, told: Callable[[], object]) -> None:
         """Have this called once it is lost, if it is so already at once."""
-        self.lost = lost
+        self._told = told
         if self._lost:
-            lost()
+            told()
 
     def wake(self) -> None:
         """Have whoever waits look again."""

@@ -88,7 +88,7 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
 
     def opened(call: http2.Call) -> None:
         task = asyncio.ensure_future(Turn(call, caller, gate, reach).take())
-        call.flow.lost = task.cancel
+        call.flow.tell(task.cancel)
         turns.add(task)
 
         def over(task: asyncio.Task[bool]) -> None:
@@ -165,9 +165,9 @@ class Turn:
         return False
 
     async def _refuse(self, refusal: Refusal) -> None:
-        answer, content = _in_json(refusal)
+        fields, content = in_json(refusal)
         bodiless = self._call.asked.method == b"HEAD"
-        await self._begin(answer, bodiless=bodiless)
+        await self._begin(Answered(refusal.status, fields), bodiless=bodiless)
         if not bodiless:
             await self._call.send(content)
         await self._finish(Fields())
@@ -462,12 +462,6 @@ def _inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     secret = placement.render(session.secrets(rule.provider, rule.connection)).encode("latin-1")
     said = fields.plus(*more, (placement.header.encode(), secret))
     return Asked(asked.method, asked.path, asked.hosts, said, asked.version, asked.bodiless)
-
-
-def _in_json(refusal: Refusal) -> tuple[Answered, bytes]:
-    """Return a refusal as an answer that programs and people can read."""
-    fields, content = in_json(refusal)
-    return Answered(refusal.status, fields), content
 
 
 def _mistake(error: Exception) -> Refusal:
