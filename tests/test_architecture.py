@@ -20,6 +20,7 @@ OWNERS = {
     "mitmproxy": {"proxy.engine"},
     "h11": {"proxy.http1", "proxy.reach"},
     "h2": {"proxy.http2"},
+    "hyperscan": {"proxy.sieve"},
     "OpenSSL": {"proxy.channel"},
     "ruamel": {"documents"},
     "pydantic": {"documents"},

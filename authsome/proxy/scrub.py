@@ -17,17 +17,22 @@ An escape is read as one wherever it can be; base64 characters that also hold bi
 import re
 from base64 import b64encode
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set as AbstractSet
 from dataclasses import dataclass
 from functools import lru_cache
 from html.entities import html5
 from itertools import chain
+
+from authsome.proxy.sieve import Sieve
 
 SHORTEST = 8
 """Octets. A secret under this length is not looked for."""
 
 HELD_FROM = 4
 """Characters. A beginning of a spelling this long waits for what follows; a shorter one leaves at once."""
+
+_WORTH_A_SIEVE = 4096
+"""Octets. In a smaller piece `re` has looked at every `%` before a sieve is ready."""
 
 _LONGEST_ESCAPE = 20
 """Octets: `&DiacriticalGrave;` has 18, a number with the zeros that are read 12."""
@@ -55,7 +60,7 @@ type _Found = tuple[int, int, bytes]
 class Scrubber:
     """The secrets of one session and what stands in for each. Never changes; shared by all streams."""
 
-    __slots__ = ("_ends", "_escapes", "_longest", "_short", "_shortest", "_spellings")
+    __slots__ = ("_ends", "_escapes", "_longest", "_short", "_shortest", "_sieve", "_spellings")
 
     def __init__(self, secrets: Mapping[str, str]) -> None:
         spellings: dict[bytes, bytes] = {}
@@ -64,12 +69,13 @@ class Scrubber:
             if len(raw) >= SHORTEST:
                 for spelling, instead in _spell(raw, stand_in.encode().ljust(len(raw), b"*")[: len(raw)]):
                     spellings.setdefault(spelling, instead)
-        self._escapes = _escapes_of(set(chain.from_iterable(spellings)))
+        self._escapes = _escapes_of(frozenset(chain.from_iterable(spellings)))
         for spelling, instead in list(spellings.items()):
             # A secret may hold what reads as an escape: `a%41…` is then also `aA…`.
             if (plain := self._plain(spelling)) != spelling and len(plain) >= SHORTEST:
                 spellings.setdefault(plain, instead[: len(plain)])
-        self._spellings = spellings
+        self._spellings = list(spellings.items())
+        self._sieve = Sieve.of(spellings) if spellings else None
         self._longest, self._shortest = max(map(len, spellings), default=0), min(map(len, spellings), default=0)
         self._short = frozenset(spelling[:size] for spelling in spellings for size in range(1, HELD_FROM))
         self._ends: dict[bytes, list[bytes]] = {}
@@ -104,10 +110,7 @@ class Scrubber:
 
     def find(self, data: bytes) -> tuple[list[_Found], "_View | None"]:
         """Return every spelling in the data, leftmost and longest first, and the data's end as read without escapes."""
-        found: list[_Found] = []
-        for spelling, instead in self._spellings.items():
-            if spelling in data:
-                found += ((at, at + len(spelling), instead) for at in _each(data, spelling))
+        found = [(at, at + len(spelling), instead) for at, spelling, instead in self._spelled(data)]
         escapes = self._look_for_escapes(data)
         if not escapes:
             if len(found) > 1:
@@ -115,9 +118,7 @@ class Scrubber:
             return found, None
         view = None
         for view in _views(data, escapes, self._longest):
-            for spelling, instead in self._spellings.items():
-                if spelling in view.text:
-                    found += (view.found(data, at, instead) for at in _each(view.text, spelling))
+            found += (view.found(data, at, instead) for at, _, instead in self._spelled(view.text))
         found.sort(key=_leftmost_longest)
         return found, view if view and view.stop == len(data) else None
 
@@ -151,10 +152,19 @@ class Scrubber:
                 return size
         return 0
 
+    def _spelled(self, text: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+        """Yield where each spelling starts, the spelling, and what stands there instead."""
+        for index in self._sieve.named(text) if self._sieve else ():
+            spelling, instead = self._spellings[index]
+            at = text.find(spelling)
+            while at >= 0:
+                yield at, spelling, instead
+                at = text.find(spelling, at + 1)  # places may overlap
+
     def _look_for_escapes(self, data: bytes) -> list[_Escape]:
         escapes: list[_Escape] = []
         for first, pattern in self._escapes:
-            if first in data:
+            if first in data and (len(data) < _WORTH_A_SIEVE or _sieve_for(pattern).named(data)):
                 escapes += ((match.start(), match.end(), _character(match[0])) for match in pattern.finditer(data))
         escapes.sort()
         return escapes
@@ -285,14 +295,6 @@ def _leftmost_longest(found: _Found) -> tuple[int, int]:
     return found[0], -found[1]
 
 
-def _each(data: bytes, spelling: bytes) -> Iterator[int]:
-    """Yield every place of a spelling; places may overlap."""
-    at = data.find(spelling)
-    while at >= 0:
-        yield at
-        at = data.find(spelling, at + 1)
-
-
 def _spell(secret: bytes, stand_in: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the spellings of a secret with the same of its stand-in, which has the same length."""
     yield secret, stand_in
@@ -321,7 +323,13 @@ def _views(data: bytes, escapes: Sequence[_Escape], reach: int) -> Iterator[_Vie
         first = index
 
 
-def _escapes_of(alphabet: set[int]) -> list[tuple[bytes, re.Pattern[bytes]]]:
+@lru_cache(maxsize=64)
+def _sieve_for(pattern: re.Pattern[bytes]) -> Sieve:
+    """Prepare for one kind of escape: milliseconds, so only once the first large piece holds what may be one."""
+    return Sieve([pattern.pattern])
+
+
+def _escapes_of(alphabet: frozenset[int]) -> list[tuple[int, re.Pattern[bytes]]]:
     """Return, by the octet it starts with, what an escape of these characters looks like.
 
     One pattern for all would begin with a set of octets, which `re` looks for ten times slower than for one octet.
@@ -334,13 +342,13 @@ def _escapes_of(alphabet: set[int]) -> list[tuple[bytes, re.Pattern[bytes]]]:
     entity = [rb"#0{0,6}(?:" + numbers + rb");", rb"#[xX]0{0,6}" + two_digits + rb";"]
     entity += (re.escape(name[1:]) for name, code in _NAMED.items() if code in ascii_only)
     return [
-        (b"%", re.compile(_PERCENT + _two_digits(alphabet))),
-        (b"\\", re.compile(backslash)),
-        (b"&", re.compile(rb"&(?:" + b"|".join(entity) + rb")")),
+        (ord("%"), re.compile(_PERCENT + _two_digits(alphabet))),
+        (ord("\\"), re.compile(backslash)),
+        (ord("&"), re.compile(rb"&(?:" + b"|".join(entity) + rb")")),
     ]
 
 
-def _two_digits(alphabet: set[int]) -> bytes:
+def _two_digits(alphabet: AbstractSet[int]) -> bytes:
     """Return a pattern for these octets in hex, in either case."""
     rows: dict[str, set[str]] = {}
     for code in alphabet:

@@ -19,13 +19,14 @@ import trustme
 
 EXECUTABLE = str(Path(sys.executable).parent / "authsome")
 BODY = b'{"object": "list", "data": [' + b'{"id": "model", "object": "model"},' * 4 + b"{}]}"
+TEXT = (BODY * 500)[: 1 << 16]
 ROUNDS = 5
 
 BUSY = 0.5
 """Seconds that most agents are busy with themselves before they send anything."""
 
 # The same programs run straight and as the child of a run; each prints one JSON object of figures.
-_SPEAK = r"""
+SPEAK = r"""
 import base64, json, os, socket, ssl, statistics, sys, time, threading, urllib.parse
 port = int(sys.argv[1])
 settings = ssl.create_default_context()
@@ -58,7 +59,7 @@ def exchange(stream, path, body=0):
 
 """
 FIRST = (
-    _SPEAK
+    SPEAK
     + r"""
 busy = float(sys.argv[2])
 time.sleep(busy)
@@ -68,7 +69,7 @@ print(json.dumps({f"first request, {when} (ms)": first * 1000}))
 """
 )
 CLIENT = (
-    _SPEAK
+    SPEAK
     + r"""
 count, size = int(sys.argv[2]), int(sys.argv[3])
 def work(times):
@@ -111,7 +112,7 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
             writer.write(BODY if not wanted else b"")
             while wanted:
                 chunk = min(wanted, 1 << 16)
-                writer.write(b"y" * chunk)
+                writer.write(TEXT[:chunk])
                 await writer.drain()
                 wanted -= chunk
             await writer.drain()
@@ -119,18 +120,20 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         writer.close()
 
 
-def _serve(settings: ssl.SSLContext) -> int:
-    """Start the origin in a thread and return its port."""
+def serve(authority: trustme.CA) -> int:
+    """Start the origin in a thread and return its port on `localhost`."""
+    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(settings)
     ready: list[int] = []
     started = threading.Event()
 
-    async def serve() -> None:
+    async def listen() -> None:
         server = await asyncio.start_server(_answer, "127.0.0.1", 0, ssl=settings)
         ready.append(server.sockets[0].getsockname()[1])
         started.set()
         await server.serve_forever()
 
-    threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()
+    threading.Thread(target=lambda: asyncio.run(listen()), daemon=True).start()
     started.wait()
     return ready[0]
 
@@ -138,9 +141,7 @@ def _serve(settings: ssl.SSLContext) -> int:
 def main() -> None:
     """Measure and print."""
     authority = trustme.CA()
-    settings = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(settings)
-    port = _serve(settings)
+    port = serve(authority)
     with tempfile.TemporaryDirectory() as root:
         authority.cert_pem.write_to_path(f"{root}/ca.pem")
         home = Path(root) / "home" / "providers"
