@@ -10,6 +10,7 @@ This is the only module that knows watchfiles; it is imported when the engine ha
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from authsome import manifest, rules, session
@@ -174,8 +175,7 @@ class Reload:
         paths = [
             *([found] if (found := self._found()) else []),
             *sorted((vault.home / "providers").glob("*.json")),
-            *(vault.folder / name for name in ("keyring.age", "recipients.txt")),
-            *sorted((vault.folder / "connections").glob("*/*.age")),
+            *sorted(chain.from_iterable(folder.files() for folder in vault.folders)),
         ]
         return tuple(_stamp(path) for path in paths)
 
@@ -188,8 +188,8 @@ class Reload:
             end = found.parent
             above = wanted[: wanted.index(end) + 1] if end in wanted else []
             wanted = [*above, end, found.resolve().parent]
-        wanted += [vault.home, vault.home / "providers", vault.home / "profiles", vault.folder]
-        wanted += [vault.folder / "connections", *(vault.folder / "connections").glob("*/")]
+        wanted += [vault.home, vault.home / "providers"]
+        wanted += chain.from_iterable(folder.folders() for folder in vault.folders)
         return {folder: folder.stat().st_ino for folder in wanted if folder.is_dir()}
 
 

@@ -232,14 +232,14 @@ def test_a_profile_can_be_an_ssh_keys(tmp_path: Path, openai: Provider, kind: st
     assert _opens(vault, environ)
     assert not (vault.home / "identity.txt").exists()
     opened = subprocess.run(
-        ["age", "-d", "-i", key, vault.folder / "keyring.age"], check=True, capture_output=True
+        ["age", "-d", "-i", key, vault.own.path / "keyring.age"], check=True, capture_output=True
     ).stdout
     assert b"# authsome-keyring " in opened
     # By hand, as the manual shows it, with the comment that ssh-keygen writes.
     public = (tmp_path / "key.pub").read_text()
-    (vault.folder / "recipients.txt").write_text(f"# me\n{public}")
+    (vault.own.path / "recipients.txt").write_text(f"# me\n{public}")
     subprocess.run(
-        ["age", "-a", "-R", vault.folder / "recipients.txt", "-o", vault.folder / "keyring.age"],
+        ["age", "-a", "-R", vault.own.path / "recipients.txt", "-o", vault.own.path / "keyring.age"],
         input=opened,
         check=True,
     )
@@ -556,7 +556,7 @@ def test_an_unusable_identity_is_not_replaced_while_there_is_a_profile(authsome:
 
 
 def _members(vault: Vault) -> list[str]:
-    lines = (vault.folder / "recipients.txt").read_text().splitlines()
+    lines = (vault.own.path / "recipients.txt").read_text().splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
@@ -574,7 +574,7 @@ def test_a_rotation_changes_every_profile_of_ones_own_and_no_other(tmp_path: Pat
     other = Vault(home, "other", {"AUTHSOME_IDENTITY_FILE": str(theirs)})
     other.write(openai, "default", FIELDS, now=0.0)
     before = (home / "identity.txt").read_bytes()
-    untouched = {path: path.read_bytes() for path in other.folder.rglob("*") if path.is_file()}
+    untouched = {path: path.read_bytes() for path in other.own.path.rglob("*") if path.is_file()}
     done = own.rotate(home, _asks_nobody)
     assert done.profiles == ("default", "work")
     for vault in vaults:
@@ -584,7 +584,9 @@ def test_a_rotation_changes_every_profile_of_ones_own_and_no_other(tmp_path: Pat
     assert {path: path.read_bytes() for path in untouched} == untouched
     assert done.kept
     assert done.kept.read_bytes() == before
-    assert sorted(path.name for path in home.iterdir()) == [done.kept.name, "identity.txt", "profiles", "providers"]
+    assert sorted(path.name for path in home.iterdir()) == [
+        *(done.kept.name, "identity.txt", "pins", "profiles", "providers", "seen")
+    ]
 
 
 def _asks_nobody(origin: str) -> str:
@@ -595,7 +597,7 @@ def test_a_rotation_keeps_the_other_members(tmp_path: Path, openai: Provider) ->
     (vault, _), colleague = _homed(tmp_path / "home", openai), Identity.generate("x")
     mine = find_identity(vault.home, {})
     keyring.change_roster(
-        vault.folder, "default", mine, lambda roster: [*roster, {"name": "c", "recipient": colleague.recipient}]
+        vault.own.path, "default", mine, lambda roster: [*roster, {"name": "c", "recipient": colleague.recipient}]
     )
     done = own.rotate(vault.home, _asks_nobody)
     assert set(_members(vault)) == {colleague.recipient, done.identity.recipient}
@@ -614,7 +616,7 @@ def test_a_protected_identity_is_rotated_under_its_passphrase(tmp_path: Path, op
 
 def test_a_damaged_profile_stops_a_rotation_before_anything_is_changed(tmp_path: Path, openai: Provider) -> None:
     vaults = _homed(tmp_path / "home", openai)
-    path = vaults[1].folder / "keyring.age"
+    path = vaults[1].own.path / "keyring.age"
     path.write_bytes(path.read_bytes()[:-50])
     before = {each: each.read_bytes() for each in vaults[0].home.rglob("*") if each.is_file()}
     with pytest.raises(AuthsomeError, match="is damaged") as caught:
@@ -626,9 +628,9 @@ def test_a_damaged_profile_stops_a_rotation_before_anything_is_changed(tmp_path:
 
 def test_a_list_that_was_put_back_after_a_rotation_is_refused(tmp_path: Path, openai: Provider) -> None:
     vault, _ = _homed(tmp_path / "home", openai)
-    before = (vault.folder / "recipients.txt").read_bytes()
+    before = (vault.own.path / "recipients.txt").read_bytes()
     own.rotate(vault.home, _asks_nobody)
-    (vault.folder / "recipients.txt").write_bytes(before)
+    (vault.own.path / "recipients.txt").write_bytes(before)
     with pytest.raises(AuthsomeError, match="does not list the members"):
         _opens(vault, {})
 

@@ -36,7 +36,7 @@ def _again(vault: Vault, environ: dict[str, str] | None = None) -> Vault:
 
 
 def _entry_file(vault: Vault, provider: str = "openai", connection: str = "default") -> Path:
-    return vault.folder / "connections" / provider / f"{connection}.age"
+    return vault.own.path / "connections" / provider / f"{connection}.age"
 
 
 def test_what_was_written_can_be_read(vault: Vault, openai: Provider) -> None:
@@ -113,7 +113,7 @@ def test_stock_age_opens_everything(vault: Vault, openai: Provider, tmp_path: Pa
     outside = tmp_path / "outside"
     outside.mkdir()
     opened = outside / "profile.txt"
-    keyring = vault.folder / "keyring.age"
+    keyring = vault.own.path / "keyring.age"
     subprocess.run(["age", "-d", "-i", vault.home / "identity.txt", "-o", opened, keyring], check=True)
     plain = subprocess.run(["age", "-d", "-i", opened, _entry_file(vault)], check=True, capture_output=True).stdout
     mac, text = plain.splitlines()
@@ -126,7 +126,7 @@ def test_stock_age_opens_everything(vault: Vault, openai: Provider, tmp_path: Pa
 @needs_age
 def test_a_keyring_that_was_encrypted_anew_by_hand_still_works(vault: Vault, openai: Provider, tmp_path: Path) -> None:
     vault.write(openai, "default", FIELDS, now=0.0)
-    keyring, recipients = vault.folder / "keyring.age", vault.folder / "recipients.txt"
+    keyring, recipients = vault.own.path / "keyring.age", vault.own.path / "recipients.txt"
     outside = tmp_path / "outside"
     outside.mkdir()
     subprocess.run(["age", "-d", "-i", vault.home / "identity.txt", "-o", outside / "k", keyring], check=True)
@@ -164,7 +164,7 @@ def test_a_moved_entry_is_refused(vault: Vault, openai: Provider) -> None:
 
 def test_an_entry_written_without_the_keyring_is_refused(vault: Vault, openai: Provider) -> None:
     vault.write(openai, "default", FIELDS, now=0.0)
-    keys = vault._open()  # noqa: SLF001  what an attacker knows is the profile's recipient
+    keys = vault.own.keys()  # what an attacker knows is the profile's recipient
     import pyrage  # noqa: PLC0415
 
     body = {"version": 1, "fields": {"api_key": "attacker"}}
@@ -186,14 +186,14 @@ def test_a_keyring_of_another_profile_is_refused(vault: Vault, openai: Provider)
     vault.write(openai, "default", FIELDS, now=0.0)
     other = Vault(vault.home, "other", {})
     other.write(openai, "default", FIELDS, now=0.0)
-    shutil.copy(other.folder / "keyring.age", vault.folder / "keyring.age")
+    shutil.copy(other.own.path / "keyring.age", vault.own.path / "keyring.age")
     _refused(vault, ExitCode.INTEGRITY, "belongs to the profile `other`")
 
 
 def test_a_recipient_that_the_keyring_does_not_know_is_refused(vault: Vault, openai: Provider) -> None:
     vault.write(openai, "default", FIELDS, now=0.0)
     stranger = Identity.generate("x").recipient
-    with (vault.folder / "recipients.txt").open("a") as file:
+    with (vault.own.path / "recipients.txt").open("a") as file:
         file.write(f"# harmless\n{stranger}\n")
     assert stranger in _refused(vault, ExitCode.INTEGRITY, "does not list the members").message
 
@@ -204,7 +204,7 @@ def test_a_damaged_file_is_one_error_and_stays_as_it_is(
     vault: Vault, openai: Provider, damage: str, which: str, tmp_path: Path
 ) -> None:
     vault.write(openai, "default", FIELDS, now=0.0)
-    path = _entry_file(vault) if which == "entry" else vault.folder / "keyring.age"
+    path = _entry_file(vault) if which == "entry" else vault.own.path / "keyring.age"
     good = path.read_bytes()
     path.unlink()
     if damage == "link":
@@ -237,7 +237,7 @@ def test_a_damaged_file_is_one_error_and_stays_as_it_is(
 
 def test_missing_locked_and_damaged_are_three_messages(vault: Vault, openai: Provider) -> None:
     vault.write(openai, "default", FIELDS, now=0.0)
-    keyring = vault.folder / "keyring.age"
+    keyring = vault.own.path / "keyring.age"
     stranger = Identity.generate("x").file_text()
     with pytest.raises(AuthsomeError, match="is locked: AUTHSOME_IDENTITY") as locked:
         _again(vault, {"AUTHSOME_IDENTITY": stranger}).read("openai", "default")

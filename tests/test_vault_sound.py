@@ -95,21 +95,21 @@ def _conflict(content: bytes) -> bytes:
 )
 @pytest.mark.parametrize("name", ["keyring.age", "connections/openai/team.age"])
 def test_what_is_no_age_file_is_found(vault: Vault, name: str, change: Callable[[bytes], bytes], what: str) -> None:
-    path = vault.folder / name
+    path = vault.own.path / name
     path.write_bytes(change(path.read_bytes()))
     assert _found(vault) == {f"profiles/default/{name}": what}
     path.unlink()
 
 
 def test_lines_that_end_as_on_windows_are_sound(vault: Vault) -> None:
-    for path in vault.folder.rglob("*.age"):
+    for path in vault.own.path.rglob("*.age"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert _found(vault) == {}
     assert Vault(vault.home, "default", {}).read("openai", "default")
 
 
 def test_what_lies_beside_a_vaults_files_is_found(vault: Vault) -> None:
-    folder = vault.folder
+    folder = vault.own.path
     (folder / "export.env").write_text("OPENAI_API_KEY=...")
     shutil.copy(vault.home / "identity.txt", folder / "connections" / "openai" / "k.txt")
     (folder / "connections" / "note").write_text("x")
@@ -152,20 +152,20 @@ def test_what_lies_beside_a_vaults_files_is_found(vault: Vault) -> None:
 )
 def test_a_list_that_cannot_be_the_keyrings_is_found(vault: Vault, lines: str, found: dict[str, str]) -> None:
     mine, other = find_identity(vault.home, {}).recipient, Identity.generate("x").recipient
-    (vault.folder / "recipients.txt").write_text(lines.format(mine=mine, other=other))
+    (vault.own.path / "recipients.txt").write_text(lines.format(mine=mine, other=other))
     assert _found(vault) == {f"profiles/default/{name}": what for name, what in found.items()}
 
 
 def test_an_entry_that_more_than_the_profile_can_open_is_found(vault: Vault) -> None:
     reader, stranger = Identity.generate("x"), Identity.generate("x")
-    path = vault.folder / "connections" / "openai" / "team.age"
+    path = vault.own.path / "connections" / "openai" / "team.age"
     path.write_bytes(encrypt(b"x", [reader.recipient, stranger.recipient], reader))
     assert list(_found(vault).values()) == ["is for X25519, X25519, not for the profile alone"]
 
 
 def test_several_members_are_sound_and_so_is_a_rotation(vault: Vault) -> None:
     more = [{"name": str(number), "recipient": Identity.generate("x").recipient} for number in range(20)]
-    keyring.change_roster(vault.folder, "default", find_identity(vault.home, {}), lambda roster: [*roster, *more])
+    keyring.change_roster(vault.own.path, "default", find_identity(vault.home, {}), lambda roster: [*roster, *more])
     own.rotate(vault.home, str)
     assert _found(vault) == {}
 
@@ -184,9 +184,9 @@ def test_an_identity_in_a_repositorys_vault_is_found(vault: Vault) -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_files_are_looked_at_in_seconds(vault: Vault) -> None:
-    entry = (vault.folder / "connections" / "openai" / "team.age").read_bytes()
+    entry = (vault.own.path / "connections" / "openai" / "team.age").read_bytes()
     for number in range(10_000):
-        path = vault.folder / "connections" / f"p{number // 10}" / f"c{number % 10}.age"
+        path = vault.own.path / "connections" / f"p{number // 10}" / f"c{number % 10}.age"
         path.parent.mkdir(exist_ok=True, mode=0o700)
         path.write_bytes(entry)
         path.chmod(0o600)

@@ -53,7 +53,8 @@ def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
 
     isolation.withhold()  # before there is a secret in this process
     profile = profile_name(settings, project)
-    return Vault(home(), profile, os.environ, given(settings, profile))
+    beside = project.path.parent if project and project.path else None
+    return Vault(home(), profile, os.environ, given(settings, profile), beside)
 
 
 def profile_name(settings: Settings, project: "Project | None" = None) -> str:
@@ -66,7 +67,7 @@ def given(settings: Settings, profile: str) -> "Given":
     """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
     from authsome.vault import Given
 
-    return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings))
+    return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings), say)
 
 
 def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = False) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider
-from authsome.vault.files import tampered
+from authsome.vault.files import TamperedError
 from authsome.vault.keyring import Keyring
 
 _MAC_MARK = "authsome-mac-v1 "
@@ -92,12 +92,12 @@ def parse(plaintext: bytes, path: Path, keys: Keyring, profile: str, provider: s
     mac, _, text = plaintext.partition(b"\n")
     text = text.removesuffix(b"\n")
     if not hmac.compare_digest(mac + b"\n", _mac_line(keys, text)):
-        raise tampered(path, "was not written by a member of this profile")
+        raise TamperedError(path, "was not written by a member of this profile")
     body: dict[str, Any] = json.loads(text)
     if body.pop("version") != 1:
         raise AuthsomeError(f"{path} was written by a newer authsome", hint="use it", code=ExitCode.INTEGRITY)
     expected = (keys.vault_id, profile, provider, connection)
     found = (body.pop("vault"), body.pop("profile"), body["provider"], body["connection"])
     if found != expected:
-        raise tampered(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
+        raise TamperedError(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
     return Entry(**{**body, "hosts": tuple(body["hosts"])})

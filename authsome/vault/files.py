@@ -20,13 +20,24 @@ LOCK_SECONDS = 30.0
 READ_ONLY_HINT = "point AUTHSOME_HOME at a folder you can write to"
 
 
-def tampered(path: Path, what: str) -> AuthsomeError:
-    """Return the error (exit code 5) for a file that is not what a member of the profile wrote."""
-    return AuthsomeError(
-        f"{path} {what}",
-        hint="restore it from a backup or from git; a single credential can also be forgotten with `authsome logout`",
-        code=ExitCode.INTEGRITY,
-    )
+class TamperedError(AuthsomeError):
+    """A file is not what a member of the profile wrote (exit code 5).
+
+    Attributes:
+        path: The file.
+    """
+
+    def __init__(self, path: Path, what: str, *, hint: str | None = None) -> None:
+        restore = (
+            "restore it from a backup or from git; a single credential can also be forgotten with `authsome logout`"
+        )
+        super().__init__(f"{path} {what}", hint=hint or restore, code=ExitCode.INTEGRITY)
+        self.path = path
+
+    def add(self, more: str) -> None:
+        """Say more of the same file."""
+        self.message += more
+        self.args = (self.message,)
 
 
 def read(path: Path) -> bytes:
@@ -40,10 +51,10 @@ def read(path: Path) -> bytes:
         raise AuthsomeError(f"cannot read {path}: {reason}", code=ExitCode.LOCKED) from error
     with os.fdopen(descriptor, "rb") as file, file_errors("read", path):
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise tampered(path, "is not a regular file")
+            raise TamperedError(path, "is not a regular file")
         content = file.read(2 * MAX_ENTRY_BYTES + 1)
     if len(content) > 2 * MAX_ENTRY_BYTES:
-        raise tampered(path, "is too large to be what it should be")
+        raise TamperedError(path, "is too large to be what it should be")
     return content
 
 

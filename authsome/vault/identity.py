@@ -8,7 +8,7 @@ are not looked at. Refuses a file that others can read.
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -43,15 +43,17 @@ class Given:
         file: The file of `--identity`.
         ask: Returns the passphrase of what it is given the name of, or raises (exit code 4).
         say: Writes one line of talk.
+        warn: Writes one line that nobody silences.
     """
 
     file: str | None = None
     ask: Callable[[str], str] = _nobody
     say: Callable[[str], None] = _silence
+    warn: Callable[[str], None] = _silence
 
     def unattended(self) -> "Given":
         """Return the same with nobody to ask."""
-        return Given(self.file, _nobody, self.say)
+        return replace(self, ask=_nobody)
 
 
 @dataclass(slots=True)

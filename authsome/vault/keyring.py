@@ -8,16 +8,19 @@ import errno
 import json
 import os
 import re
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode, clean
 from authsome.vault.age import Identity, OpenError, bare, encrypt
-from authsome.vault.files import locked, make_folder, read, replace, sync_folder, tampered
+from authsome.vault.files import TamperedError, locked, make_folder, read, replace, sync_folder
 
 _KEYRING_MARK = "# authsome-keyring "
+_VAULT_ID = re.compile(r"[0-9a-f]{32}")
 _TRIES = 5
 
 
@@ -26,12 +29,35 @@ class NotAMemberError(AuthsomeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """Who can open a profile."""
+
+    name: str
+    recipient: str
+
+
+@dataclass(frozen=True, slots=True)
 class Keyring:
-    """What opening a profile yields."""
+    """What opening a profile yields.
+
+    Attributes:
+        identity: The profile's own.
+        epoch: 1 for the profile's first identity, one more for each that replaced it.
+        roster: Its members, by name and recipient.
+    """
 
     identity: Identity
     vault_id: str
+    profile: str
+    epoch: int
+    roster: tuple[Member, ...]
     mac_key: bytes = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this profile with these keys from every other, fit to be compared by people."""
+        told = f"authsome profile v1\0{self.vault_id}\0{self.profile}\0{self.identity.recipient}"
+        return f"SHA256:{b64encode(sha256(told.encode()).digest()).decode().rstrip('=')}"
 
 
 def create_profile(folder: Path, profile: str, owner: Identity) -> None:
@@ -107,7 +133,8 @@ def _member_name() -> str:
 def open_keyring(folder: Path, profile: str, identity: Identity) -> Keyring:
     """Return a profile's keyring, or raise: locked (exit code 4), or missing, damaged or foreign (5)."""
     head, own = _load(folder, profile, identity)
-    return Keyring(own, head["vault"], own.mac_key(head["vault"]))
+    roster = tuple(Member(clean(str(each["name"])), recipient(each)) for each in head["roster"])
+    return Keyring(own, head["vault"], profile, head["epoch"], roster, own.mac_key(head["vault"]))
 
 
 def _load(folder: Path, profile: str, identity: Identity) -> tuple[dict[str, Any], Identity]:
@@ -148,10 +175,10 @@ def _load_once(folder: Path, profile: str, identity: Identity) -> tuple[dict[str
     try:
         plaintext = identity.open(ciphertext).decode()
     except UnicodeDecodeError:
-        raise tampered(path, "is damaged") from None
+        raise TamperedError(path, "is damaged") from None
     except OpenError as error:
         if not error.foreign:
-            raise tampered(path, "is damaged") from None
+            raise TamperedError(path, "is damaged") from None
         raise NotAMemberError(
             f"the profile `{profile}` is locked: {identity.origin} ({identity.recipient}) does not open it",
             hint=f"use the identity of a member; {folder / 'recipients.txt'} lists them",
@@ -164,10 +191,12 @@ def _parse_head(plaintext: str, path: Path, profile: str) -> dict[str, Any]:
     mark = next((line for line in plaintext.splitlines() if line.startswith(_KEYRING_MARK)), None)
     try:
         head: dict[str, Any] = json.loads((mark or "").removeprefix(_KEYRING_MARK))
-        version, _, named = head["version"], head["vault"], head["profile"]
+        version, named = head["version"], head["profile"]
+        if not _VAULT_ID.fullmatch(head["vault"]) or not isinstance(head["epoch"], int):
+            raise ValueError("not as authsome writes it")  # noqa: TRY301  the same message for all that is wrong
         roster, was = {recipient(member) for member in head["roster"]}, set(head.get("was", ()))
     except (ValueError, TypeError, KeyError):
-        raise tampered(path, "is not a keyring of authsome") from None
+        raise TamperedError(path, "is not a keyring of authsome") from None
     if version != 1:
         raise AuthsomeError(
             f"{path} has format {version}, this version of authsome knows 1",
@@ -175,11 +204,13 @@ def _parse_head(plaintext: str, path: Path, profile: str) -> dict[str, Any]:
             code=ExitCode.INTEGRITY,
         )
     if named != profile:
-        raise tampered(path, f"belongs to the profile `{named}`")
+        raise TamperedError(path, f"belongs to the profile `{named}`")
     listed = _read_recipients(path.with_name("recipients.txt"))
     if listed not in (roster, was):
         strange = ", ".join(sorted(listed ^ roster))
-        raise tampered(path.with_name("recipients.txt"), f"does not list the members the keyring names ({strange})")
+        raise TamperedError(
+            path.with_name("recipients.txt"), f"does not list the members the keyring names ({strange})"
+        )
     return head
 
 
@@ -193,5 +224,5 @@ def _read_recipients(path: Path) -> set[str]:
     try:
         lines = read(path).decode(errors="replace").splitlines()
     except FileNotFoundError:
-        raise tampered(path, "is missing") from None
+        raise TamperedError(path, "is missing") from None
     return {bare(line) for line in lines if line.strip() and not line.startswith("#")}

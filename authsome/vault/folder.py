@@ -1,0 +1,237 @@
+"""One folder of a profile, in the home or in a project.
+
+    recipients.txt                     `age -R` syntax; a comment names each member
+    keyring.age                        to the recipients: the profile's own identity and its roster
+    connections/<provider>/<name>.age  to the profile's identity: a MAC line, then one JSON object
+
+Promises that a write is whole or did not happen (also on `kill -9`), that two writers lose nothing, that what is
+written can be read back, and that every file opens with stock `age`. Refuses what was not written by a member of the
+profile, and a profile that is not the one this machine knows. Never creates anew what it failed to read.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from authsome.errors import AuthsomeError, ExitCode, file_errors
+from authsome.provider import Provider, check_name
+from authsome.vault.age import Identity, OpenError, encrypt
+from authsome.vault.entry import Entry, parse, render
+from authsome.vault.files import (
+    MAX_ENTRY_BYTES,
+    READ_ONLY_HINT,
+    TamperedError,
+    locked,
+    make_folder,
+    read,
+    replace,
+    sync_folder,
+)
+from authsome.vault.identity import Given, Search, find_identity
+from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, members, open_keyring
+from authsome.vault.pins import Pins
+
+
+@dataclass(slots=True)
+class Access:
+    """Who opens a profile's folders; shared by them, so that nobody is asked twice."""
+
+    home: Path
+    environ: Mapping[str, str]
+    given: Given
+    pins: Pins
+    identity: Identity | None = field(default=None, repr=False)
+
+    def open(self, folder: Path, profile: str) -> Keyring:
+        """Open a profile with the identity that opened another folder of it, else with the first place's that does."""
+        if self.identity:
+            with suppress(NotAMemberError):
+                return open_keyring(folder, profile, self.identity)
+        search = Search(self.home, self.environ, self.given, members(folder))
+        for identity in search.identities():
+            try:
+                keys = open_keyring(folder, profile, identity)
+            except NotAMemberError as error:
+                search.refuse(error, identity)
+            else:
+                self.identity = identity
+                return keys
+        raise search.failure()
+
+    def create(self, folder: Path, profile: str) -> None:
+        """Make a profile of which this user is the only member."""
+        self.identity = self.identity or find_identity(self.home, self.environ, self.given, create=True)
+        create_profile(folder, profile, self.identity)
+
+
+class Folder:
+    """`<root>/profiles/<profile>`: listing needs no key, reading and writing open the keyring, once.
+
+    Attributes:
+        own: It lies in the home, so the first profile that is seen there is this user's.
+    """
+
+    def __init__(self, root: Path, profile: str, access: Access, *, own: bool) -> None:
+        self.path = root / "profiles" / check_name(profile, "profile")
+        self.profile = profile
+        self.own = own
+        self._access = access
+        self._keys: Keyring | None = None
+        self._expected: str | None = None
+
+    def again(self, access: Access) -> "Folder":
+        """Return this folder as if new.
+
+        NOTE: a profile that somebody replaced meanwhile would hold somebody else's keys; the new folder refuses it.
+        """
+        anew = Folder(self.path.parents[1], self.profile, access, own=self.own)
+        anew._expected = self._keys.fingerprint if self._keys else self._expected
+        return anew
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a profile."""
+        return self.path.exists()
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return (provider, connection) of everything held, sorted; no decryption."""
+        with file_errors("read", self.path):
+            paths = list((self.path / "connections").glob("*/*.age"))
+        return sorted((path.parent.name, path.stem) for path in paths if not path.name.startswith("."))
+
+    def holds(self, provider: str, connection: str) -> bool:
+        """Whether there is a file for a connection, whatever is in it."""
+        return self._file(provider, connection).exists()
+
+    def read(self, provider: str, connection: str) -> Entry | None:
+        """Return an entry, or None if there is none; a damaged or foreign one is an error (exit code 5)."""
+        path = self._file(provider, connection)
+        with self._told():
+            try:
+                ciphertext = read(path)
+            except FileNotFoundError:
+                return None
+            keys = self.keys()
+            try:
+                plaintext = keys.identity.open(ciphertext)
+            except OpenError:
+                raise TamperedError(path, "was not encrypted to this profile, or is damaged") from None
+            entry = parse(plaintext, path, keys, self.profile, provider, connection)
+        self._compare(keys, entry, path)
+        return entry
+
+    def write(self, provider: Provider, connection: str, fields: Mapping[str, str], now: float) -> bool:
+        """Store a credential and the hosts it may go to; return False if exactly that was held already.
+
+        Args:
+            now: Seconds since 1970.
+        """
+        path = self._file(provider.name, connection)
+        keys = self.keys(create=True)
+        with locked(self.path):
+            before = self.read(provider.name, connection)
+            if before and before.fields == fields and before.hosts == provider.host_names:
+                return False
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+            newest = self._access.pins.newest(keys, provider.name, connection)
+            entry = Entry(
+                provider=provider.name,
+                connection=connection,
+                generation=max(newest, before.generation if before else 0) + 1,
+                hosts=provider.host_names,
+                fields=dict(fields),
+                created_at=before.created_at if before else stamp,
+                updated_at=stamp,
+            )
+            plaintext = render(entry, keys, self.profile)
+            if len(plaintext) > MAX_ENTRY_BYTES:
+                raise AuthsomeError("the secret is too large to be one", code=ExitCode.USAGE)
+            make_folder(path.parent)
+            for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed; ours is the lock
+                left.unlink(missing_ok=True)
+            replace(path, encrypt(plaintext, [keys.identity.recipient], keys.identity))
+        self._access.pins.saw(keys, provider.name, connection, entry.generation)
+        return True
+
+    def delete(self, provider: str, connection: str) -> bool:
+        """Forget a credential; return False if there was none. Needs no identity."""
+        path = self._file(provider, connection)
+        if not path.exists():
+            return False
+        with locked(self.path), file_errors("delete", path, hint=READ_ONLY_HINT):
+            path.unlink(missing_ok=True)
+            sync_folder(path.parent)
+            with suppress(OSError):  # not empty: another connection of this provider
+                path.parent.rmdir()
+        return True
+
+    def keys(self, *, create: bool = False) -> Keyring:
+        """Return the profile's keyring, opened once and compared with what this machine knows of it."""
+        if self._keys is None:
+            made = create and not self.exists
+            if made:
+                self._access.create(self.path, self.profile)
+            keys = self.unchecked()
+            with self._told():
+                if made:
+                    self._access.pins.accept(self.path, keys)
+                self._access.pins.check(self.path, keys, own=self.own)
+            if self._expected not in (None, keys.fingerprint):
+                raise AuthsomeError(
+                    f"the profile `{self.profile}` has other keys than before",
+                    hint="if that was you, start again",
+                    code=ExitCode.INTEGRITY,
+                )
+            self._keys = keys
+        return self._keys
+
+    def unchecked(self) -> Keyring:
+        """Return the keyring as it is, for whoever asks whether it is the right one."""
+        with self._told():
+            return self._access.open(self.path, self.profile)
+
+    def trust(self) -> bool:
+        """Take the profile that is here now for the right one; return False if it was already."""
+        return self._access.pins.accept(self.path, self.unchecked())
+
+    def files(self) -> list[Path]:
+        """Return the files whose change is a change of the vault."""
+        return [self.path / "keyring.age", self.path / "recipients.txt", *(self.path / "connections").glob("*/*.age")]
+
+    def folders(self) -> list[Path]:
+        """Return the folders in which one of them can appear."""
+        connections = self.path / "connections"
+        return [self.path.parent, self.path, connections, *connections.glob("*/")]
+
+    def _file(self, provider: str, connection: str) -> Path:
+        check_name(provider, "provider")
+        return self.path / "connections" / provider / f"{check_name(connection, 'connection')}.age"
+
+    def _compare(self, keys: Keyring, entry: Entry, path: Path) -> None:
+        """Say of an entry that it is older than one seen here, and remember a newer one."""
+        newest = self._access.pins.newest(keys, entry.provider, entry.connection)
+        if entry.generation > newest:
+            self._access.pins.saw(keys, entry.provider, entry.connection, entry.generation)
+        elif entry.generation < newest:
+            self._access.given.warn(
+                f"authsome: {path} was rolled back: its credential is number {entry.generation} of this connection, "
+                f"this machine has seen number {newest}{_history(path)}; "
+                f"if the older one is right, store it again: authsome login {entry.provider} --force"
+            )
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Add to what is wrong with a file which commit brought it."""
+        try:
+            yield
+        except TamperedError as error:
+            error.add(_history(error.path))
+            raise
+
+
+def _history(path: Path) -> str:
+    from authsome.vault import history  # noqa: PLC0415  only what is wrong needs it
+
+    return history.told(path)

@@ -1,0 +1,167 @@
+"""What this machine knows of the profiles it has opened: the fingerprint of each, and how new its entries were.
+
+Promises that a profile whose keys are not those that were accepted does not open, and that an entry which is older than
+one seen here is told of. Age does not say who wrote a file: whoever knows a public key can put a whole profile in the
+place of another. Refuses to take a record that it cannot read for none.
+
+    <home>/pins/<digest of the folder's path>.json
+    <home>/seen/<vault id>/<provider>/<connection>    the highest generation
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from authsome.errors import AuthsomeError, ExitCode, file_errors
+from authsome.vault.files import TamperedError, make_folder, read, replace
+from authsome.vault.keyring import Keyring
+
+VARIABLE = "AUTHSOME_VAULT_PIN"
+_FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The profile that was accepted at a place."""
+
+    place: str
+    vault_id: str
+    epoch: int
+    fingerprint: str
+
+
+class Pins:
+    """The records of one home; `AUTHSOME_VAULT_PIN` stands above them."""
+
+    def __init__(self, home: Path, environ: Mapping[str, str]) -> None:
+        self._home = home
+        self._named = environ.get(VARIABLE, "")
+
+    def check(self, folder: Path, keys: Keyring, *, own: bool) -> None:
+        """Raise unless the profile in a folder is the one that was accepted for it.
+
+        Args:
+            own: It lies in the home, where the first one seen is accepted.
+        """
+        if self._named:
+            self._check_named(folder, keys)
+            return
+        pin = self._read(folder)
+        if pin is None:
+            if not own and not self._known(keys.fingerprint):
+                raise _untrusted(folder, keys)
+            with suppress(AuthsomeError):  # nobody may write here, and so nobody can be told the next time
+                self.accept(folder, keys)
+        elif pin.fingerprint != keys.fingerprint:
+            raise _another(folder, pin, keys)
+
+    def accept(self, folder: Path, keys: Keyring) -> bool:
+        """Take a profile for the one that belongs in a folder; return False if it was already."""
+        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint)
+        with suppress(TamperedError):
+            if self._read(folder) == pin:
+                return False
+        path = self._path(folder)
+        make_folder(path.parent)
+        replace(path, json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
+        return True
+
+    def newest(self, keys: Keyring, provider: str, connection: str) -> int:
+        """Return the highest generation of an entry that was seen here, 0 if none was."""
+        try:
+            return int(self._seen(keys, provider, connection).read_bytes())
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError):  # it only ever warns, and the next generation is written anew
+            return 0
+
+    def saw(self, keys: Keyring, provider: str, connection: str, generation: int) -> None:
+        """Remember a generation, where that can be done."""
+        path = self._seen(keys, provider, connection)
+        with suppress(AuthsomeError):
+            make_folder(path.parent)
+            replace(path, b"%d\n" % generation)
+
+    def _check_named(self, folder: Path, keys: Keyring) -> None:
+        named = self._named.replace(",", " ").split()
+        for each in named:
+            if not _FINGERPRINT.fullmatch(each):
+                raise AuthsomeError(
+                    f"{VARIABLE} holds something that is no fingerprint of a profile",
+                    hint="it is SHA256: and 43 characters, as `authsome profile show` prints it",
+                    code=ExitCode.USAGE,
+                )
+        if keys.fingerprint not in named:
+            raise TamperedError(
+                folder,
+                f"is not the profile that {VARIABLE} names: expected {' or '.join(named)}, found {keys.fingerprint}",
+                hint=f"{_LEGITIMATE}, and then set {VARIABLE}={keys.fingerprint}",
+            )
+
+    def _known(self, fingerprint: str) -> bool:
+        """Whether a profile was accepted at another place of this machine: a second clone needs no second word."""
+        for path in (self._home / "pins").glob("*.json"):
+            with suppress(AuthsomeError, FileNotFoundError):
+                if _parse(path).fingerprint == fingerprint:
+                    return True
+        return False
+
+    def _read(self, folder: Path) -> Pin | None:
+        try:
+            return _parse(self._path(folder))
+        except FileNotFoundError:
+            return None
+
+    def _path(self, folder: Path) -> Path:
+        return self._home / "pins" / f"{sha256(str(_place(folder)).encode()).hexdigest()[:32]}.json"
+
+    def _seen(self, keys: Keyring, provider: str, connection: str) -> Path:
+        return self._home / "seen" / keys.vault_id / provider / connection
+
+
+_LEGITIMATE = "if a member made it so, compare the fingerprint with theirs (`authsome profile show`)"
+
+
+def _place(folder: Path) -> Path:
+    with file_errors("find", folder):
+        return folder.resolve()
+
+
+def _parse(path: Path) -> Pin:
+    content = read(path)
+    try:
+        found: dict[str, Any] = json.loads(content)
+        return Pin(found["place"], found["vault_id"], found["epoch"], found["fingerprint"])
+    except (ValueError, TypeError, KeyError):
+        raise TamperedError(
+            path, "is damaged, so what was accepted is not known", hint=f"{_LEGITIMATE}, then: authsome trust"
+        ) from None
+
+
+def _untrusted(folder: Path, keys: Keyring) -> AuthsomeError:
+    return AuthsomeError(
+        f"the project's vault {folder} is not trusted on this machine yet ({keys.fingerprint})",
+        hint=f"look at it and accept it: authsome trust; where nobody can: {VARIABLE}={keys.fingerprint}",
+        code=ExitCode.UNTRUSTED,
+    )
+
+
+def _another(folder: Path, pin: Pin, keys: Keyring) -> TamperedError:
+    if pin.vault_id != keys.vault_id:
+        what = "is another profile than the one known here"
+    elif keys.epoch > pin.epoch:
+        what = "has other keys than the ones known here, as after the removal of a member"
+    elif keys.epoch < pin.epoch:
+        what = f"was rolled back: its keys are those before epoch {pin.epoch}"
+    else:
+        what = "has other keys than the ones known here"
+    return TamperedError(
+        folder,
+        f"{what}: expected {pin.fingerprint}, found {keys.fingerprint}",
+        hint=f"{_LEGITIMATE}, then: authsome trust --profile {keys.profile}",
+    )
