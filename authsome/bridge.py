@@ -8,13 +8,12 @@ The browser page is not built yet; until it is, a machine with a display answers
 
 import getpass
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-from authsome import documents
 from authsome.errors import AuthsomeError, ExitCode, clean
-from authsome.provider import DEFAULT_CONNECTION, bundled
+from authsome.provider import DEFAULT_CONNECTION
 
 TERMINAL_LINE = 4095
 """Longest line a terminal in canonical mode hands over (N_TTY_BUF_SIZE less the newline); it cuts the rest silently."""
@@ -40,21 +39,6 @@ class Question:
     hosts: tuple[str, ...] = ()
     new_hosts: tuple[str, ...] = ()
     keys_url: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Preset(documents.Closed):
-    """How a profile is used; `ask` names who may be asked, in order of preference."""
-
-    description: str
-    ask: tuple[Literal["browser", "terminal"], ...]
-
-
-def preset(profile: str) -> Preset:
-    """Return the bundled preset of this name, else the one of `default`."""
-    folder = bundled("profiles")
-    named = folder / f"{profile}.yaml"
-    return documents.shape(Preset, documents.read_yaml(named if named.is_file() else folder / "default.yaml"))
 
 
 class Human(Protocol):
@@ -102,10 +86,7 @@ class Terminal:
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
         self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
-        with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
-            terminal.write(b"Send keys there too? Type yes: ")
-            answer = terminal.readline()
-        if answer.strip().lower() != b"yes":
+        if not _agreed("Send keys there too?"):
             raise AuthsomeError(
                 f"the new hosts of {question.provider} were not agreed to",
                 hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
@@ -125,12 +106,51 @@ class Nobody:
         )
 
 
-def door(environ: Mapping[str, str], profile: str, *, no_input: bool, say: Callable[[str], None]) -> Human:
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What decides whether somebody can be asked.
+
+    Attributes:
+        allowed: Finds out who may be, by the profile's preset.
+        no_input: The command line says nobody.
+    """
+
+    environ: Mapping[str, str]
+    allowed: Callable[[], Sequence[str]]
+    no_input: bool
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is nobody to ask, or nobody who may be asked."""
+        in_ci = self.environ.get("CI", "").lower() not in ("", "0", "false")
+        return self.no_input or in_ci or not _has_terminal() or not self.allowed()
+
+
+def door(around: Around, say: Callable[[str], None]) -> Human:
     """Return who answers here. `say` writes one line of talk."""
-    return Nobody() if _alone(environ, profile, no_input=no_input) else Terminal(say)
+    return Nobody() if around.alone else Terminal(say)
 
 
-def passphrase(origin: str, environ: Mapping[str, str], profile: str, *, no_input: bool, new: bool = False) -> str:
+def confirm(question: str, around: Around, unattended: str) -> bool:
+    """Have something agreed to in a word, at the terminal; with nobody there raise (exit code 3).
+
+    Args:
+        unattended: The command that does it without a question.
+    """
+    if around.alone:
+        raise AuthsomeError(
+            "this has to be agreed to, and there is nobody to ask", hint=unattended, code=ExitCode.MISSING
+        )
+    return _agreed(question)
+
+
+def _agreed(question: str) -> bool:
+    with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
+        terminal.write(f"{clean(question)} Type yes: ".encode())
+        return terminal.readline().strip().lower() == b"yes"
+
+
+def passphrase(origin: str, around: Around, *, new: bool = False) -> str:
     """Return the passphrase of an identity, typed at the terminal, or raise (exit code 4).
 
     NOTE: there is no variable for it. A machine that could be given one can be given the identity itself, and a
@@ -140,7 +160,7 @@ def passphrase(origin: str, environ: Mapping[str, str], profile: str, *, no_inpu
         origin: Which identity, in words.
         new: It is to be one, so it is typed twice.
     """
-    if _alone(environ, profile, no_input=no_input):
+    if around.alone:
         if new:
             raise AuthsomeError(
                 "there is nobody to ask for a new passphrase", hint="call it from a terminal", code=ExitCode.LOCKED
@@ -166,12 +186,6 @@ def _typed(prompt: str) -> str:
     if not typed:
         raise AuthsomeError("no passphrase was given", hint="nothing was changed", code=ExitCode.LOCKED)
     return typed
-
-
-def _alone(environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool:
-    """Whether there is nobody to ask, or nobody who may be asked."""
-    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    return no_input or in_ci or not _has_terminal() or not preset(profile).ask
 
 
 def _has_terminal() -> bool:

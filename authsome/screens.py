@@ -45,15 +45,17 @@ def table(rows: Iterable[Sequence[str]]) -> str:
     return "".join(line.rstrip() + "\n" for line in lines)
 
 
-def listing(rows: Sequence[Mapping[str, str]]) -> str:
+def listing(rows: Sequence[Mapping[str, str | None]]) -> str:
     """Return `authsome list`."""
     if not rows:
         return "No connections yet. Log in with `authsome login PROVIDER`, for example `authsome login openai`.\n"
-    names = ("provider", "connection", "status", "source")
-    return table([[name.upper() for name in names], *([row[name] for name in names] for row in rows)])
+    names = ["provider", "connection", "status", "source"]
+    if any(row["vault"] == "project" for row in rows):
+        names.append("vault")
+    return table([[name.upper() for name in names], *([row[name] or "" for name in names] for row in rows)])
 
 
-def details(held: Holding, provider: Provider, source: Source) -> dict[str, Any]:
+def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> dict[str, Any]:
     """Return what `get` shows: everything but the values."""
     return {
         "provider": held.provider,
@@ -62,6 +64,7 @@ def details(held: Holding, provider: Provider, source: Source) -> dict[str, Any]
         "status": status(held, provider),
         "auth_type": provider.auth_type,
         "source": str(source),
+        "vault": "home" if own else "project",
         "hosts": list(held.hosts),
         "generation": held.generation,
         "created_at": held.created_at,
@@ -95,6 +98,29 @@ def identity(shown: Mapping[str, Any]) -> str:
         ("protected:", "yes, by a passphrase" if shown["protected"] else "no"),
         ("opens:", profiles),
     ]
+    return table(rows)
+
+
+def profiles(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `authsome profile list`."""
+    shown = [["", "PROFILE", "LIES IN", "CONNECTIONS", "PRESET"]]
+    for row in rows:
+        places = [place for place in ("home", "project") if row[place]]
+        cells = [row["profile"], ", ".join(places) or "not made yet", str(row["connections"]), row["preset"]]
+        shown.append(["*" if row["current"] else "", *cells])
+    return table(shown)
+
+
+def profile_folder(shown: Mapping[str, Any]) -> str:
+    """Return what there is to say of one of a profile's folders."""
+    rows = [("path:", shown["path"]), ("shared:", "yes, with the project" if shown["shared"] else "no")]
+    if shown["locked"] is None:
+        trusted = "yes" if shown["trusted"] else "no, see `authsome trust`"
+        rows += [("fingerprint:", shown["fingerprint"]), ("trusted:", trusted)]
+        rows += [("member:", f"{each['name']} ({each['recipient']})") for each in shown["members"]]
+    else:
+        rows.append(("members:", f"only a member's identity shows them: {shown['locked']}"))
+    rows.append(("connections:", ", ".join(shown["connections"]) or "none"))
     return table(rows)
 
 

@@ -140,8 +140,14 @@ def _session(vault: Vault, usable: Iterable[plan.Step]) -> Session:
     return Session({name: entry.fields for name, entry in entries.items() if entry})
 
 
-def login(vault: Vault, declared: Declared, human: "Human", say: Callable[[str], None]) -> None:
-    """Ask for a connection's secret until it looks right, and store it."""
+def login(
+    vault: Vault, declared: Declared, human: "Human", say: Callable[[str], None], *, shared: bool | None = None
+) -> None:
+    """Ask for a connection's secret until it looks right, and store it.
+
+    Args:
+        shared: In the project's folder; None for where the profile's preset says.
+    """
     from authsome.bridge import Question  # noqa: PLC0415  as in `_ask`
 
     provider = declared.provider
@@ -160,7 +166,7 @@ def login(vault: Vault, declared: Declared, human: "Human", say: Callable[[str],
     for attempt in range(1, ATTEMPTS + 1):
         answer = human.ask(question)
         try:
-            store(vault, provider, declared.connection, answer or "")
+            store(vault, provider, declared.connection, answer or "", shared=shared)
         except AuthsomeError as error:
             if error.code is not ExitCode.USAGE or attempt == ATTEMPTS:
                 raise
@@ -170,7 +176,7 @@ def login(vault: Vault, declared: Declared, human: "Human", say: Callable[[str],
             return
 
 
-def store(vault: Vault, provider: Provider, connection: str, given: str) -> bool:
+def store(vault: Vault, provider: Provider, connection: str, given: str, *, shared: bool | None = None) -> bool:
     """Check and store what somebody gave as the secret; return False if exactly that was held already."""
     if provider.auth_type != "api_key":
         raise AuthsomeError(
@@ -179,7 +185,7 @@ def store(vault: Vault, provider: Provider, connection: str, given: str) -> bool
             code=ExitCode.REFUSED,
         )
     secret = check(provider, given)
-    return vault.write(provider, connection, {provider.fields[0].name: secret}, time.time())
+    return vault.write(provider, connection, {provider.fields[0].name: secret}, time.time(), shared=shared)
 
 
 def check(provider: Provider, given: str) -> str:

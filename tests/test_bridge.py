@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from authsome import bridge
 from authsome.session import ATTEMPTS
+from authsome.vault import preset
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
@@ -119,5 +119,5 @@ def test_new_hosts_are_agreed_to_in_a_word(authsome: CommandLine, answer: str, c
 
 
 def test_the_ci_preset_asks_nobody_and_the_default_a_person() -> None:
-    assert bridge.preset("ci").ask == ()
-    assert bridge.preset("default").ask == bridge.preset("anything-else").ask == ("browser", "terminal")
+    assert preset.load("ci").ask == ()
+    assert preset.load(preset.chosen("anything-else", [])).ask == ("browser", "terminal")

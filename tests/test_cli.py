@@ -291,11 +291,11 @@ def test_a_bug_shows_no_values(authsome: CommandLine) -> None:
     """A vault file that is a folder is nothing the program expects."""
     authsome.login("openai", OPENAI_KEY)
     script = (
-        "import sys, authsome.cli as cli, authsome.vault as vault\n"
+        "import sys, authsome.cli as cli, authsome.vault.folder as folder\n"
         "def broken(*_):\n"
         f"    secret = {OPENAI_KEY!r}\n"
         "    raise KeyError(secret)\n"
-        "vault.Vault.read = broken\n"
+        "folder.Folder.read = broken\n"
         "sys.argv = ['authsome', 'get', 'openai']\n"
         "cli.main()\n"
     )

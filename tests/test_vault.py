@@ -102,8 +102,8 @@ def test_deleting_needs_no_key_and_says_whether_there_was_something(vault: Vault
     vault.write(openai, "default", FIELDS, now=0.0)
     (vault.home / "identity.txt").unlink()
     again = _again(vault)
-    assert again.delete("openai", "default")
-    assert not again.delete("openai", "default")
+    assert again.own.delete("openai", "default")
+    assert not again.own.delete("openai", "default")
     assert again.names() == []
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from authsome.vault import Vault
 
 _Name = Annotated[str, Argument(metavar="PROVIDER", help="The provider, for example `openai`.")]
+_Shared = Annotated[
+    bool | None,
+    Option("--shared/--no-shared", help="In the vault checked in with the project, or at home.", show_default=False),
+]
 _Connection = Annotated[str, Option("--connection", help="Which of several accounts.")]
 
 
@@ -45,8 +49,11 @@ def login(
     connection: _Connection = DEFAULT_CONNECTION,
     force: Annotated[bool, Option("--force", help="Replace the credential that is held.")] = False,
     stdin: Annotated[bool, Option("--stdin", help="Read the key from standard input.")] = False,
+    shared: _Shared = None,
 ) -> None:
     """Store a credential.
+
+    With `--shared` all members of the project's vault have it.
 
     Example: authsome login openai
     """
@@ -59,22 +66,27 @@ def login(
     project = open_project(settings, catalogue)
     declared = _declared(project, catalogue.get(provider), connection)
     vault = open_vault(settings, project)
-    if (provider, connection) in vault.names() and not force:
+    folder = vault.place(shared=shared)
+    if folder.holds(provider, connection) and not force:
         raise AuthsomeError(
             f"{provider} ({connection}) is already connected",
             hint=f"to replace it: {login_command(provider, connection)} --force",
             code=ExitCode.USAGE,
         )
     if stdin:
-        session.store(vault, declared.provider, connection, _read_stdin())
+        session.store(vault, declared.provider, connection, _read_stdin(), shared=shared)
     else:
-        session.login(vault, declared, human(settings, vault), say)
+        session.login(vault, declared, human(settings, vault), say, shared=shared)
     if settings.json:
         from authsome import screens
 
         data(screens.as_json("login", provider=provider, connection=connection, status="connected"))
     else:
         data(f"Successfully logged in to {provider} ({connection}).\n")
+    if not folder.own:
+        talk(settings, f"All members of {folder.path} have it once it is checked in.")
+        if vault.own.holds(provider, connection):
+            talk(settings, "On this machine your own of the home still counts.")
     if stdin:
         talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
 
@@ -108,17 +120,32 @@ def _read_stdin() -> str:
 
 
 @command("logout")
-def logout(settings: Settings, provider: _Name, connection: _Connection = DEFAULT_CONNECTION) -> None:
+def logout(
+    settings: Settings,
+    provider: _Name,
+    connection: _Connection = DEFAULT_CONNECTION,
+    shared: Annotated[bool, Option("--shared", help="Out of the vault checked in with the project.")] = False,
+) -> None:
     """Forget a credential on this machine.
 
     The provider is not contacted; the key stays valid there.
 
     Example: authsome logout openai
     """
+    from authsome.manifest import full_name
+
     sealed("logout")
     vault = open_vault(settings, open_project(settings, open_catalogue()))
-    if not vault.delete(provider, connection):
-        raise _not_connected(vault, provider, connection)
+    if not vault.place(shared=shared).delete(provider, connection):
+        holder = vault.holder(provider, connection)
+        if holder is None:
+            raise _not_connected(vault, provider, connection)
+        account = "" if connection == DEFAULT_CONNECTION else f" --connection {connection}"
+        raise AuthsomeError(
+            f"{full_name(provider, connection)} is held in {holder.path}, which this would not change",
+            hint=f"authsome logout {provider}{account}{'' if shared else ' --shared'}",
+            code=ExitCode.USAGE,
+        )
     if settings.json:
         from authsome import screens
 
@@ -152,7 +179,8 @@ def list_(settings: Settings) -> None:
 
     catalogue = open_catalogue()
     project = open_project(settings, catalogue)
-    held = open_vault(settings, project).names()
+    vault = open_vault(settings, project)
+    held = vault.names()
     known = catalogue.names()
     shown = {*held, *((each.provider.name, each.connection) for each in project.connections)}
     named = {provider for provider, _ in shown}
@@ -163,12 +191,21 @@ def list_(settings: Settings) -> None:
         {
             "provider": provider,
             "connection": connection,
-            "status": "connected" if (provider, connection) in held else "not connected",
             "source": str(known.get(provider, "no definition")),
+            **_state(vault, provider, connection),
         }
         for provider, connection in sorted(shown)
     ]
     data(screens.as_json("list", connections=rows) if settings.json else screens.listing(rows))
+
+
+def _state(vault: "Vault", provider: str, connection: str) -> dict[str, str | None]:
+    """Return how a connection stands, as far as its file shows without being opened, and which vault has it."""
+    folder = vault.holder(provider, connection)
+    if folder is None:
+        return {"status": "not connected", "vault": None}
+    damage = folder.damage(provider, connection)
+    return {"status": "damaged" if damage else "connected", "vault": "home" if folder.own else "project"}
 
 
 @command("get")
@@ -191,11 +228,12 @@ def get(
     catalogue = open_catalogue()
     source, _ = catalogue.find(provider)
     vault = open_vault(settings, open_project(settings, catalogue))
-    entry = vault.read(provider, connection)
-    if entry is None:
+    folder = vault.holder(provider, connection)
+    entry = folder.read(provider, connection) if folder else None
+    if folder is None or entry is None:
         raise _not_connected(vault, provider, connection)
     known = catalogue.get(provider)
-    details = screens.details(holding(entry, known), known, source)
+    details = screens.details(holding(entry, known), known, source, own=folder.own)
     if show_secret:
         details |= entry.fields
     if field is not None:

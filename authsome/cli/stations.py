@@ -13,7 +13,9 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 
 if TYPE_CHECKING:
-    from authsome.bridge import Human
+    from collections.abc import Sequence
+
+    from authsome.bridge import Around, Human
     from authsome.manifest import Project
     from authsome.session import Position
     from authsome.vault import Given, Vault
@@ -58,9 +60,11 @@ def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
 
 
 def profile_name(settings: Settings, project: "Project | None" = None) -> str:
-    """Return the profile that the options, the environment or the manifest name, in this order."""
+    """Return the profile that the options, the environment, the manifest or `profile use` name, in this order."""
+    from authsome.vault import used
+
     declared = project.manifest.profile if project and project.manifest else None
-    return settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or "default"
+    return settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or used(home()) or "default"
 
 
 def given(settings: Settings, profile: str) -> "Given":
@@ -74,7 +78,24 @@ def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = Fal
     """Ask for the passphrase of an identity."""
     from authsome import bridge
 
-    return bridge.passphrase(origin, os.environ, profile, no_input=settings.no_input, new=new)
+    return bridge.passphrase(origin, _around(settings, profile), new=new)
+
+
+def confirm(settings: Settings, profile: str, question: str, unattended: str) -> bool:
+    """Have something agreed to; `unattended` is the command that does it without a question."""
+    from authsome import bridge
+
+    return bridge.confirm(question, _around(settings, profile), unattended)
+
+
+def _around(settings: Settings, profile: str) -> "Around":
+    from authsome import bridge
+    from authsome.vault import preset
+
+    def allowed() -> "Sequence[str]":
+        return preset.load(preset.chosen(profile, [home() / "profiles" / profile])).ask
+
+    return bridge.Around(os.environ, allowed, settings.no_input)
 
 
 def survey(settings: Settings) -> "tuple[Project, Position]":
@@ -109,7 +130,7 @@ def human(settings: Settings, vault: "Vault") -> "Human":
     """Return who answers questions here."""
     from authsome import bridge
 
-    return bridge.door(os.environ, vault.profile, no_input=settings.no_input, say=say)
+    return bridge.door(_around(settings, vault.profile), say)
 
 
 def sealed(doing: str) -> None:

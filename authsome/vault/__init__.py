@@ -14,12 +14,14 @@ from itertools import chain
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import Provider
+from authsome.provider import Provider, check_name
+from authsome.vault import preset
 from authsome.vault.age import Identity
 from authsome.vault.entry import Entry, Holding, holding
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
 from authsome.vault.pins import Pins
+from authsome.vault.profiles import used
 
 __all__ = [
     "Entry",
@@ -32,6 +34,7 @@ __all__ = [
     "find_home",
     "find_identity",
     "holding",
+    "used",
 ]
 
 PROJECT_FOLDER = ".authsome"
@@ -43,6 +46,7 @@ class Vault:
     Attributes:
         own: The home's.
         shared: The project's, None without a project.
+        preset: How the profile is used, by the name of a preset.
     """
 
     def __init__(
@@ -53,21 +57,23 @@ class Vault:
         given: Given | None = None,
         project: Path | None = None,
     ) -> None:
-        self.home = home
-        self.profile = profile
-        self._access = Access(home, environ, given or Given(), Pins(home, environ))
+        self.home, self._project = home, project
+        self.profile = check_name(profile, "profile")
+        roots = [home, *([beside] if (beside := _beside(project, home)) else [])]
+        self.preset = preset.chosen(profile, [root / "profiles" / profile for root in roots])
+        found = given or Given()
+        if self.preset != preset.DEFAULT:  # which leaves out nothing, and to read it takes longer than to open a vault
+            found = replace(found, files=preset.load(self.preset).identity)
+        self._access = Access(home, environ, found, Pins(home, environ))
         self.own = Folder(home, profile, self._access, own=True)
-        root = project / PROJECT_FOLDER if project else None
-        # Who keeps a manifest in their home folder has the home where a project's vault would be.
-        beside = root is not None and root.absolute() != home.absolute()
-        self.shared = Folder(root, profile, self._access, own=False) if root and beside else None
+        self.shared = Folder(beside, profile, self._access, own=False) if beside else None
 
     def again(self) -> "Vault":
         """Return this vault as if new, for the identity that opened it: that may have come through a pipe, once.
 
         Nobody is asked for a passphrase: by now the terminal is somebody else's.
         """
-        anew = Vault(self.home, self.profile, self._access.environ)
+        anew = Vault(self.home, self.profile, self._access.environ, project=self._project)
         anew._access = replace(self._access, given=self._access.given.unattended())
         anew.own = self.own.again(anew._access)
         anew.shared = self.shared.again(anew._access) if self.shared else None
@@ -92,28 +98,36 @@ class Vault:
         return folder.read(provider, connection) if folder else None
 
     def write(
-        self, provider: Provider, connection: str, fields: Mapping[str, str], now: float, *, shared: bool = False
+        self, provider: Provider, connection: str, fields: Mapping[str, str], now: float, *, shared: bool | None = None
     ) -> bool:
         """Store a credential and the hosts it may go to; return False if exactly that was held already.
 
         Args:
             now: Seconds since 1970.
-            shared: Into the project's folder.
+            shared: Into the project's folder; None for where the preset says.
         """
         return self.place(shared=shared).write(provider, connection, fields, now)
 
-    def delete(self, provider: str, connection: str, *, shared: bool = False) -> bool:
-        """Forget a credential; return False if there was none. Needs no identity."""
-        return self.place(shared=shared).delete(provider, connection)
+    def place(self, *, shared: bool | None) -> Folder:
+        """Return the folder to write to, or raise (exit code 2) if there is no project that could have one.
 
-    def place(self, *, shared: bool) -> Folder:
-        """Return the folder to write to, or raise (exit code 2) if there is no project that could have one."""
+        Args:
+            shared: The project's; None for where the preset says.
+        """
+        if shared is None:
+            shared = self.preset != preset.DEFAULT and preset.load(self.preset).vault == "project"
         if not shared:
             return self.own
         if self.shared is None:
             raise AuthsomeError(
                 "there is no authsome.yaml here, and a shared vault lies beside one",
-                hint="write one (`version: 1`), or leave out --shared",
+                hint="write one (`version: 1`), or say --no-shared",
                 code=ExitCode.USAGE,
             )
         return self.shared
+
+
+def _beside(project: Path | None, home: Path) -> Path | None:
+    """Return the folder beside a manifest that holds `profiles/`; in one's home folder that would be the home."""
+    root = project / PROJECT_FOLDER if project else None
+    return root if root and root.absolute() != home.absolute() else None

@@ -1,5 +1,6 @@
 """One folder of a profile, in the home or in a project.
 
+    preset                             the name of one, where it was chosen
     recipients.txt                     `age -R` syntax; a comment names each member
     keyring.age                        to the recipients: the profile's own identity and its roster
     connections/<provider>/<name>.age  to the profile's identity: a MAC line, then one JSON object
@@ -18,6 +19,7 @@ from pathlib import Path
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.provider import Provider, check_name
 from authsome.vault.age import Identity, OpenError, encrypt
+from authsome.vault.armor import FormError, look
 from authsome.vault.entry import Entry, parse, render
 from authsome.vault.files import (
     MAX_ENTRY_BYTES,
@@ -32,6 +34,7 @@ from authsome.vault.files import (
 from authsome.vault.identity import Given, Search, find_identity
 from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, members, open_keyring
 from authsome.vault.pins import Pins
+from authsome.vault.preset import FILE_NAME as PRESET
 
 
 @dataclass(slots=True)
@@ -105,6 +108,16 @@ class Folder:
         """Whether there is a file for a connection, whatever is in it."""
         return self._file(provider, connection).exists()
 
+    def damage(self, provider: str, connection: str) -> str | None:
+        """Return what is wrong with a connection's file as far as it shows without a key, None if nothing."""
+        try:
+            look(read(self._file(provider, connection)))
+        except (AuthsomeError, FormError) as error:
+            return str(error)
+        except FileNotFoundError:
+            return "is missing"
+        return None
+
     def read(self, provider: str, connection: str) -> Entry | None:
         """Return an entry, or None if there is none; a damaged or foreign one is an error (exit code 5)."""
         path = self._file(provider, connection)
@@ -170,13 +183,10 @@ class Folder:
     def keys(self, *, create: bool = False) -> Keyring:
         """Return the profile's keyring, opened once and compared with what this machine knows of it."""
         if self._keys is None:
-            made = create and not self.exists
-            if made:
-                self._access.create(self.path, self.profile)
+            if create and not self.exists:
+                self.create()
             keys = self.unchecked()
             with self._told():
-                if made:
-                    self._access.pins.accept(self.path, keys)
                 self._access.pins.check(self.path, keys, own=self.own)
             if self._expected not in (None, keys.fingerprint):
                 raise AuthsomeError(
@@ -192,9 +202,24 @@ class Folder:
         with self._told():
             return self._access.open(self.path, self.profile)
 
-    def trust(self) -> bool:
-        """Take the profile that is here now for the right one; return False if it was already."""
-        return self._access.pins.accept(self.path, self.unchecked())
+    def accepted(self, keys: Keyring) -> bool:
+        """Whether a keyring of this folder is the one that this machine knows."""
+        return self._access.pins.known(self.path, keys, own=self.own)
+
+    def accept(self, keys: Keyring) -> None:
+        """Take the profile that is here now for the right one."""
+        self._access.pins.accept(self.path, keys)
+
+    def create(self, preset: str | None = None) -> None:
+        """Make the profile, with this user as its only member.
+
+        Args:
+            preset: The name of one, to be kept in it.
+        """
+        self._access.create(self.path, self.profile)
+        self._access.pins.accept(self.path, self.unchecked())
+        if preset:
+            replace(self.path / PRESET, f"{preset}\n".encode())
 
     def files(self) -> list[Path]:
         """Return the files whose change is a change of the vault."""

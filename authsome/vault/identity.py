@@ -44,12 +44,14 @@ class Given:
         ask: Returns the passphrase of what it is given the name of, or raises (exit code 4).
         say: Writes one line of talk.
         warn: Writes one line that nobody silences.
+        files: Those of `home` and `ssh` that count, where none is given.
     """
 
     file: str | None = None
     ask: Callable[[str], str] = _nobody
     say: Callable[[str], None] = _silence
     warn: Callable[[str], None] = _silence
+    files: Collection[str] = ("home", "ssh")
 
     def unattended(self) -> "Given":
         """Return the same with nobody to ask."""
@@ -79,8 +81,10 @@ class Search:
                 yield from self._attempt(place, partial(reading, value))
             else:
                 self._looked.append((place, "not given"))
-        for path, own_reading in zip(self._files(), (self._own, self._ssh), strict=True):
-            if named:
+        for kind, (path, own_reading) in self._files().items():
+            if kind not in self.given.files:
+                self._looked.append((str(path), "not looked at, the profile's preset counts only what is given"))
+            elif named:
                 self._looked.append((str(path), f"not looked at, {named} is given"))
             elif os.path.lexists(path):
                 yield from self._attempt(str(path), own_reading)
@@ -120,8 +124,9 @@ class Search:
             message, hint=f"{'; '.join(mends)}\nLooked at, in this order:{places}", code=ExitCode.LOCKED
         )
 
-    def _files(self) -> tuple[Path, Path]:
-        return self.home / FILE_NAME, Path(self.environ.get("HOME", "~")).expanduser() / ".ssh" / "id_ed25519"
+    def _files(self) -> dict[str, tuple[Path, Callable[[], Identity | None]]]:
+        ssh = Path(self.environ.get("HOME", "~")).expanduser() / ".ssh" / "id_ed25519"
+        return {"home": (self.home / FILE_NAME, self._own), "ssh": (ssh, partial(self._ssh, ssh))}
 
     def _attempt(self, place: str, reading: Callable[[], Identity | None]) -> Iterator[Identity]:
         self._place = place
@@ -149,8 +154,7 @@ class Search:
     def _own(self) -> Identity:
         return own(self.home, self.given.ask)
 
-    def _ssh(self) -> Identity | None:
-        _, path = self._files()
+    def _ssh(self, path: Path) -> Identity | None:
         try:
             content = read_identity(path)
             public = ssh_recipient(content.decode(errors="replace"), str(path))
@@ -178,7 +182,7 @@ def find_identity(
     With `create` a missing `identity.txt` is made. Raises (exit code 4) with every place that was tried.
     """
     search = Search(home, environ, given or Given())
-    if create and search.named is None and not os.path.lexists(home / FILE_NAME):
+    if create and search.named is None and "home" in search.given.files and not os.path.lexists(home / FILE_NAME):
         make_folder(home / "providers")  # where `inspect NAME > …` puts definitions of one's own
         publish_new(home / FILE_NAME, Identity.generate(str(home / FILE_NAME)).file_text().encode())
     for identity in search.identities():

@@ -60,6 +60,14 @@ class Pins:
         elif pin.fingerprint != keys.fingerprint:
             raise _another(folder, pin, keys)
 
+    def known(self, folder: Path, keys: Keyring, *, own: bool) -> bool:
+        """Whether the profile in a folder is the one that was accepted for it; see `check`."""
+        try:
+            self.check(folder, keys, own=own)
+        except AuthsomeError:
+            return False
+        return True
+
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
         pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError
 from authsome.provider import check_name
+from authsome.vault import preset
 from authsome.vault.age import bare, check_recipient
 from authsome.vault.armor import FormError, look
 from authsome.vault.files import read
@@ -85,10 +86,20 @@ def _profile(folder: Path, counted: _Count, *, private: bool) -> Iterator[Proble
         elif path in (recipients, keyring):
             counted.files += 1
             yield from _modes(each, private=private)
+        elif each.name == preset.FILE_NAME:
+            yield from _preset(path)
         else:
             yield from _stranger(each)
     if os.path.lexists(recipients) and os.path.lexists(keyring):
         yield from _members(recipients, keyring)
+
+
+def _preset(path: Path) -> Iterator[Problem]:
+    content, problem = _content(path)
+    if problem:
+        yield problem
+    elif content.decode(errors="replace").strip() not in preset.names():
+        yield Problem(path, "names no preset")
 
 
 def _members(recipients: Path, keyring: Path) -> Iterator[Problem]:

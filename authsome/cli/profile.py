@@ -1,0 +1,232 @@
+"""`authsome profile` and `authsome trust`: whose secrets, and whether they are what they were."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
+from authsome.cli.stations import confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+
+if TYPE_CHECKING:
+    from authsome.vault import Folder, Vault
+
+_of = partial(command, of=group("profile", "List, make, choose and remove profiles."))
+_Name = Annotated[str, Argument(metavar="NAME", help="The profile, for example `work`.")]
+_MaybeName = Annotated[str | None, Argument(metavar="[NAME]", help="The profile; else the current one.")]
+_Shared = Annotated[bool, Option("--shared", help="The one that is checked in beside authsome.yaml.")]
+_Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
+
+
+@_of("list")
+def list_(settings: Settings) -> None:
+    """Show the profiles of this machine and of the project.
+
+    Example: authsome profile list
+    """
+    from authsome import screens
+    from authsome.vault import profiles
+
+    vault = _vault(settings, None)
+    project = vault.shared.path.parents[1] if vault.shared else None
+    own, shared = profiles.listed(home()), profiles.listed(project)
+    rows: list[dict[str, Any]] = []
+    for name in sorted({*own, *shared, vault.profile}):
+        each = _vault(settings, name)
+        rows.append(
+            {
+                "profile": name,
+                "current": name == vault.profile,
+                "home": name in own,
+                "project": name in shared,
+                "connections": len(each.names()),
+                "preset": each.preset,
+            }
+        )
+    data(screens.as_json("profiles", profiles=rows) if settings.json else screens.profiles(rows))
+
+
+@_of("create")
+def create(
+    settings: Settings,
+    name: _Name,
+    preset: Annotated[str | None, Option("--preset", help="default, headless, ci or team.")] = None,
+    shared: _Shared = False,
+) -> None:
+    """Make a profile of which you are the only member.
+
+    The first login makes one, too. A shared one lies in `.authsome/` beside authsome.yaml and is checked in; its
+    members are chosen with `authsome recipients`.
+
+    Example: authsome profile create work
+    """
+    from authsome.vault import preset as presets
+
+    sealed("profile create")
+    if preset:
+        presets.check(preset)
+    vault = _vault(settings, name)
+    folder = vault.place(shared=shared or preset == "team")
+    if folder.exists:
+        raise AuthsomeError(
+            f"there is a profile `{name}` already: {folder.path}",
+            hint=f"authsome profile show {name}",
+            code=ExitCode.USAGE,
+        )
+    folder.create(preset)
+    _answer(settings, _vault(settings, name), "created")
+
+
+@_of("show")
+def show(settings: Settings, name: _MaybeName = None) -> None:
+    """Show a profile's folders, members and fingerprint.
+
+    The fingerprint is what AUTHSOME_VAULT_PIN takes, and what two members compare.
+
+    Example: authsome profile show
+    """
+    vault = _vault(settings, name)
+    if not any(folder.exists for folder in vault.folders):
+        raise _unknown(vault)
+    _answer(settings, vault, "found")
+
+
+@_of("use")
+def use(settings: Settings, name: _Name) -> None:
+    """Choose the profile of this machine.
+
+    It holds where no option, variable or manifest names one.
+
+    Example: authsome profile use work
+    """
+    from authsome import screens
+    from authsome.vault import profiles
+
+    sealed("profile use")
+    vault = _vault(settings, name)
+    if name != "default" and not any(folder.exists for folder in vault.folders):
+        raise _unknown(vault)
+    profiles.use(home(), name)
+    data(screens.as_json("profile_choice", profile=name) if settings.json else f"The profile is now {name}.\n")
+    current = profile_name(settings, open_project(settings, open_catalogue()))
+    if current != name:
+        talk(settings, f"Here it is {current}, though: an option, AUTHSOME_PROFILE or authsome.yaml says so.")
+
+
+@_of("remove")
+def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes = False) -> None:
+    """Delete a profile with all it holds.
+
+    The keys stay valid at their providers.
+
+    Example: authsome profile remove old-client
+    """
+    from authsome import screens
+    from authsome.vault import profiles
+
+    sealed("profile remove")
+    vault = _vault(settings, name)
+    folder = vault.place(shared=shared)
+    if not folder.exists:
+        raise _unknown(vault)
+    held = [f"{provider}/{connection}" for provider, connection in folder.names()]
+    what = f"{folder.path} with {', '.join(held) if held else 'no connection'}"
+    again = f"authsome profile remove {name}{' --shared' if shared else ''} --yes"
+    if not yes and not confirm(settings, vault.profile, f"Delete {what}?", again):
+        raise AuthsomeError("not agreed to, nothing was deleted", hint=again, code=ExitCode.USAGE)
+    profiles.remove(folder.path)
+    if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
+        talk(settings, "It was the profile of this machine; now that is default.")
+    data(
+        screens.as_json("profile_removed", profile=name, path=str(folder.path), connections=held)
+        if settings.json
+        else f"Deleted {what}.\n"
+    )
+
+
+@command("trust")
+def trust(settings: Settings, yes: _Yes = False) -> None:
+    """Accept the vault that a project brings.
+
+    The same for a profile whose keys a member has changed. Compare the fingerprint with a member's (`authsome profile show`) before you do: whoever knows your public key can
+    make a vault that opens for you. What is accepted is kept in your home, not in the project.
+
+    Example: authsome trust
+    """
+    from authsome import screens
+
+    sealed("trust")
+    vault = _vault(settings, None)
+    folders = [folder for folder in vault.folders if folder.exists]
+    if not folders:
+        raise _unknown(vault)
+    accepted = []
+    for folder in folders:
+        keys = folder.unchecked()
+        shown = _folder(folder)
+        if not folder.accepted(keys):
+            if not settings.json:
+                data(screens.profile_folder(shown))
+            if not yes and not confirm(settings, vault.profile, "Accept this vault?", "authsome trust --yes"):
+                raise AuthsomeError("not accepted", hint="authsome trust", code=ExitCode.UNTRUSTED)
+            folder.accept(keys)
+        accepted.append(shown | {"trusted": True})
+    if settings.json:
+        data(screens.as_json("trust", profile=vault.profile, folders=accepted))
+    else:
+        data("".join(f"Accepted: {each['path']} ({each['fingerprint']})\n" for each in accepted))
+
+
+def _vault(settings: Settings, name: str | None) -> "Vault":
+    """Return the vault of a profile that is named, else of the current one."""
+    from dataclasses import replace
+
+    return open_vault(replace(settings, profile=name) if name else settings, open_project(settings, open_catalogue()))
+
+
+def _unknown(vault: "Vault") -> AuthsomeError:
+    from authsome.vault import profiles
+
+    known = {name for folder in vault.folders for name in profiles.listed(folder.path.parents[1])}
+    make = f"authsome profile create {vault.profile}"
+    return AuthsomeError(
+        f"there is no profile `{vault.profile}`", hint=did_you_mean(vault.profile, known, make), code=ExitCode.MISSING
+    )
+
+
+def _answer(settings: Settings, vault: "Vault", status: str) -> None:
+    from authsome import screens
+
+    folders = [_folder(folder) for folder in vault.folders if folder.exists]
+    if settings.json:
+        data(screens.as_json("profile", profile=vault.profile, status=status, preset=vault.preset, folders=folders))
+        return
+    data(f"Profile {vault.profile} (preset {vault.preset})\n")
+    for each in folders:
+        data("\n" + screens.profile_folder(each))
+
+
+def _folder(folder: "Folder") -> dict[str, Any]:
+    """Return what can be shown of a profile's folder; what only an identity opens is None without one."""
+    shown: dict[str, Any] = {
+        "path": str(folder.path),
+        "shared": not folder.own,
+        "connections": [f"{provider}/{connection}" for provider, connection in folder.names()],
+        "fingerprint": None,
+        "epoch": None,
+        "members": None,
+        "trusted": None,
+        "locked": None,
+    }
+    try:
+        keys = folder.unchecked()
+    except AuthsomeError as error:
+        if error.code is not ExitCode.LOCKED:
+            raise
+        return shown | {"locked": error.message}
+    members = [{"name": each.name, "recipient": each.recipient} for each in keys.roster]
+    return shown | {
+        "fingerprint": keys.fingerprint,
+        "epoch": keys.epoch,
+        "members": members,
+        "trusted": folder.accepted(keys),
+    }
