@@ -13,7 +13,7 @@ from authsome.provider import DEFAULT_CONNECTION, check_name
 if TYPE_CHECKING:
     from authsome.manifest import Declared, Project
     from authsome.provider import Provider
-    from authsome.vault import Vault
+    from authsome.vault import Folder, Vault
 
 _Name = Annotated[str, Argument(metavar="PROVIDER", help="The provider, for example `openai`.")]
 _Shared = Annotated[
@@ -179,8 +179,7 @@ def list_(settings: Settings) -> None:
 
     catalogue = open_catalogue()
     project = open_project(settings, catalogue)
-    vault = open_vault(settings, project)
-    held = vault.names()
+    held = open_vault(settings, project).states()
     known = catalogue.names()
     shown = {*held, *((each.provider.name, each.connection) for each in project.connections)}
     named = {provider for provider, _ in shown}
@@ -192,19 +191,18 @@ def list_(settings: Settings) -> None:
             "provider": provider,
             "connection": connection,
             "source": str(known.get(provider, "no definition")),
-            **_state(vault, provider, connection),
+            **_state(held.get((provider, connection))),
         }
         for provider, connection in sorted(shown)
     ]
     data(screens.as_json("list", connections=rows) if settings.json else screens.listing(rows))
 
 
-def _state(vault: "Vault", provider: str, connection: str) -> dict[str, str | None]:
-    """Return how a connection stands, as far as its file shows without being opened, and which vault has it."""
-    folder = vault.holder(provider, connection)
-    if folder is None:
+def _state(held: "tuple[Folder, str | None] | None") -> dict[str, str | None]:
+    """Return how a connection stands as far as its file shows without being opened, and which vault has it."""
+    if held is None:
         return {"status": "not connected", "vault": None}
-    damage = folder.damage(provider, connection)
+    folder, damage = held
     return {"status": "damaged" if damage else "connected", "vault": "home" if folder.own else "project"}
 
 

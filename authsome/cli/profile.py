@@ -147,8 +147,9 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
 def trust(settings: Settings, yes: _Yes = False) -> None:
     """Accept the vault that a project brings.
 
-    The same for a profile whose keys a member has changed. Compare the fingerprint with a member's (`authsome profile show`) before you do: whoever knows your public key can
-    make a vault that opens for you. What is accepted is kept in your home, not in the project.
+    The same for a profile whose keys a member has changed. Compare the fingerprint with a member's
+    (`authsome profile show`) before you do: whoever knows your public key can make a vault that opens for you. What is
+    accepted is kept in your home, not in the project.
 
     Example: authsome trust
     """

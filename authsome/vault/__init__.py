@@ -88,6 +88,10 @@ class Vault:
         """Return (provider, connection) of everything held, sorted; no decryption."""
         return sorted(set(chain.from_iterable(folder.names() for folder in self.folders)))
 
+    def states(self) -> dict[tuple[str, str], tuple[Folder, str | None]]:
+        """Return the folder that each connection is read from, and what is wrong with its file; no decryption."""
+        return {name: (folder, damage) for folder in reversed(self.folders) for name, damage in folder.states().items()}
+
     def holder(self, provider: str, connection: str) -> Folder | None:
         """Return the folder that a connection is read from."""
         return next((folder for folder in self.folders if folder.holds(provider, connection)), None)
