@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
 from authsome.vault import Entry, Identity, Vault, find_identity, holding
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
+from disks import fill, small_disk
 
 GOLDEN = Path(__file__).parent / "golden"
 FIELDS = {"api_key": OPENAI_KEY}
@@ -341,6 +342,30 @@ def test_writers_in_twenty_processes_lose_nothing(tmp_path: Path) -> None:
     assert sorted(path.name for path in (home / "profiles").iterdir()) == ["default"]
 
 
+def _write_one(home: Path, number: int) -> None:
+    provider = Catalogue(home).get("openai")
+    for turn in range(5):
+        key = f"{OPENAI_KEY}-of-{number:02}-turn-{turn}"
+        assert Vault(home, "default", {}).write(provider, "default", {"api_key": key}, now=0.0)
+
+
+@pytest.mark.parametrize("count", [2, 20])
+def test_writers_of_one_credential_take_turns(tmp_path: Path, count: int) -> None:
+    """Each of them is counted, and the last one's is there whole."""
+    home = tmp_path / "home"
+    start = multiprocessing.get_context("spawn")
+    writers = [start.Process(target=_write_one, args=(home, number)) for number in range(count)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+    assert [writer.exitcode for writer in writers] == [0] * count
+    entry = Vault(home, "default", {}).read("openai", "default")
+    assert entry
+    assert entry.generation == 5 * count
+    assert entry.fields["api_key"].endswith("-turn-4")
+
+
 _WRITER = """
 import sys
 from pathlib import Path
@@ -389,6 +414,57 @@ def test_killed_at_any_write_the_old_or_the_new_credential_is_there(
         killed += 1
     assert done.returncode == 0
     assert killed
+
+
+def test_on_a_full_disk_the_old_credential_stays(tmp_path: Path) -> None:
+    """At every level of fullness, in steps of a page; afterwards a new one can be stored."""
+    failed = stored = 0
+    for pages in range(12):
+        with small_disk(tmp_path / f"disk{pages}", 256) as disk:
+            home = disk / "home"
+            provider = Catalogue(home).get("openai")
+            Vault(home, "default", {}).write(provider, "default", FIELDS, now=0.0)
+            ballast = fill(disk, leaving=4096 * pages)
+            try:
+                Vault(home, "default", {}).write(provider, "default", {"api_key": OTHER_OPENAI_KEY}, now=0.0)
+                expected = OTHER_OPENAI_KEY
+                stored += 1
+            except AuthsomeError as error:
+                assert "no space left" in error.message
+                expected = OPENAI_KEY
+                failed += 1
+            entry = Vault(home, "default", {}).read("openai", "default")
+            assert entry
+            assert entry.fields == {"api_key": expected}
+            ballast.unlink()
+            assert Vault(home, "default", {}).write(provider, "default", {"api_key": OPENAI_KEY + "x"}, now=0.0)
+            assert not list(home.glob("profiles/default/connections/openai/.*"))
+    assert failed
+    assert stored
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=st.text(max_size=70) | st.from_regex(r"[a-z0-9_.-]{1,64}", fullmatch=True))
+@example("../default")
+@example("con")
+@example("")
+@example("a\0b")
+@example("d\u0435fault")  # a Cyrillic letter
+@example("x" * 64)
+@example(".hidden")
+def test_a_name_is_kept_as_it_is_or_refused_before_anything_is_touched(
+    vault: Vault, openai: Provider, name: str
+) -> None:
+    before = sorted(vault.home.rglob("*"))
+    try:
+        vault.write(openai, name, FIELDS, now=0.0)
+    except AuthsomeError as error:
+        assert error.code is ExitCode.USAGE
+        assert sorted(vault.home.rglob("*")) == before
+        return
+    assert ("openai", name) in _again(vault).names()
+    assert _again(vault).read("openai", name)
+    vault.own.delete("openai", name)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
