@@ -27,7 +27,7 @@ class Format(StrEnum):
 def variables(declared: tuple[Declared, ...], session: Session) -> dict[str, str]:
     """Return environment variable → secret for the connections that are usable."""
     return {
-        name: session.secrets(each.provider.name, each.connection)[field]
+        name: session.secrets(*each.key)[field]
         for each in declared
         if session.holds(each)
         for name, field in _named(each)

@@ -108,6 +108,11 @@ class Declared:
     env: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Provider and connection, as the vault knows them."""
+        return self.provider.name, self.connection
+
+    @property
     def name(self) -> str:
         """The connection as messages and commands write it: `openai`, or `openai/team`."""
         return full_name(self.provider.name, self.connection)

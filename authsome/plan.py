@@ -21,6 +21,7 @@ class State(StrEnum):
     ABSENT = "optional and absent"
     OFF_PATTERN = "key no longer matches the pattern"
     HOSTS_CHANGED = "hosts differ from those agreed to"
+    DAMAGED = "damaged"
     UNUSED = "held but not declared"
 
 
@@ -69,7 +70,7 @@ class Plan:
     @property
     def ready(self) -> bool:
         """Whether a run can start as it is."""
-        return not self.blocking
+        return not self.blocking and not any(step.state is State.DAMAGED for step in self.steps)
 
     @property
     def blocking(self) -> tuple[Step, ...]:
@@ -81,6 +82,7 @@ def make(
     declared: Iterable[Declared],
     holdings: Mapping[tuple[str, str], Holding],
     held: Iterable[tuple[str, str]] = (),
+    damaged: Mapping[tuple[str, str], str] | None = None,
 ) -> Plan:
     """Return the plan.
 
@@ -88,15 +90,16 @@ def make(
         declared: What is wanted.
         holdings: What the vault says about those of them it holds, by (provider, connection).
         held: Everything the vault holds, to tell what nobody declared.
+        damaged: What is wrong with those that do not open.
     """
-    steps = [_step(each, holdings.get((each.provider.name, each.connection))) for each in declared]
+    steps = [_step(each, holdings.get(name), (damaged or {}).get(name)) for each in declared for name in (each.key,)]
     wanted = {(step.provider, step.connection) for step in steps}
     spare = [Step(provider, name, State.UNUSED, required=False) for provider, name in sorted(set(held) - wanted)]
     return Plan((*steps, *spare))
 
 
-def _step(declared: Declared, found: Holding | None) -> Step:
-    state, detail = _state(declared, found)
+def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step:
+    state, detail = (State.DAMAGED, damage) if damage else _state(declared, found)
     return Step(declared.provider.name, declared.connection, state, declared.required, declared.why, detail)
 
 

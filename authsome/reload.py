@@ -130,15 +130,16 @@ class Reload:
             return manifest.load(path, catalogue)
         if origin.project.path is not None:
             raise AuthsomeError(f"{origin.project.path} is gone", code=ExitCode.INVALID)
-        started = {(each.provider.name, each.connection) for each in origin.project.connections}
+        started = {each.key for each in origin.project.connections}
         return manifest.default_project(catalogue, started | set(origin.vault.names()))
 
     def _open(self, trouble: list[str]) -> Session:
         """Return the credentials that are live; what a vault that does not open no longer lists is not."""
         ours = {(rule.provider, rule.connection) for rule in self._origin.rules.rules}
-        declared = tuple(each for each in self._project.connections if (each.provider.name, each.connection) in ours)
+        declared = tuple(each for each in self._project.connections if each.key in ours)
         try:
             position = session.survey(self._origin.vault.again(), declared)
+            position.check()
             live = session.in_place(position)
         except (AuthsomeError, OSError) as error:
             trouble.append(f"{_words(error)}; the credentials before still hold")

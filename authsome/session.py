@@ -13,7 +13,7 @@ from authsome import plan
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
 from authsome.provider import PLACEHOLDER, Provider, placeholder
-from authsome.vault import Holding, Vault, holding
+from authsome.vault import Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
     from authsome.bridge import Human
@@ -33,7 +33,7 @@ class Session:
 
     def holds(self, declared: Declared) -> bool:
         """Whether the connection is usable in this run."""
-        return (declared.provider.name, declared.connection) in self._secrets
+        return declared.key in self._secrets
 
     def stand_ins(self) -> Mapping[str, str]:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
@@ -62,22 +62,38 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Declarations, the plan for them, and the vault both were compared with."""
+    """Declarations, the plan for them, and the vault both were compared with.
+
+    Attributes:
+        damaged: What kept entries from being opened; with one, nothing starts.
+    """
 
     vault: Vault
     declared: tuple[Declared, ...]
     plan: plan.Plan
+    damaged: tuple[TamperedError, ...] = ()
+
+    def check(self) -> None:
+        """Raise (exit code 5) if an entry is damaged."""
+        for error in self.damaged:
+            raise error
 
 
 def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     """Compare what is wanted with what the vault holds; writes nothing and asks nobody."""
     held = vault.names()
     found: dict[tuple[str, str], Holding] = {}
+    damaged: dict[tuple[str, str], TamperedError] = {}
     for each in declared:
-        name = (each.provider.name, each.connection)
-        if name in held and (entry := vault.read(*name)):
-            found[name] = holding(entry, each.provider)
-    return Position(vault, declared, plan.make(declared, found, held))
+        try:
+            if each.key in held and (entry := vault.read(*each.key)):
+                found[each.key] = holding(entry, each.provider)
+        except TamperedError as error:  # it must not hide how the others stand
+            if not error.of_entry:
+                raise
+            damaged[each.key] = error
+    words = {name: error.message for name, error in damaged.items()}
+    return Position(vault, declared, plan.make(declared, found, held, words), tuple(damaged.values()))
 
 
 def reconcile(position: Position, human: "Callable[[], Human]", say: Callable[[str], None]) -> Session:
@@ -89,6 +105,7 @@ def reconcile(position: Position, human: "Callable[[], Human]", say: Callable[[s
 
     Raises (exit code 3) with one command per missing connection when there is nobody to ask.
     """
+    position.check()
     blocking = position.plan.blocking
     if blocking:
         _ask(position, human(), say)
@@ -107,7 +124,7 @@ def _ask(position: Position, answering: "Human", say: Callable[[str], None]) -> 
             hint=f"run where a person can answer:\n{lines}",
             code=ExitCode.MISSING,
         )
-    wanted = {(each.provider.name, each.connection): each for each in position.declared}
+    wanted = {each.key: each for each in position.declared}
     for step in blocking:
         login(position.vault, wanted[step.provider, step.connection], answering, say)
 
@@ -117,9 +134,7 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
     # As long as the placeholder: what stands in for them in an answer is then the placeholder and nothing else.
     return Session(
         {
-            (each.provider.name, each.connection): {
-                field.name: randomness(length).hex()[:length] for field in each.provider.fields
-            }
+            each.key: {field.name: randomness(length).hex()[:length] for field in each.provider.fields}
             for each in declared
             for length in (len(placeholder(each.connection)),)
         }
@@ -151,7 +166,7 @@ def login(
     from authsome.bridge import Question  # noqa: PLC0415  as in `_ask`
 
     provider = declared.provider
-    before = vault.read(provider.name, declared.connection)
+    before = vault.read(*declared.key)
     question = Question(
         provider=provider.name,
         display_name=provider.display_name,

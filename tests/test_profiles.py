@@ -111,6 +111,23 @@ def test_the_list_says_which_vault_and_what_is_damaged_and_goes_on(team: Command
     assert _key(team, "--connection", "team") == OTHER_OPENAI_KEY
 
 
+def test_a_damaged_credential_hides_nothing_and_starts_nothing(team: CommandLine) -> None:
+    team.declare("version: 1\nproviders: {openai: , anthropic: , github: }\n")
+    team.login("anthropic", "sk-ant-CANARY-0123456789abcdefghij")
+    damaged = team.home / "profiles" / "default" / "connections" / "anthropic" / "default.age"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    done = team("check", "--json")
+    assert done.code == 5
+    states = {step["provider"]: step["state"] for step in json.loads(done.out)["steps"]}
+    assert states == {"openai": "in place", "anthropic": "damaged", "github": "missing"}
+    assert f"Error: {str(damaged).replace(str(team.home), '~/.authsome')}" in done.err
+    assert "!!  anthropic  damaged" in team("check").out
+    started = team("run", "--", "touch", "started")
+    assert started.code == 125
+    assert "is damaged" in started.err
+    assert not (team.project / "started").exists()
+
+
 # What a machine accepts.
 
 

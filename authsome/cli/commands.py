@@ -27,7 +27,7 @@ _Connection = Annotated[str, Option("--connection", help="Which of several accou
 def check(settings: Settings) -> None:
     """Compare the manifest with the vault.
 
-    Ends with 3 when a person is needed.
+    Ends with 3 when a person is needed, with 5 when a credential is damaged.
 
     Example: authsome check
     """
@@ -38,6 +38,7 @@ def check(settings: Settings) -> None:
         data(screens.as_json("plan", **screens.plan_data(position.plan)))
     else:
         data(screens.plan(position.plan, project.egress))
+    position.check()
     if not position.plan.ready:
         raise Exit(ExitCode.MISSING)
 
@@ -96,7 +97,7 @@ def _declared(project: "Project", provider: "Provider", connection: str) -> "Dec
     from authsome import manifest
 
     for each in project.connections:
-        if (each.provider.name, each.connection) == (provider.name, connection):
+        if each.key == (provider.name, connection):
             return each
     return manifest.undeclared(provider, connection)
 
@@ -181,7 +182,7 @@ def list_(settings: Settings) -> None:
     project = open_project(settings, catalogue)
     held = open_vault(settings, project).states()
     known = catalogue.names()
-    shown = {*held, *((each.provider.name, each.connection) for each in project.connections)}
+    shown = {*held, *(each.key for each in project.connections)}
     named = {provider for provider, _ in shown}
     shown |= {
         (name, DEFAULT_CONNECTION) for name, source in known.items() if source is Source.CUSTOM and name not in named

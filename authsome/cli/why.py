@@ -29,6 +29,7 @@ def why(
     asked = asking.parse(url, method, connection and check_name(connection, "connection"))
     try:
         project, position = survey(settings)
+        position.check()
         steps = {step.name: step for step in position.plan.steps}
         waiting = position.plan.blocking
     except AuthsomeError as error:

@@ -18,6 +18,7 @@ from authsome.provider import Provider, check_name
 from authsome.vault import preset
 from authsome.vault.age import Identity
 from authsome.vault.entry import Entry, Holding, holding
+from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
 from authsome.vault.pins import Pins
@@ -30,6 +31,7 @@ __all__ = [
     "Holding",
     "Identity",
     "Search",
+    "TamperedError",
     "Vault",
     "find_home",
     "find_identity",

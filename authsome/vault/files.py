@@ -34,6 +34,11 @@ class TamperedError(AuthsomeError):
         super().__init__(f"{path} {what}", hint=hint or restore, code=ExitCode.INTEGRITY)
         self.path = path
 
+    @property
+    def of_entry(self) -> bool:
+        """Whether it is one credential's file, so that the others of the profile may be sound."""
+        return self.path.parents[1].name == "connections"
+
     def add(self, more: str) -> None:
         """Say more of the same file."""
         self.message += more
