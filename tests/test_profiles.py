@@ -307,7 +307,15 @@ def test_a_hostile_repositorys_settings_run_nothing(team: CommandLine) -> None:
     (team.project / ".gitattributes").write_text("*.age filter=x\n")
     _another_member(team)
     assert team("check").code == 5
+    path = _shared(team) / "connections" / "openai" / "default.age"
+    path.write_bytes(path.read_bytes()[:-40])
+    (_shared(team) / "recipients.txt").write_text((_shared(team) / "recipients.txt").read_text().partition("# mal")[0])
+    damaged = team("check")
+    assert damaged.code == 5
+    assert "default.age" in damaged.err
     assert not touched.exists()
+    _git(team, "status")
+    assert touched.exists(), "the trap does not work"
 
 
 def test_an_entry_that_was_rolled_back_warns_and_a_new_one_ends_it(team: CommandLine) -> None:

@@ -16,13 +16,15 @@ _HARMLESS = (
 
 
 def told(path: Path) -> str:
-    """Return `, brought by commit …` for a file or folder under version control, else nothing."""
-    status = _git(path, "status", "--porcelain", "--untracked-files=all", "--ignore-submodules=all", "--", path.name)
-    if status is None:
+    """Return `, brought by commit …` for a file under version control, for a profile's folder that of its keyring."""
+    file = path / "keyring.age" if path.is_dir() else path
+    # NOTE: `git status` would put a changed file through whatever filter the repository names.
+    now = _git(file, "hash-object", "--no-filters", "--", file.name)
+    if now is None or _git(file, "rev-parse", "--is-inside-work-tree") != "true":
         return ""
-    if status:
+    if now != _git(file, "rev-parse", "--verify", "--quiet", f"HEAD:./{file.name}"):
         return ", changed since the last commit"
-    commit = _git(path, "log", "-1", "--format=%h of %as by %an: %s", "--no-show-signature", "--", path.name)
+    commit = _git(file, "log", "-1", "--format=%h of %as by %an: %s", "--no-show-signature", "--", file.name)
     return f", brought by commit {commit.splitlines()[0]}" if commit else ""
 
 
