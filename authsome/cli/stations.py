@@ -69,11 +69,13 @@ def given(settings: Settings, profile: str) -> "Given":
     return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings))
 
 
-def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = False) -> str:
-    """Ask for the passphrase of an identity."""
+def passphrase(
+    settings: Settings, profile: str, origin: str, *, new: bool = False, otherwise: str | None = None
+) -> str:
+    """Ask for the passphrase of an identity, or of a backup."""
     from authsome import bridge
 
-    return bridge.passphrase(origin, os.environ, profile, no_input=settings.no_input, new=new)
+    return bridge.passphrase(origin, os.environ, profile, no_input=settings.no_input, new=new, otherwise=otherwise)
 
 
 def survey(settings: Settings) -> "tuple[Project, Position]":
