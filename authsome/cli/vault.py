@@ -82,14 +82,19 @@ def export(
     to: Annotated[str, Option("--to", metavar="FILE", help="The file to write; `-` is standard output.")],
     recipient: Annotated[
         list[str] | None,
-        Option("--recipient", help="Seal to this public key instead of a passphrase; may be given several times."),
+        Option(
+            "--recipient",
+            metavar="KEY",
+            help="Seal to this public key instead of a passphrase; may be given several times.",
+        ),
     ] = None,
     force: Annotated[bool, Option("--force", help="Replace the file if it is there.")] = False,
 ) -> None:
-    """Back up every profile, your own definitions and your identity in one encrypted file.
+    """Back up the whole vault in one encrypted file.
 
-    Sealed under a passphrase that is asked for, or to public keys, where nobody can be asked. Whoever opens the file
-    has everything. Without authsome: age -d FILE | tar x -C ~/.authsome
+    That is every profile, your own definitions and your identity: whoever opens the file has everything. It is sealed
+    under a passphrase that is asked for or, where there is nobody to ask, to public keys. Without authsome it is
+    restored by `age -d FILE | tar x -C ~/.authsome`.
 
     Example: authsome vault export --to backup.age
     """
@@ -98,6 +103,9 @@ def export(
 
     sealed("vault export")
     isolation.withhold()  # before there is a secret in this process
+    if settings.profile is not None:
+        # NOTE: the identity goes along, so one profile's file would open the others of whoever made it.
+        raise AuthsomeError("a backup holds every profile", hint="leave out --profile", code=ExitCode.USAGE)
     path = None if to == "-" else backup.target(to, home(), force=force)
     if path is None:
         _check_output(settings)
@@ -108,7 +116,8 @@ def export(
     if recipients:
         content = backup.sealed_to(content, recipients)
     else:
-        unattended = f"seal it to a key kept elsewhere (age-keygen): authsome vault export --to {shlex.quote(to)} --recipient age1…"
+        by_key = f"authsome vault export --to {shlex.quote(to)} --recipient age1…"
+        unattended = f"seal it to a key kept elsewhere (age-keygen makes one): {by_key}"
         new = passphrase(settings, profile_name(settings), str(path or "backup"), new=True, otherwise=unattended)
         content = backup.sealed_under(content, new)
     if path is None:
@@ -161,7 +170,7 @@ def import_(
     settings: Settings,
     source: Annotated[str, Argument(metavar="FILE", help="What `vault export` wrote; `-` is standard input.")],
 ) -> None:
-    """Restore a backup: what is not there is put back, what is there stays as it is.
+    """Restore a backup; what is there already stays as it is.
 
     Asks for the passphrase, or opens it with your identity (`--identity` names another one). `--profile NAME` restores
     one profile alone. Run it again if it was interrupted.
