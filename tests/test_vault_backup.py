@@ -25,6 +25,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 from authsome.vault import Given, Identity, Vault, archive, backup, keyring, own, passphrase
 from authsome.vault.armor import FormError, armored
+from authsome.vault.files import locked
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
@@ -1077,6 +1078,53 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
         each.join()
     assert [each.exitcode for each in working] == [0] * 3
     assert taken > 3
+
+
+@pytest.mark.parametrize("which", ["", "profiles/work"])
+def test_a_writer_or_a_rotation_at_work_is_waited_for(held: CommandLine, offline: Path, which: str) -> None:
+    command = [EXECUTABLE, "vault", "export", "--to", "b.age", "--recipient", _public(offline)]
+    with locked(held.home / which):
+        waiting = subprocess.Popen(command, cwd=held.project, env=held.environ(), stdout=subprocess.DEVNULL)
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(1.5)
+        assert list(held.project.iterdir()) == []
+    assert waiting.wait(20) == 0
+    assert [path.name for path in held.project.iterdir()] == ["b.age"]
+
+
+@needs_strace
+def test_a_first_login_during_a_restore_keeps_its_profile_and_its_identity(
+    held: CommandLine, offline: Path, tmp_path: Path
+) -> None:
+    file, home = _to_key(held, offline), tmp_path / "other"
+    slow = ["strace", "-f", "-qq", "-o", "/dev/null", "--inject=sync:delay_enter=3000000"]
+    words = [sys.executable, "-c", _IMPORT, str(home), str(file), str(offline)]
+    restoring = subprocess.Popen([*slow, *words], stderr=subprocess.PIPE, text=True)
+    while not list(home.glob(".restore.*/identity.txt")):
+        time.sleep(0.01)
+    vault = Vault(home, "work", {"HOME": str(home)})
+    vault.write(Catalogue(home).get("openai"), "default", FIELDS, now=0.0)
+    mine = (home / "identity.txt").read_bytes()
+    _, said = restoring.communicate(timeout=30)
+    assert "another authsome made the profile `work` meanwhile" in said
+    assert (home / "identity.txt").read_bytes() == mine
+    assert Vault(home, "work", {"HOME": str(home)}).read("openai", "default")
+    (beside,) = home.glob("identity.restored-*.txt")
+    assert Vault(home, "default", {"AUTHSOME_IDENTITY_FILE": str(beside)}).read("openai", "default")
+    assert list(home.glob(".restore.*")) == []
+
+
+def test_what_takes_more_than_a_second_says_how_far_it_is(
+    held: CommandLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    contents = backup.gather(held.home, said.append).contents
+    backup.restore(tmp_path / "quick", contents, None, said.append)
+    assert said == []
+    monkeypatch.setattr(backup, "_SAY_EVERY", 0.0)
+    contents = backup.gather(held.home, said.append).contents
+    backup.restore(tmp_path / "slow", contents, None, said.append)
+    assert (said[0], said[-1]) == ("authsome: read 1 of 7 files …", "authsome: wrote 9 of 9 files …")
 
 
 def test_a_profile_with_many_members_is_shown_with_them(held: CommandLine, offline: Path, tmp_path: Path) -> None:
