@@ -145,6 +145,15 @@ def test_file_and_passphrase_restore_the_vault_on_an_empty_machine(held: Command
     assert _has_everything(other)
 
 
+def test_a_backup_of_format_1_is_restored_for_ever(tmp_path: Path) -> None:
+    content = (Path(__file__).parent / "golden" / "backup-1.age").read_bytes()
+    contents = backup.opened(content, "b.age", tmp_path, {}, Given(), lambda _: "golden CANARY passphrase")
+    backup.restore(tmp_path / "home", contents, None, print)
+    entry = Vault(tmp_path / "home", "default", {"HOME": str(tmp_path)}).read("openai", "default")
+    assert entry
+    assert entry.fields == FIELDS
+
+
 def test_a_key_that_is_elsewhere_needs_nobody_and_restores_the_vault(
     held: CommandLine, offline: Path, tmp_path: Path
 ) -> None:
@@ -320,6 +329,10 @@ def test_what_is_in_a_backup_is_sorted_private_and_says_nothing_of_its_owner(hel
     }
     assert {(each.mode, each.uname, each.gname) for each in members if each.isfile()} == {(0o600, "", "")}
     assert {plain[each.offset + 257 : each.offset + 265] for each in members} == {b"ustar\x0000"}
+
+
+def test_what_is_gathered_hides_the_identity_from_repr(held: CommandLine) -> None:
+    assert "SECRET-KEY" not in repr(backup.gather(held.home, print))
 
 
 def test_the_longest_names_there_are_fit() -> None:
@@ -1082,7 +1095,7 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
 
 @pytest.mark.parametrize("which", ["", "profiles/work"])
 def test_a_writer_or_a_rotation_at_work_is_waited_for(held: CommandLine, offline: Path, which: str) -> None:
-    command = [EXECUTABLE, "vault", "export", "--to", "b.age", "--recipient", _public(offline)]
+    command: list[str | Path] = [EXECUTABLE, "vault", "export", "--to", "b.age", "--recipient", _public(offline)]
     with locked(held.home / which):
         waiting = subprocess.Popen(command, cwd=held.project, env=held.environ(), stdout=subprocess.DEVNULL)
         with pytest.raises(subprocess.TimeoutExpired):

@@ -35,7 +35,6 @@ _SAY_EVERY = 1.0
 _SHOWN = 10
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
 _DRAFT = re.compile(r"\.restore\.[0-9]+\.[0-9a-f]{8}")
-_BY_HAND = "tar c -C {home} profiles providers identity.txt | age -p > {file}"
 
 
 class Status(StrEnum):
@@ -245,12 +244,19 @@ def _public(content: bytes | None, path: Path) -> str | None:
 
 
 def packed(contents: archive.Contents, home: Path, now: float) -> bytes:
-    """Return the archive to seal; more than fits into memory is an error (exit code 2) with the way by hand."""
+    """Return the archive to seal, after it has been read as a restore would.
+
+    More than fits into memory is an error (exit code 2) with the way by hand.
+    """
     try:
-        return archive.pack(contents, now)
+        content = archive.pack(contents, now)
+        back = archive.unpack(content)
     except FormError as error:
-        hint = "by hand: " + _BY_HAND.format(home=home, file="FILE")
+        hint = f"by hand: tar c -C {home} profiles providers identity.txt | age -p > FILE"
         raise AuthsomeError(f"the vault {error}; nothing was written", hint=hint, code=ExitCode.USAGE) from None
+    if back != contents:
+        raise AuthsomeError("what was packed does not come back, nothing was written", code=ExitCode.INTEGRITY)
+    return content
 
 
 def sealed_under(content: bytes, passphrase: str) -> bytes:
@@ -283,7 +289,8 @@ def put(path: Path, content: bytes, home: Path, *, force: bool) -> None:
     with locked(home), file_errors("write", path, hint="choose another place with --to"):
         for left in path.parent.iterdir():  # by an export that was killed; ours is the lock
             if mine.fullmatch(left.name):
-                left.unlink(missing_ok=True)
+                with suppress(PermissionError):  # somebody else's, in a folder of everybody
+                    left.unlink(missing_ok=True)
         try:
             _write(draft, content)
             _sync(draft)
