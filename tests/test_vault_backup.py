@@ -1185,7 +1185,7 @@ def test_ten_thousand_entries_are_backed_up_and_restored_in_seconds(
         )
         taken, mebibytes = time.monotonic() - started, int(done.stdout.split()[-1])
         print(f"{taken:.2f} s, {mebibytes} MiB")
-        assert taken < 30  # on a machine with other work; one without takes three
+        assert taken < 60  # on a machine with other work and a slow disk; alone it is three
         assert mebibytes < 256
     assert _files(home) == _files(held.home)
 

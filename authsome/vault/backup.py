@@ -500,7 +500,7 @@ def _drafted(home: Path, missing: archive.Contents, say: Callable[[str], None]) 
                 pace.step()
             if files:  # all at once, then one by one for what that does not tell: a fifth of the time
                 os.sync()
-            for written in {each for name in files for each in (draft / name, (draft / name).parent)}:
+            for written in draft.rglob("*"):
                 _sync(written)
             if problems := verify(draft, private=True).problems:
                 first = problems[0]
