@@ -150,8 +150,8 @@ def _agreed(question: str) -> bool:
         return terminal.readline().strip().lower() == b"yes"
 
 
-def passphrase(origin: str, around: Around, *, new: bool = False) -> str:
-    """Return the passphrase of an identity, typed at the terminal, or raise (exit code 4).
+def passphrase(origin: str, around: Around, *, new: bool = False, otherwise: str | None = None) -> str:
+    """Return the passphrase of an identity or of a backup, typed at the terminal, or raise (exit code 4).
 
     NOTE: there is no variable for it. A machine that could be given one can be given the identity itself, and a
     variable reaches every child, `/proc` and the logs of many a runner.
@@ -159,15 +159,19 @@ def passphrase(origin: str, around: Around, *, new: bool = False) -> str:
     Args:
         origin: Which identity, in words.
         new: It is to be one, so it is typed twice.
+        otherwise: What to do where there is nobody to ask, if that is not what it is for identities.
     """
     if around.alone:
         if new:
             raise AuthsomeError(
-                "there is nobody to ask for a new passphrase", hint="call it from a terminal", code=ExitCode.LOCKED
+                "there is nobody to ask for a new passphrase",
+                hint=otherwise or "call it from a terminal",
+                code=ExitCode.LOCKED,
             )
         raise AuthsomeError(
             f"{origin} is protected by a passphrase, and there is nobody to ask",
-            hint="run where a person can answer, or give the identity another way:\n"
+            hint=otherwise
+            or "run where a person can answer, or give the identity another way:\n"
             "  AUTHSOME_IDENTITY_COMMAND='pass show authsome' authsome …\n"
             "  AUTHSOME_IDENTITY_FILE=/run/secrets/identity authsome …",
             code=ExitCode.LOCKED,

@@ -21,9 +21,12 @@ from authsome.provider import DEFAULT_CONNECTION, Provider, Source, placeholder
 from authsome.vault import Holding
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from authsome.audit import Line, Summary, Verdict
     from authsome.clients import Result
     from authsome.demo import Shown
+    from authsome.vault.backup import Gathered, Placed, Restored
     from authsome.vault.sound import Report
     from authsome.why import Answer
 
@@ -137,6 +140,69 @@ def soundness_data(found: "Report") -> dict[str, Any]:
     """Return `authsome vault verify --json`."""
     problems = [{"path": str(each.path), "problem": each.what} for each in found.problems]
     return {"sound": not problems, "profiles": found.profiles, "files": found.files, "problems": problems}
+
+
+def exported_data(found: "Gathered", path: "Path", recipients: Sequence[str], size: int) -> dict[str, Any]:
+    """Return `authsome vault export --json`."""
+    contents = found.contents
+    return {
+        "file": str(path),
+        "bytes": size,
+        "sealed_to": list(recipients) or "passphrase",
+        "profiles": [
+            {"name": name, "connections": sum(each.startswith("connections/") for each in files)}
+            for name, files in contents.profiles.items()
+        ],
+        "definitions": list(contents.definitions),
+        "left_out": list(found.left_out),
+        "identity": "protected" if found.protected else "none" if contents.identity is None else "plain",
+        "not_opened_by_identity": list(found.locked_out),
+    }
+
+
+def exported(shown: Mapping[str, Any]) -> str:
+    """Return `authsome vault export`."""
+    held = sum(each["connections"] for each in shown["profiles"])
+    parts = [_counted(held, "connection") + " in " + _counted(len(shown["profiles"]), "profile")]
+    if shown["definitions"]:
+        parts.append(_counted(len(shown["definitions"]), "definition"))
+    if shown["identity"] != "none":
+        parts.append("the identity")
+    return f"Backed up {_joined(parts)} to {clean(shown['file'])} ({shown['bytes']} bytes).\n"
+
+
+def _joined(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+
+
+def restored(done: "Restored") -> str:
+    """Return `authsome vault import`."""
+    rows = [(f"profile {each.name}", str(each.status), _profile_detail(each)) for each in done.profiles]
+    rows += [(f"definition {each.name}", str(each.status), "") for each in done.definitions]
+    if done.identity:
+        rows.append(("identity", str(done.identity.status), str(done.identity.path)))
+    return table(rows)
+
+
+def _profile_detail(each: "Placed") -> str:
+    return f"{_counted(each.connections, 'connection')}, {_counted(len(each.members), 'member')}"
+
+
+def restored_data(done: "Restored") -> dict[str, Any]:
+    """Return `authsome vault import --json`."""
+    return {
+        "profiles": [
+            {
+                "name": each.name,
+                "status": each.status,
+                "connections": each.connections,
+                "members": list(each.members),
+            }
+            for each in done.profiles
+        ],
+        "definitions": [{"name": each.name, "status": each.status} for each in done.definitions],
+        "identity": {"status": done.identity.status, "path": str(done.identity.path)} if done.identity else None,
+    }
 
 
 def _counted(number: int, noun: str) -> str:

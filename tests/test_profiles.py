@@ -459,6 +459,11 @@ def test_a_profile_keeps_the_preset_it_was_made_with(authsome: CommandLine) -> N
     assert authsome("profile", "create", "server", "--preset", "headless").code == 0
     assert json.loads(authsome("profile", "show", "server", "--json").out)["preset"] == "headless"
     assert authsome("vault", "verify").code == 0
+    kept = authsome.project / "kept.age"
+    assert authsome("vault", "export", "--to", str(kept), "--recipient", _recipient(authsome)).code == 0
+    assert authsome("profile", "remove", "server", "--yes").code == 0
+    assert authsome("vault", "import", str(kept)).code == 0
+    assert json.loads(authsome("profile", "show", "server", "--json").out)["preset"] == "headless"
     (authsome.home / "profiles" / "server" / "preset").write_text("mine\n")
     done = authsome("profile", "show", "server")
     assert done.code == 6

@@ -74,11 +74,13 @@ def given(settings: Settings, profile: str) -> "Given":
     return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings), say)
 
 
-def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = False) -> str:
-    """Ask for the passphrase of an identity."""
+def passphrase(
+    settings: Settings, profile: str, origin: str, *, new: bool = False, otherwise: str | None = None
+) -> str:
+    """Ask for the passphrase of an identity, or of a backup."""
     from authsome import bridge
 
-    return bridge.passphrase(origin, _around(settings, profile), new=new)
+    return bridge.passphrase(origin, _around(settings, profile), new=new, otherwise=otherwise)
 
 
 def confirm(settings: Settings, profile: str, question: str, unattended: str) -> bool:

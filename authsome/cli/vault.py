@@ -1,15 +1,24 @@
-"""`authsome vault`: the files themselves, without a key."""
+"""`authsome vault`: the files themselves."""
 
+import os
+import shlex
+import sys
+import time
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.frame import Argument, Exit, Settings, command, data, group
-from authsome.cli.stations import home
+from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, group, talk
+from authsome.cli.stations import given, home, passphrase, profile_name, sealed
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 
-_of = partial(command, of=group("vault", "Look after the vault's files; needs no identity."))
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from authsome.vault.backup import Gathered
+
+_of = partial(command, of=group("vault", "Look after the vault's files: check, back up, restore."))
 _MAX_BYTES = 16 << 20
 
 
@@ -65,3 +74,127 @@ def textconv(
     else:
         shown |= {"state": "encrypted", "recipients": list(outside.stanzas), "bytes": outside.size}
     data(screens.as_json("vault_file", **shown) if settings.json else screens.fields(shown))
+
+
+@_of("export")
+def export(
+    settings: Settings,
+    to: Annotated[str, Option("--to", metavar="FILE", help="The file to write; `-` is standard output.")],
+    recipient: Annotated[
+        list[str] | None,
+        Option(
+            "--recipient",
+            metavar="KEY",
+            help="Seal to this public key instead of a passphrase; may be given several times.",
+        ),
+    ] = None,
+    force: Annotated[bool, Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Back up the whole vault in one encrypted file.
+
+    That is every profile, your own definitions and your identity: whoever opens the file has everything. It is sealed
+    under a passphrase that is asked for or, where there is nobody to ask, to public keys. Without authsome it is
+    restored by `age -d FILE | tar x -C ~/.authsome`.
+
+    Example: authsome vault export --to backup.age
+    """
+    from authsome import isolation, screens
+    from authsome.vault import backup
+
+    sealed("vault export")
+    isolation.withhold()  # before there is a secret in this process
+    if settings.profile is not None:
+        # NOTE: the identity goes along, so one profile's file would open the others of whoever made it.
+        raise AuthsomeError("a backup holds every profile", hint="leave out --profile", code=ExitCode.USAGE)
+    path = None if to == "-" else backup.target(to, home(), force=force)
+    if path is None:
+        _check_output(settings)
+    recipients = [each.strip() for each in recipient or ()]
+    backup.check_recipients(recipients)
+    found = backup.gather(home(), partial(talk, settings))
+    content = backup.packed(found.contents, home(), time.time())
+    if recipients:
+        content = backup.sealed_to(content, recipients)
+    else:
+        by_key = f"authsome vault export --to {shlex.quote(to)} --recipient age1…"
+        unattended = f"seal it to a key kept elsewhere (age-keygen makes one): {by_key}"
+        new = passphrase(settings, profile_name(settings), str(path or "backup"), new=True, otherwise=unattended)
+        content = backup.sealed_under(content, new)
+    if path is None:
+        _output(content)
+    else:
+        backup.put(path, content, home(), force=force)
+        shown = screens.exported_data(found, path, recipients, len(content))
+        data(screens.as_json("vault_export", **shown) if settings.json else screens.exported(shown))
+    _advise(settings, found, recipients)
+
+
+def _check_output(settings: Settings) -> None:
+    if settings.json:
+        raise AuthsomeError(
+            "standard output cannot carry both the backup and JSON", hint="--to FILE --json", code=ExitCode.USAGE
+        )
+    if sys.stdout.isatty():
+        raise AuthsomeError(
+            "standard output is a terminal, and a backup is not text",
+            hint="authsome vault export --to - | ssh host 'cat > backup.age'",
+            code=ExitCode.USAGE,
+        )
+
+
+def _output(content: bytes) -> None:
+    """Write it all or fail: unlike a listing, half a backup is none."""
+    left = memoryview(content)
+    with file_errors("write", Path("standard output"), hint="what arrived there is no backup"):
+        while left:
+            left = left[os.write(sys.stdout.fileno(), left) :]
+
+
+def _advise(settings: Settings, found: "Gathered", recipients: "Sequence[str]") -> None:
+    """Say what a backup takes to be of use, beside itself."""
+    if found.contents.identity is None:
+        talk(settings, "There is no identity.txt here, so none is in it: keep the key that opens the profiles, too.")
+    if found.protected:
+        talk(settings, "The identity in it is under a passphrase of its own: keep that, too.")
+    if found.locked_out:
+        names = ", ".join(found.locked_out)
+        talk(settings, f"The identity in it does not open {names}: keep the key that does, too.")
+    if recipients and set(recipients) == {found.identity}:
+        talk(settings, "Only the identity that is inside opens it: keep a copy of identity.txt elsewhere.")
+    for name in found.left_out:
+        talk(settings, f"Not in it: providers/{name}, which is not named as a provider can be.")
+
+
+@_of("import")
+def import_(
+    settings: Settings,
+    source: Annotated[str, Argument(metavar="FILE", help="What `vault export` wrote; `-` is standard input.")],
+) -> None:
+    """Restore a backup; what is there already stays as it is.
+
+    Asks for the passphrase, or opens it with your identity (`--identity` names another one). `--profile NAME` restores
+    one profile alone. Run it again if it was interrupted.
+
+    Example: authsome vault import backup.age
+    """
+    from authsome import isolation, screens
+    from authsome.provider import check_name
+    from authsome.vault import backup
+
+    sealed("vault import")
+    isolation.withhold()  # before there is a secret in this process
+    if settings.profile is not None:
+        check_name(settings.profile, "profile")
+    name = "/dev/stdin" if source == "-" else source
+    content = backup.read_backup(Path(name).expanduser())
+    profile = profile_name(settings)
+    unattended = "call it from a terminal; a backup that `vault export --recipient` sealed opens with a key alone"
+    ask = partial(passphrase, settings, profile, otherwise=unattended)
+    contents = backup.opened(content, name, home(), os.environ, given(settings, profile), ask)
+    done = backup.restore(home(), contents, settings.profile, partial(talk, settings))
+    shown = screens.restored_data(done)
+    data(screens.as_json("vault_import", file=name, **shown) if settings.json else screens.restored(done))
+    if done.identity is None:
+        talk(settings, "It holds no identity.txt: give the key that opens the profiles with `--identity`.")
+    elif done.identity.status is backup.Status.BESIDE:
+        talk(settings, f"This home has another identity. To use the restored one: --identity {done.identity.path}")

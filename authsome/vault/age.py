@@ -163,10 +163,10 @@ def bare(recipient: str) -> str:
     return " ".join(recipient.split()[:2]) if recipient.startswith("ssh-") else recipient.strip()
 
 
-def encrypt(plaintext: bytes, recipients: Iterable[str], reader: Identity) -> bytes:
-    """Return an armored age file to the recipients, after `reader` has read it back."""
+def encrypt(plaintext: bytes, recipients: Iterable[str], reader: Identity, *, armored: bool = True) -> bytes:
+    """Return an age file to the recipients, after `reader` has read it back."""
     natives = [_native_recipient(each) for each in recipients]
-    ciphertext: bytes = pyrage.encrypt(plaintext, natives, armored=True)
+    ciphertext: bytes = pyrage.encrypt(plaintext, natives, armored=armored)
     if reader.open(ciphertext) != plaintext:
         raise AuthsomeError("what was encrypted does not decrypt, nothing was written", code=ExitCode.INTEGRITY)
     return ciphertext

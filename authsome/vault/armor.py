@@ -42,7 +42,11 @@ class Outside:
 
 def look(content: bytes) -> Outside:
     """Return what an armored age file shows, or raise `FormError`."""
-    raw = unarmored(content)
+    return look_at(unarmored(content))
+
+
+def look_at(raw: bytes) -> Outside:
+    """Return what an age file that is not armored shows, or raise `FormError`."""
     header = _HEADER.match(raw)
     if header is None:
         raise FormError("is damaged: its header is none of age's")
@@ -64,6 +68,11 @@ def armored(raw: bytes) -> bytes:
     text = b64encode(raw)
     lines = [text[start : start + _COLUMNS] for start in range(0, len(text), _COLUMNS)]
     return b"\n".join([BEGIN, *lines, END, b""])
+
+
+def binary(content: bytes) -> bytes:
+    """Return the bytes of an age file that may be armored, or raise `FormError`."""
+    return unarmored(content) if content.lstrip().startswith(BEGIN) else content
 
 
 def unarmored(content: bytes) -> bytes:

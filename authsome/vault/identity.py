@@ -60,12 +60,20 @@ class Given:
 
 @dataclass(slots=True)
 class Search:
-    """The places for one opening, and what was found there so far."""
+    """The places for one opening, and what was found there so far.
+
+    Attributes:
+        members: Whom the profile lists; None if that does not show, and any key may be one.
+        what: What is to be opened, in words.
+        mend: What to do when no identity is found; else it depends on the members.
+    """
 
     home: Path
     environ: Mapping[str, str]
     given: Given = field(default_factory=Given)
-    members: Collection[str] = ()
+    members: Collection[str] | None = ()
+    what: str = "this profile"
+    mend: str | None = None
     _looked: list[tuple[str, str]] = field(default_factory=list)
     _failures: list[AuthsomeError] = field(default_factory=list)
     _place: str = ""
@@ -107,18 +115,19 @@ class Search:
     def refuse(self, failure: AuthsomeError, identity: Identity) -> None:
         """Take note that an identity was found which does not open the profile."""
         self._failures.append(failure)
-        self._looked.append((self._place, f"does not open this profile ({identity.recipient})"))
+        self._looked.append((self._place, f"does not open {self.what} ({identity.recipient})"))
 
     def failure(self) -> AuthsomeError:
         """Return the error (exit code 4) that names every place."""
         message = "; ".join(each.message for each in self._failures)
         if not self._failures:
-            message = "no identity to open the vault with"
-        mends = [each.hint for each in self._failures if each.hint] or [
+            message = f"no identity to open {self.what if self.mend else 'the vault'} with"
+        otherwise = (
             "put the identity back where it was, or name that of another member (recipients.txt lists them)"
             if self.members
             else "authsome identity create; in CI set AUTHSOME_IDENTITY to the key"
-        ]
+        )
+        mends = [each.hint for each in self._failures if each.hint] or [self.mend or otherwise]
         places = "".join(f"\n  {place}: {found}" for place, found in self._looked)
         return AuthsomeError(
             message, hint=f"{'; '.join(mends)}\nLooked at, in this order:{places}", code=ExitCode.LOCKED
@@ -161,8 +170,8 @@ class Search:
         except AuthsomeError as error:  # nobody named this key, so it is nobody's mistake
             self._looked.append((str(path), error.message))
             return None
-        if public not in self.members:
-            self._looked.append((str(path), "not a member of this profile"))
+        if self.members is not None and public not in self.members:
+            self._looked.append((str(path), f"not a member of {self.what}"))
             return None
         _refuse_open_modes(path)
         return unlock(content, str(path), self.given.ask)
