@@ -8,6 +8,7 @@ The browser page is not built yet; until it is, a machine with a display answers
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -168,10 +169,21 @@ def _typed(prompt: str) -> str:
     return typed
 
 
+def sees_dialogs(environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool:
+    """Whether a dialog that another program opens now would be seen by somebody who may be asked."""
+    # Over ssh it would open where nobody sits, or at somebody else's screen.
+    screen = sys.platform == "darwin" or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    here = bool(screen) and not environ.get("SSH_CONNECTION")
+    return here and not _silenced(environ, no_input=no_input) and "browser" in preset(profile).ask
+
+
 def _alone(environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool:
     """Whether there is nobody to ask, or nobody who may be asked."""
-    in_ci = environ.get("CI", "").lower() not in ("", "0", "false")
-    return no_input or in_ci or not _has_terminal() or not preset(profile).ask
+    return _silenced(environ, no_input=no_input) or not _has_terminal() or not preset(profile).ask
+
+
+def _silenced(environ: Mapping[str, str], *, no_input: bool) -> bool:
+    return no_input or environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def _has_terminal() -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from authsome.manifest import Project
     from authsome.session import Position
     from authsome.vault import Given, Vault
+    from authsome.vault.keychain import Keychain
 
 
 def home() -> Path:
@@ -66,7 +67,21 @@ def given(settings: Settings, profile: str) -> "Given":
     """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
     from authsome.vault import Given
 
-    return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings))
+    asking, talking = partial(passphrase, settings, profile), partial(talk, settings)
+    return Given(settings.identity, asking, talking, keychain(settings, profile))
+
+
+def keychain(settings: Settings, profile: str) -> "Keychain":
+    """Return the keychain of the session, which nobody has asked anything yet."""
+    from authsome.vault.keychain import Keychain
+
+    return Keychain(os.environ, partial(_sees_dialogs, settings, profile), partial(talk, settings))
+
+
+def _sees_dialogs(settings: Settings, profile: str) -> bool:
+    from authsome import bridge
+
+    return bridge.sees_dialogs(os.environ, profile, no_input=settings.no_input)
 
 
 def passphrase(settings: Settings, profile: str, origin: str, *, new: bool = False) -> str:

@@ -3,7 +3,8 @@
 The places, in order: `--identity`, `AUTHSOME_IDENTITY`, `AUTHSOME_IDENTITY_FILE`, `AUTHSOME_IDENTITY_COMMAND`,
 `<home>/identity.txt`, `~/.ssh/id_ed25519` if it is on the roster. Promises that on failure every place is named with
 what was found there. Who names an identity means that one: the first of the four that is given decides, and the files
-are not looked at. Refuses a file that others can read.
+are not looked at. The keychain is asked for the passphrase of `identity.txt` alone, before a person is. Refuses a file
+that others can read.
 """
 
 import os
@@ -16,6 +17,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault.age import Identity, ssh_recipient
 from authsome.vault.armor import FormError, is_age
 from authsome.vault.files import make_folder, publish_new
+from authsome.vault.keychain import Keychain, NoAnswerError
 
 ATTEMPTS = 3
 """How often a person may mistype a passphrase."""
@@ -43,14 +45,16 @@ class Given:
         file: The file of `--identity`.
         ask: Returns the passphrase of what it is given the name of, or raises (exit code 4).
         say: Writes one line of talk.
+        keychain: What may know the passphrase of `<home>/identity.txt`.
     """
 
     file: str | None = None
     ask: Callable[[str], str] = _nobody
     say: Callable[[str], None] = _silence
+    keychain: Keychain | None = None
 
     def unattended(self) -> "Given":
-        """Return the same with nobody to ask."""
+        """Return the same with nobody to ask, neither a person nor a keychain that might ask one."""
         return Given(self.file, _nobody, self.say)
 
 
@@ -145,7 +149,11 @@ class Search:
         return unlock(printed, f"what {program.VARIABLE} printed", self.given.ask)
 
     def _own(self) -> Identity:
-        return own(self.home, self.given.ask)
+        def note(reason: str) -> None:
+            self._looked.append(("the keychain", reason))
+
+        keychain = self.given.keychain
+        return own(self.home, self.given.ask, recall=keychain.recall if keychain else None, note=note)
 
     def _ssh(self) -> Identity | None:
         _, path = self._files()
@@ -184,12 +192,24 @@ def find_identity(
     raise search.failure()
 
 
-def own(home: Path, ask: Callable[[str], str], name: str = FILE_NAME) -> Identity:
-    """Return the identity of `<home>/identity.txt`, or raise (exit code 4)."""
+def own(
+    home: Path,
+    ask: Callable[[str], str],
+    name: str = FILE_NAME,
+    *,
+    recall: Callable[[bytes], str | None] | None = None,
+    note: Callable[[str], None] = _silence,
+) -> Identity:
+    """Return the identity of `<home>/identity.txt`, or raise (exit code 4).
+
+    Args:
+        recall: Returns the passphrase that the keychain holds for a content, see `Keychain.recall`.
+        note: Takes why that did not open it.
+    """
     path = home / name
     content = read_identity(path)
     _refuse_open_modes(path)
-    return unlock(content, str(path), ask)
+    return unlock(content, str(path), ask, recall, note)
 
 
 def _refuse_open_modes(path: Path) -> None:
@@ -197,16 +217,21 @@ def _refuse_open_modes(path: Path) -> None:
         raise AuthsomeError(f"others can read {path}", hint=f"chmod 600 {path}", code=ExitCode.LOCKED)
 
 
-def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
-    """Return the identity in a file's content; if a passphrase protects it, ask for that."""
+def unlock(
+    content: bytes,
+    origin: str,
+    ask: Callable[[str], str],
+    recall: Callable[[bytes], str | None] | None = None,
+    note: Callable[[str], None] = _silence,
+) -> Identity:
+    """Return the identity in a file's content; if a passphrase protects it, ask the keychain and a person for that."""
     if not is_age(content):
         return Identity.parse(content.decode(errors="replace"), origin)
     from authsome.vault import passphrase  # noqa: PLC0415  cryptography takes a while to import
 
     try:
         passphrase.check(content)
-        for attempt in range(1, ATTEMPTS + 1):
-            given = ask(origin if attempt == 1 else f"{origin}, once more: that was not it")
+        for given in _answers(content, origin, ask, recall, note):
             try:
                 plain = passphrase.unprotect(content, given)
             except passphrase.WrongPassphraseError:
@@ -219,6 +244,27 @@ def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
         hint=f"try it with `age -d {origin}`; without it, what only this identity opens stays closed",
         code=ExitCode.LOCKED,
     )
+
+
+def _answers(
+    content: bytes,
+    origin: str,
+    ask: Callable[[str], str],
+    recall: Callable[[bytes], str | None] | None,
+    note: Callable[[str], None],
+) -> Iterator[str]:
+    """Yield what may be the passphrase, the next one when it was not."""
+    if recall:
+        try:
+            remembered = recall(content)
+        except NoAnswerError as error:
+            note(error.reason)
+        else:
+            if remembered is not None:
+                yield remembered
+            note("does not hold the passphrase" if remembered is None else "what it holds is not the passphrase")
+    for attempt in range(1, ATTEMPTS + 1):
+        yield ask(origin if attempt == 1 else f"{origin}, once more: that was not it")
 
 
 def _form_hint(origin: str) -> str:
