@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import secretstorage
+from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import DBusConnection, open_dbus_connection
 
 PROGRAMS = ("dbus-daemon", "gnome-keyring-daemon")
@@ -63,6 +64,13 @@ class Desktop:
     def lock(self) -> None:
         with self.collection() as collection:
             collection.lock()
+
+    @contextmanager
+    def dialogs(self) -> Iterator[None]:
+        """Have a program that draws dialogs, in front of which nobody sits."""
+        with closing(self._connect()) as bus:
+            bus.send_and_get_reply(message_bus.RequestName("org.gnome.keyring.SystemPrompter"))
+            yield
 
     def freeze(self) -> None:
         self.keychain.send_signal(signal.SIGSTOP)

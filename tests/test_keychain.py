@@ -218,6 +218,28 @@ def test_a_dialog_is_for_those_who_see_it(remembered: CommandLine, session: Desk
         assert "nobody to ask; the keychain: it is locked, and nobody is here to unlock it\n" in done.err
 
 
+_PATIENT = """
+import os, sys
+from authsome.vault.keychain import Keychain, NoAnswerError
+for _ in range(2):
+    try: Keychain(os.environ, lambda: True, print, patience=2).recall(b"")
+    except NoAnswerError as error: print(error.reason)
+"""
+
+
+def test_a_dialog_that_nobody_answers_is_waited_for_once_and_not_for_ever(
+    remembered: CommandLine, session: Desktop
+) -> None:
+    session.lock()
+    with session.dialogs():
+        command = [sys.executable, "-c", _PATIENT]
+        done = subprocess.run(command, env=remembered.environ(), capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "authsome: waiting for the keychain, up to 2 s; is there a dialog? …",
+        *["it did not answer within 2 s"] * 2,
+    ]
+
+
 @pytest.mark.slow
 def test_a_keychain_that_never_answers_is_not_waited_for(remembered: CommandLine, session: Desktop) -> None:
     session.freeze()
@@ -358,15 +380,16 @@ def test_a_passphrase_that_is_no_text_is_not_kept() -> None:
 # What it costs.
 
 
-@pytest.mark.parametrize("words", [("list",), _CONNECTED, ("identity", "show"), ("identity", "rotate")])
+@pytest.mark.parametrize("words", [("list",), _CONNECTED, ("run", "--", "true")])
 def test_a_plain_identity_pays_nothing_for_the_keychain(user: CommandLine, words: tuple[str, ...]) -> None:
     assert _libraries(user, *words) == set()
 
 
 def test_a_machine_without_a_session_pays_nothing_for_the_keychain(remembered: CommandLine) -> None:
-    assert _libraries(remembered, *_CONNECTED) == {"keyring", "secretstorage", "jeepney"}
+    ours = {"authsome.vault.keychain"}
+    assert _libraries(remembered, *_CONNECTED) == {"keyring", "secretstorage", "jeepney", *ours}
     remembered.env.pop("DBUS_SESSION_BUS_ADDRESS")
-    assert _libraries(remembered, *_CONNECTED, ends=4) == set()
+    assert _libraries(remembered, *_CONNECTED, ends=4) == ours
 
 
 def _libraries(line: CommandLine, *words: str, ends: int = 0) -> set[str]:
@@ -376,7 +399,7 @@ def _libraries(line: CommandLine, *words: str, ends: int = 0) -> set[str]:
     assert done.returncode == ends, done.stderr[-500:]
     imported = set(re.findall(r"^import time: .*\| +(\S+)$", done.stderr, re.MULTILINE))
     assert "authsome.vault" in imported
-    return imported & {"keyring", "secretstorage", "jeepney"}
+    return imported & {"keyring", "secretstorage", "jeepney", "authsome.vault.keychain"}
 
 
 # Cut short.

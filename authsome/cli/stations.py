@@ -68,7 +68,11 @@ def given(settings: Settings, profile: str) -> "Given":
     from authsome.vault import Given
 
     asking, talking = partial(passphrase, settings, profile), partial(talk, settings)
-    return Given(settings.identity, asking, talking, keychain(settings, profile))
+    return Given(settings.identity, asking, talking, partial(_recall, settings, profile))
+
+
+def _recall(settings: Settings, profile: str, content: bytes) -> str | None:
+    return keychain(settings, profile).recall(content)
 
 
 def keychain(settings: Settings, profile: str) -> "Keychain":

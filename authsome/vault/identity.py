@@ -17,7 +17,6 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault.age import Identity, ssh_recipient
 from authsome.vault.armor import FormError, is_age
 from authsome.vault.files import make_folder, publish_new
-from authsome.vault.keychain import Keychain, NoAnswerError
 
 ATTEMPTS = 3
 """How often a person may mistype a passphrase."""
@@ -45,13 +44,13 @@ class Given:
         file: The file of `--identity`.
         ask: Returns the passphrase of what it is given the name of, or raises (exit code 4).
         say: Writes one line of talk.
-        keychain: What may know the passphrase of `<home>/identity.txt`.
+        recall: Returns the passphrase that a keychain holds for the content of `<home>/identity.txt`, see `Keychain`.
     """
 
     file: str | None = None
     ask: Callable[[str], str] = _nobody
     say: Callable[[str], None] = _silence
-    keychain: Keychain | None = None
+    recall: Callable[[bytes], str | None] | None = None
 
     def unattended(self) -> "Given":
         """Return the same with nobody to ask, neither a person nor a keychain that might ask one."""
@@ -152,8 +151,7 @@ class Search:
         def note(reason: str) -> None:
             self._looked.append(("the keychain", reason))
 
-        keychain = self.given.keychain
-        return own(self.home, self.given.ask, recall=keychain.recall if keychain else None, note=note)
+        return own(self.home, self.given.ask, recall=self.given.recall, note=note)
 
     def _ssh(self) -> Identity | None:
         _, path = self._files()
@@ -203,7 +201,7 @@ def own(
     """Return the identity of `<home>/identity.txt`, or raise (exit code 4).
 
     Args:
-        recall: Returns the passphrase that the keychain holds for a content, see `Keychain.recall`.
+        recall: As in `Given`.
         note: Takes why that did not open it.
     """
     path = home / name
@@ -255,6 +253,8 @@ def _answers(
 ) -> Iterator[str]:
     """Yield what may be the passphrase, the next one when it was not."""
     if recall:
+        from authsome.vault.keychain import NoAnswerError  # noqa: PLC0415  most have no passphrase to look for
+
         try:
             remembered = recall(content)
         except NoAnswerError as error:

@@ -36,11 +36,15 @@ QUIET_SECONDS = 1.0
 _SECRET_SERVICE = ("keyring.backends.SecretService", "keyring.backends.libsecret")
 _KEYCHAINS = (*_SECRET_SERVICE, "keyring.backends.macOS", "keyring.backends.kwallet")
 _DESKTOP = "run it in a desktop session, or leave out the keychain: authsome identity protect"
-_REASONS = {
+_REASONS = {  # by the names of the errors of keyring and secretstorage
     "KeyringLocked": "it stayed locked",
     "LockedException": "it is locked",
     "PromptDismissedException": "its dialog was dismissed",
 }
+
+
+_declined: "list[NoAnswerError]" = []
+"""Why nothing came when it was waited for: who dismissed a dialog is not shown another by the same process."""
 
 
 class NoAnswerError(AuthsomeError):
@@ -67,11 +71,13 @@ class Keychain:
     Attributes:
         attended: Whether somebody sees a dialog that opens now, and may be asked.
         say: Writes one line of talk.
+        patience: How long a dialog may be open, in seconds.
     """
 
     environ: Mapping[str, str]
     attended: Callable[[], bool]
     say: Callable[[str], None]
+    patience: float = DIALOG_SECONDS
 
     def recall(self, content: bytes) -> str | None:
         """Return the passphrase of an identity file's content, None if there is none, or raise `NoAnswerError`."""
@@ -137,6 +143,8 @@ class Keychain:
             raise NoAnswerError("not asked inside a run", code=ExitCode.UNTRUSTED)
         if sys.platform != "darwin" and not self.environ.get("DBUS_SESSION_BUS_ADDRESS"):
             raise NoAnswerError("there is no session bus (DBUS_SESSION_BUS_ADDRESS is not set)")
+        if _declined:
+            raise _declined[0]
         return _within(SECONDS, _look)
 
     def _asked[T](self, state: _State, question: Callable[[], T]) -> T:
@@ -149,8 +157,12 @@ class Keychain:
                 _State.ABSENT: "it was never set up, and nobody is here to do so",
             }.get(state, "not asked, it might open a dialog, and nobody is here to see it")
             raise NoAnswerError(reason, code=ExitCode.LOCKED)
-        waiting = f"authsome: waiting for the keychain, up to {DIALOG_SECONDS:g} s; is there a dialog? …"
-        return _within(DIALOG_SECONDS, question, lambda: self.say(waiting))
+        waiting = f"authsome: waiting for the keychain, up to {self.patience:g} s; is there a dialog? …"
+        try:
+            return _within(self.patience, question, lambda: self.say(waiting))
+        except NoAnswerError as error:
+            _declined.append(error)
+            raise
 
 
 def _installed() -> bool:
@@ -214,7 +226,8 @@ def _within[T](seconds: float, call: Callable[[], T], waiting: Callable[[], None
             waiting()
         outcome = _first(answers, seconds - QUIET_SECONDS)
     if outcome is None:
-        raise NoAnswerError(f"it did not answer within {seconds:g} s")
+        _declined.append(NoAnswerError(f"it did not answer within {seconds:g} s"))
+        raise _declined[0]
     if isinstance(outcome, NoAnswerError):
         raise outcome
     if isinstance(outcome, Exception):
