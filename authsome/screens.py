@@ -89,7 +89,7 @@ def fields(values: Mapping[str, Any]) -> str:
 _PROTECTED = {
     True: "yes, by a passphrase that the keychain holds",
     False: "yes, by a passphrase",
-    None: "yes, by a passphrase; whether the keychain holds it, it does not say",
+    None: "yes, by a passphrase (the keychain does not say whether it holds it)",
 }
 
 

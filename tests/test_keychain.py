@@ -200,6 +200,7 @@ def test_a_locked_keychain_is_named_and_a_person_is_asked(remembered: CommandLin
     session.lock()
     assert _keychain_line(remembered) == "the keychain: it is locked, and nobody is here to unlock it"
     assert "connected" in _person(remembered, *_CONNECTED, types=_old())
+    assert "(the keychain does not say whether it holds it)" in _person(remembered, "identity", "show", types=_old())
     shown = _person(remembered, "identity", "rotate", types=_old())
     assert "the keychain does not answer, so it does not learn of the new identity" in shown
     shown = _person(remembered, "identity", "unprotect", types=_old())
@@ -314,10 +315,10 @@ def test_of_a_chain_the_keychain_is_used(user: CommandLine, session: Desktop) ->
     about = user.root / "in_the_clear-1.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: in-the-clear\nVersion: 1\n")
-    (about / "entry_points.txt").write_text("[keyring.backends]\nin_the_clear = in_the_clear\n")
+    (about / "entry_points.txt").write_text("[keyring.backends]\nin_the_clear = in_the_clear\nbroken = nowhere\n")
     chainer = "keyring.backends.chainer.ChainerBackend"
     user.env |= {"PYTHONPATH": str(user.root), "PYTHON_KEYRING_BACKEND": chainer}
-    _person(user, *_KEEP, types=_new())
+    assert "Traceback" not in _person(user, *_KEEP, types=_new())
     assert session.entries() == {_digest(_file(user)): PASSPHRASE}
     assert not (user.root / "kept").exists()
     assert _opens(user)

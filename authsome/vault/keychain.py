@@ -69,6 +69,7 @@ class Keychain:
     """The keychain of this session, not touched until something is asked of it.
 
     Attributes:
+        environ: Of this process, which is where the bus is looked up.
         attended: Whether somebody sees a dialog that opens now, and may be asked.
         say: Writes one line of talk.
         patience: How long a dialog may be open, in seconds.
@@ -175,9 +176,12 @@ def _name(content: bytes) -> str:
 
 def _look() -> "tuple[KeyringBackend, _State]":
     """Return the keychain that `keyring` chose or was told to use, and what it would do; opens no dialog."""
+    import logging  # noqa: PLC0415  keyring imports it anyway
+
     import keyring  # noqa: PLC0415  it is an extra, and takes a while
     from keyring.backends import chainer, fail  # noqa: PLC0415  as above
 
+    logging.getLogger("keyring").addHandler(logging.NullHandler())  # else a broken plug-in's traceback is shown
     chosen = keyring.get_keyring()
     offered = list(chosen.backends) if isinstance(chosen, chainer.ChainerBackend) else [chosen]
     if not offered or isinstance(offered[0], fail.Keyring):

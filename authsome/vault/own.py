@@ -235,7 +235,7 @@ def _forget_former(home: Path, passphrase: str | None, keychain: Keychain | None
         return
     for path in home.glob(_FORMER.format("*")):
         content = read_identity(path)
-        with suppress(NoAnswerError):  # it was said before what it does not answer
+        with suppress(NoAnswerError):  # whoever rotates again tries again
             if is_age(content) and keychain.recall(content) == passphrase:
                 keychain.drop(content)
 
