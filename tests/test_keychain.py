@@ -476,6 +476,16 @@ def test_killed_at_any_write_the_file_in_place_opens_with_what_the_keychain_hold
     assert _opens(remembered)
 
 
+@needs_strace
+def test_a_disk_that_takes_no_file_leaves_the_keychain_as_it_was(remembered: CommandLine, session: Desktop) -> None:
+    before = session.entries()
+    injected = ["strace", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null", "--inject=rename:error=EDQUOT"]
+    command = [*injected, *_command("protect", remembered.home)]
+    done = subprocess.run(command, env=remembered.environ(), capture_output=True, check=False)
+    assert b"cannot write" in done.stderr
+    assert session.entries() == before == {_digest(_file(remembered)): PASSPHRASE}
+
+
 def _protected_again(line: CommandLine) -> None:
     for former in line.home.glob("identity.former-*.txt"):
         former.unlink()

@@ -181,7 +181,12 @@ def _rewrite(
         before = read_identity(path)
         if keychain and passphrase and remember:
             keychain.remember(content, passphrase)
-        replace(path, content)
+        try:
+            replace(path, content)
+        except AuthsomeError:
+            if keychain and remember and read_identity(path) == before:
+                keychain.drop(content)
+            raise
         if keychain and is_age(before) and keychain.drop(before):
             keychain.say("The keychain has forgotten the former passphrase.")
 
