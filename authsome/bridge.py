@@ -8,6 +8,7 @@ The browser page is not built yet; until it is, a machine with a display answers
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -122,8 +123,19 @@ class Around:
     @property
     def alone(self) -> bool:
         """Whether there is nobody to ask, or nobody who may be asked."""
-        in_ci = self.environ.get("CI", "").lower() not in ("", "0", "false")
-        return self.no_input or in_ci or not _has_terminal() or not self.allowed()
+        return self._silenced or not _has_terminal() or not self.allowed()
+
+    @property
+    def sees_dialogs(self) -> bool:
+        """Whether a dialog that another program opens now would be seen by somebody who may be asked."""
+        # Over ssh it would open where nobody sits, or at somebody else's screen.
+        screen = sys.platform == "darwin" or self.environ.get("DISPLAY") or self.environ.get("WAYLAND_DISPLAY")
+        here = bool(screen) and not self.environ.get("SSH_CONNECTION")
+        return here and not self._silenced and "browser" in self.allowed()
+
+    @property
+    def _silenced(self) -> bool:
+        return self.no_input or self.environ.get("CI", "").lower() not in ("", "0", "false")
 
 
 def door(around: Around, say: Callable[[str], None]) -> Human:

@@ -92,13 +92,20 @@ def fields(values: Mapping[str, Any]) -> str:
     return table([(f"{name}:", value(each)) for name, each in values.items()])
 
 
+_PROTECTED = {
+    True: "yes, by a passphrase that the keychain holds",
+    False: "yes, by a passphrase",
+    None: "yes, by a passphrase (the keychain does not say whether it holds it)",
+}
+
+
 def identity(shown: Mapping[str, Any]) -> str:
     """Return what the commands of `authsome identity` say of one."""
     profiles = ", ".join(shown["profiles"]) or "none of this machine"
     rows = [
         ("public key:", shown["public_key"]),
         ("found in:", shown["found_in"]),
-        ("protected:", "yes, by a passphrase" if shown["protected"] else "no"),
+        ("protected:", _PROTECTED[shown["in_keychain"]] if shown["protected"] else "no"),
         ("opens:", profiles),
     ]
     return table(rows)

@@ -22,6 +22,8 @@ OWNERS = {
     "h2": {"proxy.http2"},
     "hyperscan": {"proxy.sieve"},
     "OpenSSL": {"proxy.channel"},
+    "keyring": {"vault.keychain"},
+    "secretstorage": {"vault.keychain"},
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},

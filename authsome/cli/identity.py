@@ -5,13 +5,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Option, Settings, command, data, group, talk
-from authsome.cli.stations import given, home, passphrase, profile_name, sealed
+from authsome.cli.stations import given, home, keychain, passphrase, profile_name, sealed
 from authsome.errors import AuthsomeError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authsome.vault import Identity
+    from authsome.vault.keychain import Keychain
 
 _group = group("identity", "Show, make, protect and rotate the key that opens the vault.")
 _of = partial(command, of=_group)
@@ -57,17 +58,29 @@ def create(
 
 
 @_of("protect")
-def protect(settings: Settings) -> None:
+def protect(
+    settings: Settings,
+    in_keychain: Annotated[
+        bool, Option("--keychain", help="Keep the passphrase in the keychain of your desktop.")
+    ] = False,
+) -> None:
     """Put the identity under a passphrase, or change it.
 
     Stock age opens what is written. Keep the passphrase: without it the vault stays closed.
+
+    With --keychain nobody has to type it. But a keychain answers every program of your session: an agent that can read
+    the file can open it. Without --keychain the keychain forgets it again.
 
     Example: authsome identity protect
     """
     from authsome.vault import own
 
     _begin(settings, "identity protect")
-    _answer(settings, own.protect(home(), _ask(settings), _new(settings)), "protected")
+    asking, typing = _ask(settings), _new(settings)
+    identity = own.protect(home(), asking, typing, _keychain(settings), remember=in_keychain)
+    _answer(settings, identity, "protected")
+    if in_keychain:
+        talk(settings, "Keep the passphrase elsewhere too: it is the only way in where there is no such keychain.")
 
 
 @_of("unprotect")
@@ -79,7 +92,7 @@ def unprotect(settings: Settings) -> None:
     from authsome.vault import own
 
     _begin(settings, "identity unprotect")
-    _answer(settings, own.unprotect(home(), _ask(settings)), "unprotected")
+    _answer(settings, own.unprotect(home(), _ask(settings), _keychain(settings)), "unprotected")
 
 
 @_of("rotate")
@@ -95,9 +108,9 @@ def rotate(settings: Settings) -> None:
     from authsome.vault import own
 
     _begin(settings, "identity rotate")
-    done = own.rotate(home(), _ask(settings))
+    done = own.rotate(home(), _ask(settings), _keychain(settings))
     if settings.json:
-        shown = _shown(done.identity)
+        shown = _shown(settings, done.identity)
         data(
             screens.as_json(
                 "identity_rotation", **shown, former=done.former, former_kept_in=str(done.kept) if done.kept else None
@@ -135,7 +148,11 @@ def _new(settings: Settings) -> "Callable[[], str]":
     return partial(passphrase, settings, profile_name(settings), str(home() / "identity.txt"), new=True)
 
 
-def _shown(identity: "Identity") -> dict[str, Any]:
+def _keychain(settings: Settings) -> "Keychain":
+    return keychain(settings, profile_name(settings))
+
+
+def _shown(settings: Settings, identity: "Identity") -> dict[str, Any]:
     from authsome.vault import own
 
     return {
@@ -143,6 +160,7 @@ def _shown(identity: "Identity") -> dict[str, Any]:
         "type": identity.kind,
         "found_in": identity.origin,
         "protected": identity.protected,
+        "in_keychain": own.in_keychain(home(), identity, _keychain(settings)),
         "profiles": list(own.opened_by(home(), identity.recipient)),
     }
 
@@ -150,5 +168,5 @@ def _shown(identity: "Identity") -> dict[str, Any]:
 def _answer(settings: Settings, identity: "Identity", status: str = "found") -> None:
     from authsome import screens
 
-    shown = {"status": status, **_shown(identity)}
+    shown = {"status": status, **_shown(settings, identity)}
     data(screens.as_json("identity", **shown) if settings.json else screens.identity(shown))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from authsome.manifest import Project
     from authsome.session import Position
     from authsome.vault import Given, Vault
+    from authsome.vault.keychain import Keychain
 
 
 def home() -> Path:
@@ -71,7 +72,19 @@ def given(settings: Settings, profile: str) -> "Given":
     """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
     from authsome.vault import Given
 
-    return Given(settings.identity, partial(passphrase, settings, profile), partial(talk, settings), say)
+    asking, talking = partial(passphrase, settings, profile), partial(talk, settings)
+    return Given(settings.identity, asking, talking, say, recall=partial(_recall, settings, profile))
+
+
+def _recall(settings: Settings, profile: str, content: bytes) -> str | None:
+    return keychain(settings, profile).recall(content)
+
+
+def keychain(settings: Settings, profile: str) -> "Keychain":
+    """Return the keychain of the session, which nobody has asked anything yet."""
+    from authsome.vault.keychain import Keychain
+
+    return Keychain(os.environ, lambda: _around(settings, profile).sees_dialogs, partial(talk, settings))
 
 
 def passphrase(

@@ -3,7 +3,8 @@
 The places, in order: `--identity`, `AUTHSOME_IDENTITY`, `AUTHSOME_IDENTITY_FILE`, `AUTHSOME_IDENTITY_COMMAND`,
 `<home>/identity.txt`, `~/.ssh/id_ed25519` if it is on the roster. Promises that on failure every place is named with
 what was found there. Who names an identity means that one: the first of the four that is given decides, and the files
-are not looked at. Refuses a file that others can read.
+are not looked at. The keychain is asked for the passphrase of `identity.txt` alone, before a person is. Refuses a file
+that others can read.
 """
 
 import os
@@ -45,6 +46,7 @@ class Given:
         say: Writes one line of talk.
         warn: Writes one line that nobody silences.
         files: Those of `home` and `ssh` that count, where none is given.
+        recall: Returns the passphrase that a keychain holds for the content of `<home>/identity.txt`, see `Keychain`.
     """
 
     file: str | None = None
@@ -52,10 +54,11 @@ class Given:
     say: Callable[[str], None] = _silence
     warn: Callable[[str], None] = _silence
     files: Collection[str] = ("home", "ssh")
+    recall: Callable[[bytes], str | None] | None = None
 
     def unattended(self) -> "Given":
-        """Return the same with nobody to ask."""
-        return replace(self, ask=_nobody)
+        """Return the same with nobody to ask, neither a person nor a keychain that might ask one."""
+        return replace(self, ask=_nobody, recall=None)
 
 
 @dataclass(slots=True)
@@ -161,7 +164,10 @@ class Search:
         return unlock(printed, f"what {program.VARIABLE} printed", self.given.ask)
 
     def _own(self) -> Identity:
-        return own(self.home, self.given.ask)
+        def note(reason: str) -> None:
+            self._looked.append(("the keychain", reason))
+
+        return own(self.home, self.given.ask, recall=self.given.recall, note=note)
 
     def _ssh(self, path: Path) -> Identity | None:
         try:
@@ -199,12 +205,24 @@ def find_identity(
     raise search.failure()
 
 
-def own(home: Path, ask: Callable[[str], str], name: str = FILE_NAME) -> Identity:
-    """Return the identity of `<home>/identity.txt`, or raise (exit code 4)."""
+def own(
+    home: Path,
+    ask: Callable[[str], str],
+    name: str = FILE_NAME,
+    *,
+    recall: Callable[[bytes], str | None] | None = None,
+    note: Callable[[str], None] = _silence,
+) -> Identity:
+    """Return the identity of `<home>/identity.txt`, or raise (exit code 4).
+
+    Args:
+        recall: As in `Given`.
+        note: Takes why that did not open it.
+    """
     path = home / name
     content = read_identity(path)
     _refuse_open_modes(path)
-    return unlock(content, str(path), ask)
+    return unlock(content, str(path), ask, recall, note)
 
 
 def _refuse_open_modes(path: Path) -> None:
@@ -212,16 +230,21 @@ def _refuse_open_modes(path: Path) -> None:
         raise AuthsomeError(f"others can read {path}", hint=f"chmod 600 {path}", code=ExitCode.LOCKED)
 
 
-def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
-    """Return the identity in a file's content; if a passphrase protects it, ask for that."""
+def unlock(
+    content: bytes,
+    origin: str,
+    ask: Callable[[str], str],
+    recall: Callable[[bytes], str | None] | None = None,
+    note: Callable[[str], None] = _silence,
+) -> Identity:
+    """Return the identity in a file's content; if a passphrase protects it, ask the keychain and a person for that."""
     if not is_age(content):
         return Identity.parse(content.decode(errors="replace"), origin)
     from authsome.vault import passphrase  # noqa: PLC0415  cryptography takes a while to import
 
     try:
         passphrase.check(content)
-        for attempt in range(1, ATTEMPTS + 1):
-            given = ask(origin if attempt == 1 else f"{origin}, once more: that was not it")
+        for given in _answers(content, origin, ask, recall, note):
             try:
                 plain = passphrase.unprotect(content, given)
             except passphrase.WrongPassphraseError:
@@ -234,6 +257,29 @@ def unlock(content: bytes, origin: str, ask: Callable[[str], str]) -> Identity:
         hint=f"try it with `age -d {origin}`; without it, what only this identity opens stays closed",
         code=ExitCode.LOCKED,
     )
+
+
+def _answers(
+    content: bytes,
+    origin: str,
+    ask: Callable[[str], str],
+    recall: Callable[[bytes], str | None] | None,
+    note: Callable[[str], None],
+) -> Iterator[str]:
+    """Yield what may be the passphrase, the next one when it was not."""
+    if recall:
+        from authsome.vault.keychain import NoAnswerError  # noqa: PLC0415  most have no passphrase to look for
+
+        try:
+            remembered = recall(content)
+        except NoAnswerError as error:
+            note(error.reason)
+        else:
+            if remembered is not None:
+                yield remembered
+            note("does not hold the passphrase" if remembered is None else "what it holds is not the passphrase")
+    for attempt in range(1, ATTEMPTS + 1):
+        yield ask(origin if attempt == 1 else f"{origin}, once more: that was not it")
 
 
 def _form_hint(origin: str) -> str:

@@ -1,8 +1,9 @@
 """What a person does with the identity of this machine, `<home>/identity.txt`.
 
 Promises that it is never lost: one that is replaced is kept beside it, and killed at any moment a rotation leaves an
-identity that opens every profile and can be taken up again. Refuses to make a new one in the place of one that a
-profile needs.
+identity that opens every profile and can be taken up again. The keychain is kept in step: it learns a passphrase before
+the file that takes it is in place, and forgets one when its file is gone. Refuses to make a new one in the place of one
+that a profile needs.
 """
 
 import os
@@ -18,8 +19,10 @@ from authsome.vault.age import Identity
 from authsome.vault.armor import is_age
 from authsome.vault.files import locked, make_folder, publish_new, replace, sync_folder
 from authsome.vault.identity import FILE_NAME, own, read_identity
+from authsome.vault.keychain import Keychain, NoAnswerError
 
 _NEXT = "identity.next.txt"
+_FORMER = "identity.former-{}.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,53 +108,104 @@ def _required(home: Path) -> None:
         )
 
 
-def protect(home: Path, ask: Callable[[str], str], new: Callable[[], str]) -> Identity:
-    """Put `identity.txt` under a passphrase, or under another one.
+def protect(
+    home: Path,
+    ask: Callable[[str], str],
+    new: Callable[[], str],
+    keychain: Keychain | None = None,
+    *,
+    remember: bool = False,
+) -> Identity:
+    """Put `identity.txt` under a passphrase, or under another one; without `remember` the keychain forgets it.
 
     Args:
         new: Returns the passphrase to be.
     """
     _required(home)
-    identity = own(home, ask)
+    if keychain and remember:
+        keychain.ready()
+    identity, _ = _opened(home, ask, keychain)
     passphrase = new()
-    _rewrite(home, identity, passphrase)
+    _rewrite(home, identity, passphrase, keychain, remember=remember)
     return own(home, lambda _: passphrase)
 
 
-def unprotect(home: Path, ask: Callable[[str], str]) -> Identity:
+def unprotect(home: Path, ask: Callable[[str], str], keychain: Keychain | None = None) -> Identity:
     """Store `identity.txt` in the clear again."""
     _required(home)
-    identity = own(home, ask)
+    identity, _ = _opened(home, ask, keychain)
     if not identity.protected:
         return identity
-    _rewrite(home, identity, None)
+    _rewrite(home, identity, None, keychain)
     return own(home, ask)
 
 
-def _rewrite(home: Path, identity: Identity, passphrase: str | None) -> None:
-    content = _content(identity, passphrase)
-    with locked(home):
-        replace(home / FILE_NAME, content)
+def in_keychain(home: Path, identity: Identity, keychain: Keychain) -> bool | None:
+    """Return whether the keychain holds the passphrase of an identity, None if it does not say."""
+    if not identity.protected or identity.origin != str(home / FILE_NAME):
+        return False
+    try:
+        return keychain.recall(read_identity(home / FILE_NAME)) is not None
+    except NoAnswerError as error:
+        return False if error.code is ExitCode.USAGE else None
 
 
-def rotate(home: Path, ask: Callable[[str], str]) -> Rotation:
-    """Replace the identity on this machine and on the roster of each profile of the home.
-
-    Both are members until the new one has opened every profile and is in place; only then the old one is dropped.
-    """
+def _opened(home: Path, ask: Callable[[str], str], keychain: Keychain | None) -> tuple[Identity, str | None]:
+    """Return `identity.txt` and the passphrase that opened it, or raise with what the keychain had to say."""
     given: list[str] = []
+    notes: list[str] = []
 
     def asking(origin: str) -> str:
         given.append(ask(origin))
         return given[-1]
 
+    def recalling(content: bytes) -> str | None:
+        remembered = keychain.recall(content) if keychain else None
+        given.extend([remembered] if remembered else [])
+        return remembered
+
+    try:
+        identity = own(home, asking, recall=recalling if keychain else None, note=notes.append)
+    except AuthsomeError as error:
+        found = "".join(f"; the keychain: {note}" for note in notes)
+        raise AuthsomeError(f"{error.message}{found}", hint=error.hint, code=error.code) from None
+    return identity, given[-1] if identity.protected else None
+
+
+def _rewrite(
+    home: Path, identity: Identity, passphrase: str | None, keychain: Keychain | None, *, remember: bool = False
+) -> None:
+    path = home / FILE_NAME
+    content = _content(identity, passphrase)
+    with locked(home):
+        before = read_identity(path)
+        if keychain and passphrase and remember:
+            keychain.remember(content, passphrase)
+        try:
+            replace(path, content)
+        except AuthsomeError:
+            if keychain and remember and read_identity(path) == before:
+                keychain.drop(content)
+            raise
+        if keychain and is_age(before) and keychain.drop(before):
+            keychain.say("The keychain has forgotten the former passphrase.")
+
+
+def rotate(home: Path, ask: Callable[[str], str], keychain: Keychain | None = None) -> Rotation:
+    """Replace the identity on this machine and on the roster of each profile of the home.
+
+    Both are members until the new one has opened every profile and is in place; only then the old one is dropped.
+    """
     _required(home)
     with locked(home):
-        old = own(home, asking)
+        old, passphrase = _opened(home, ask, keychain)
         if ended := _end(home, old):
+            _forget_former(home, passphrase, keychain)
             return Rotation(old, None, None, ended)
         path, draft = home / FILE_NAME, home / _NEXT
-        new = _next(draft, given[-1] if old.protected else None)
+        new = _next(draft, passphrase)
+        if keychain and passphrase:
+            _teach(home, old, read_identity(draft), passphrase, keychain)
         profiles = opened_by(home, old.recipient)
         for name in profiles:  # all of them, before anything is changed
             keyring.open_keyring(home / "profiles" / name, name, old)
@@ -163,8 +217,32 @@ def rotate(home: Path, ask: Callable[[str], str]) -> Rotation:
         draft.replace(path)
         sync_folder(home)
         _end(home, new)
-        in_place = own(home, lambda _: given[-1])
+        in_place = own(home, lambda _: passphrase or "")
+        _forget_former(home, passphrase, keychain)
     return Rotation(in_place, old.recipient, kept, profiles)
+
+
+def _teach(home: Path, old: Identity, content: bytes, passphrase: str, keychain: Keychain) -> None:
+    """Have a keychain that opens the old file open the one to be."""
+    known = in_keychain(home, old, keychain)
+    if known:
+        keychain.remember(content, passphrase)
+    if known is None:
+        keychain.say(
+            "authsome: the keychain does not answer, so it does not learn of the new identity; "
+            "if it knew the old one: authsome identity protect --keychain"
+        )
+
+
+def _forget_former(home: Path, passphrase: str | None, keychain: Keychain | None) -> None:
+    """Have the keychain forget what it knows of former files if it is the passphrase of the one in place."""
+    if keychain is None or passphrase is None:
+        return
+    for path in home.glob(_FORMER.format("*")):
+        content = read_identity(path)
+        with suppress(NoAnswerError):  # whoever rotates again tries again
+            if is_age(content) and keychain.recall(content) == passphrase:
+                keychain.drop(content)
 
 
 def _next(draft: Path, passphrase: str | None) -> Identity:
@@ -222,7 +300,7 @@ def _content(identity: Identity, passphrase: str | None) -> bytes:
 
 def _keep(path: Path) -> Path:
     """Give an identity file a second name, made of its content, that a new one does not take."""
-    kept = path.with_name(f"identity.former-{sha256(path.read_bytes()).hexdigest()[:8]}.txt")
+    kept = path.with_name(_FORMER.format(sha256(path.read_bytes()).hexdigest()[:8]))
     if not kept.exists():
         kept.hardlink_to(path)
         sync_folder(path.parent)
