@@ -102,10 +102,7 @@ class Terminal:
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
         self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
-        with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
-            terminal.write(b"Send keys there too? Type yes: ")
-            answer = terminal.readline()
-        if answer.strip().lower() != b"yes":
+        if not _types_yes("Send keys there too?"):
             raise AuthsomeError(
                 f"the new hosts of {question.provider} were not agreed to",
                 hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
@@ -128,6 +125,17 @@ class Nobody:
 def door(environ: Mapping[str, str], profile: str, *, no_input: bool, say: Callable[[str], None]) -> Human:
     """Return who answers here. `say` writes one line of talk."""
     return Nobody() if _alone(environ, profile, no_input=no_input) else Terminal(say)
+
+
+def agrees(question: str, environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool | None:
+    """Return whether a person types `yes`, None if there is nobody to ask."""
+    return None if _alone(environ, profile, no_input=no_input) else _types_yes(question)
+
+
+def _types_yes(question: str) -> bool:
+    with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
+        terminal.write(f"{clean(question)} Type yes: ".encode())
+        return terminal.readline().strip().lower() == b"yes"
 
 
 def passphrase(origin: str, environ: Mapping[str, str], profile: str, *, no_input: bool, new: bool = False) -> str:

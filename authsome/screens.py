@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from authsome.audit import Line, Summary, Verdict
     from authsome.clients import Result
     from authsome.demo import Shown
+    from authsome.vault.keyring import Member
     from authsome.vault.sound import Report
     from authsome.why import Answer
 
@@ -98,12 +99,65 @@ def identity(shown: Mapping[str, Any]) -> str:
     return table(rows)
 
 
+def recipients(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `authsome recipients list`."""
+    names = ("name", "kind", "fingerprint", "recipient")
+    shown = (["you" if row["you"] else "", *(_short(row[name]) for name in names)] for row in rows)
+    return table([["", *(name.upper() for name in names)], *shown])
+
+
+_WIDE = 70
+
+
+def _short(text: str) -> str:
+    """Return the ends of what is too long for a column: an RSA key has 500 characters."""
+    return text if len(text) <= _WIDE else f"{text[:32]}…{text[-16:]}"
+
+
+def members(given: "Sequence[Member]") -> str:
+    """Return the names of members, as in a sentence."""
+    return " and ".join(clean(each.name) for each in given)
+
+
+def exposed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what removed members could read, and where each is replaced."""
+    if not rows:
+        return "Nothing is held that a removed member could read.\n"
+    shown = [
+        (row["name"], ", ".join(row["members"]), row["since"], row["keys_url"] or "the provider's site", row["command"])
+        for row in rows
+    ]
+    return table([("CONNECTION", "KNOWN TO", "REMOVED", "NEW KEY AT", "THEN"), *shown])
+
+
+def requests(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `authsome recipients review` where nobody is asked."""
+    if not rows:
+        return "Nobody asks to become a member.\n"
+    return "\n".join(map(request, rows))
+
+
+def request(row: Mapping[str, Any]) -> str:
+    """Return what a request to become a member says."""
+    if row["problem"]:
+        return table([("problem:", row["problem"])])
+    lines = [
+        ("name:", f"{row['name'] or '(none)'}{' (a member is called so)' if row['name_taken'] else ''}"),
+        ("key:", row["recipient"]),
+        ("fingerprint:", row["fingerprint"]),
+        ("came with:", row["origin"] or "no commit: the folder is not under version control"),
+    ]
+    if row["member"]:
+        lines.append(("note:", "is a member already"))
+    return table(lines)
+
+
 def soundness(found: "Report") -> str:
     """Return `authsome vault verify`."""
     text = "".join(f"{clean(str(each.path))} {clean(each.what)}\n" for each in found.problems)
-    looked = f"{_counted(found.files, 'file')} in {_counted(found.profiles, 'profile')}"
+    looked = f"{counted(found.files, 'file')} in {counted(found.profiles, 'profile')}"
     if found.problems:
-        return f"{text}{_counted(len(found.problems), 'problem')} with {looked}.\n"
+        return f"{text}{counted(len(found.problems), 'problem')} with {looked}.\n"
     return f"All is sound as far as it shows without an identity: {looked}.\n"
 
 
@@ -113,7 +167,8 @@ def soundness_data(found: "Report") -> dict[str, Any]:
     return {"sound": not problems, "profiles": found.profiles, "files": found.files, "problems": problems}
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, as in a sentence."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

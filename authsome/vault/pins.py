@@ -27,12 +27,17 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The profile that was accepted at a place."""
+    """The profile that was accepted at a place.
+
+    Attributes:
+        coming: The fingerprints it gets by a removal of a member on this machine, in their order.
+    """
 
     place: str
     vault_id: str
     epoch: int
     fingerprint: str
+    coming: tuple[str, ...] = ()
 
 
 class Pins:
@@ -57,12 +62,27 @@ class Pins:
                 raise _untrusted(folder, keys)
             with suppress(AuthsomeError):  # nobody may write here, and so nobody can be told the next time
                 self.accept(folder, keys)
-        elif pin.fingerprint != keys.fingerprint:
+        elif pin.fingerprint == keys.fingerprint:
+            return
+        elif keys.fingerprint in pin.coming or self._newer(pin, keys):
+            with suppress(AuthsomeError):
+                self._write(folder, keys, _after(keys.fingerprint, pin.coming))
+        else:
             raise _another(folder, pin, keys)
 
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
-        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint)
+        return self._write(folder, keys, ())
+
+    def expect(self, folder: Path, keys: Keyring, *coming: Keyring) -> None:
+        """Have the keyrings pass that a removal of a member is about to write, after the one that is there.
+
+        NOTE: before the first of them is there: whoever is cut short in between must not find the door locked.
+        """
+        self._write(folder, keys, tuple(each.fingerprint for each in coming))
+
+    def _write(self, folder: Path, keys: Keyring, coming: tuple[str, ...]) -> bool:
+        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint, coming)
         with suppress(TamperedError):
             if self._read(folder) == pin:
                 return False
@@ -103,6 +123,10 @@ class Pins:
                 hint=f"{_LEGITIMATE}, and then set {VARIABLE}={keys.fingerprint}",
             )
 
+    def _newer(self, pin: Pin, keys: Keyring) -> bool:
+        """Whether keys were accepted, or made, at another place of this machine, where a member was removed."""
+        return keys.vault_id == pin.vault_id and keys.epoch > pin.epoch and self._known(keys.fingerprint)
+
     def _known(self, fingerprint: str) -> bool:
         """Whether a profile was accepted at another place of this machine: a second clone needs no second word."""
         for path in (self._home / "pins").glob("*.json"):
@@ -127,6 +151,10 @@ class Pins:
 _LEGITIMATE = "if a member made it so, compare the fingerprint with theirs (`authsome profile show`)"
 
 
+def _after(fingerprint: str, coming: tuple[str, ...]) -> tuple[str, ...]:
+    return coming[coming.index(fingerprint) + 1 :] if fingerprint in coming else ()
+
+
 def _place(folder: Path) -> Path:
     with file_errors("find", folder):
         return folder.resolve()
@@ -136,7 +164,8 @@ def _parse(path: Path) -> Pin:
     content = read(path)
     try:
         found: dict[str, Any] = json.loads(content)
-        return Pin(found["place"], found["vault_id"], found["epoch"], found["fingerprint"])
+        coming = tuple(map(str, found.get("coming", ())))
+        return Pin(found["place"], found["vault_id"], found["epoch"], found["fingerprint"], coming)
     except (ValueError, TypeError, KeyError):
         raise TamperedError(
             path, "is damaged, so what was accepted is not known", hint=f"{_LEGITIMATE}, then: authsome trust"

@@ -1,8 +1,8 @@
 """Whether a vault's files are what they should be, as far as that shows without a key.
 
-Promises that whatever lies in a profile is an age file or a list of recipients, under a name that authsome gives, and
-that nothing lies beside them. Says nothing of what is inside: who wrote an entry and whether it was moved only shows
-with an identity.
+Promises that whatever lies in a profile is an age file, a list of recipients or a request to become one, under a name
+that authsome gives, and that nothing lies beside them. Says nothing of what is inside: who wrote an entry and whether
+it was moved only shows with an identity.
 """
 
 import os
@@ -14,9 +14,10 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError
 from authsome.provider import check_name
+from authsome.vault import joining
 from authsome.vault.age import bare, check_recipient
 from authsome.vault.armor import FormError, look
-from authsome.vault.files import read
+from authsome.vault.files import TamperedError, read
 
 _SECRET_MARK = b"AGE-SECRET-KEY-"
 _OF_GIT = (".gitattributes", ".gitignore", ".gitkeep")
@@ -82,6 +83,9 @@ def _profile(folder: Path, counted: _Count, *, private: bool) -> Iterator[Proble
         if each.name == "connections" and each.is_dir(follow_symlinks=False):
             for provider in _listed(path):
                 yield from _provider(provider, counted, private=private)
+        elif each.name == joining.FOLDER and each.is_dir(follow_symlinks=False):
+            for request in _listed(path):
+                yield from _request(request, counted)
         elif path in (recipients, keyring):
             counted.files += 1
             yield from _modes(each, private=private)
@@ -89,6 +93,20 @@ def _profile(folder: Path, counted: _Count, *, private: bool) -> Iterator[Proble
             yield from _stranger(each)
     if os.path.lexists(recipients) and os.path.lexists(keyring):
         yield from _members(recipients, keyring)
+
+
+def _request(found: "os.DirEntry[str]", counted: _Count) -> Iterator[Problem]:
+    if found.name in _OF_GIT or (found.name.startswith(".") and _DRAFT.fullmatch(found.name)):
+        return
+    counted.files += 1
+    path = Path(found.path)
+    if _SECRET_MARK in _start(path):
+        yield Problem(path, "holds a secret key in the clear")
+        return
+    try:
+        joining.read_request(path)
+    except TamperedError as error:
+        yield Problem(path, error.message.removeprefix(f"{path} "))
 
 
 def _members(recipients: Path, keyring: Path) -> Iterator[Problem]:
