@@ -30,6 +30,7 @@ def list_(settings: Settings, shared: _Shared = False) -> None:
     """
     from authsome import screens
 
+    sealed("recipients list")
     keys = _folder(_vault(settings), shared=shared).keys()
     rows = [{**_shown(each), "you": each.recipient == keys.reader.recipient} for each in keys.roster]
     if settings.json:
@@ -115,8 +116,7 @@ def remove(
     vault = _vault(settings)
     folder = _folder(vault, shared=shared)
     keys = folder.keys()
-    if keys.former is None:
-        leaving = roster.find(keys, who)
+    if leaving := roster.find(keys, who, gone=keys.former is not None):
         roster.check_removable(keys, leaving)
         _agreed(settings, vault, f"Remove {screens.members(leaving)} from the profile `{vault.profile}`?", yes=yes)
     done = roster.remove(folder, who, time.time(), force=force)
@@ -128,7 +128,7 @@ def remove(
     if done.members:
         data(f"Removed {screens.members(done.members)}; new keys for {screens.counted(done.renewed, 'credential')}.\n")
     else:
-        data("Ended the removal that was interrupted.\n")
+        data(f"Ended the removal that was interrupted; {clean(who[:80])} is no member.\n")
     if rows:
         data(f"\nRemoved members could read these, replace each:\n{screens.exposed(rows)}")
     talk(
@@ -299,6 +299,7 @@ def show_exposed(settings: Settings) -> None:
     from authsome import screens
     from authsome.vault import roster
 
+    sealed("list --exposed")
     catalogue, vault = open_catalogue(), _vault(settings)
     rows = [
         row

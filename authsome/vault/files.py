@@ -51,9 +51,10 @@ def read(path: Path) -> bytes:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else (error.strerror or "").lower()
         raise AuthsomeError(f"cannot read {path}: {reason}", code=ExitCode.LOCKED) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise TamperedError(path, "is not a regular file")
     with os.fdopen(descriptor, "rb") as file, file_errors("read", path):
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise TamperedError(path, "is not a regular file")
         content = file.read(2 * MAX_ENTRY_BYTES + 1)
     if len(content) > 2 * MAX_ENTRY_BYTES:
         raise TamperedError(path, "is too large to be what it should be")
@@ -145,12 +146,11 @@ class Batch:
 
     def place(self) -> None:
         """Put each file in place, in one step each, and wait for the disk to hold that."""
-        folders = {path.parent for path in self._drafts}
-        while self._drafts:
-            path, draft = next(iter(self._drafts.items()))
+        for path, draft in self._drafts.items():
             with file_errors("write", path, hint=READ_ONLY_HINT):
                 draft.replace(path)
-            del self._drafts[path]
+        folders = {path.parent for path in self._drafts}
+        self._drafts.clear()
         for folder in sorted(folders):
             with file_errors("write", folder, hint=READ_ONLY_HINT):
                 sync_folder(folder)

@@ -197,12 +197,8 @@ class Folder:
             made = create and not self.exists
             if made:
                 self._access.create(self.path, self.profile)
-            self._edition = edition(self.path)
-            keys = self.unchecked()
-            with self._told():
-                if made:
-                    self._access.pins.accept(self.path, keys)
-                self._access.pins.check(self.path, keys, own=self.own)
+                self._access.pins.accept(self.path, self.unchecked())
+            keys = self._checked()
             if self._expected not in (None, keys.fingerprint):
                 raise AuthsomeError(
                     f"the profile `{self.profile}` has other keys than before",
@@ -211,6 +207,24 @@ class Folder:
                 )
             self._keys = keys
         return self._keys
+
+    def _checked(self) -> Keyring:
+        """Return the keyring once it is the one that this machine knows.
+
+        Reading takes no lock: one that was replaced while it was compared, by a removal at work, is read again.
+        """
+        for turn in range(_TRIES):
+            self._edition = edition(self.path)
+            keys = self.unchecked()
+            try:
+                self._access.pins.check(self.path, keys, own=self.own)
+            except TamperedError as error:
+                if turn < _TRIES - 1 and edition(self.path) != self._edition:
+                    continue
+                error.add(_history(error.path))
+                raise
+            break
+        return keys
 
     @contextmanager
     def changing(self) -> Iterator[Keyring]:

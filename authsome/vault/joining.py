@@ -23,6 +23,7 @@ MAX_NAME = 64
 _MAX_REQUEST = 16 << 10
 _MAX_GIVEN = 1 << 20
 _SECRET = re.compile(r"AGE-SECRET-KEY-|AGE-PLUGIN-[A-Z0-9+._-]+-1|-----BEGIN [A-Z ]*PRIVATE KEY-----", re.IGNORECASE)
+_KEY = re.compile(r"age1[0-9a-z+._-]+|ssh-\S+\s.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ def candidates(given: str) -> tuple[Member, ...]:
             "`age-keygen -y FILE` prints the public half",
             code=ExitCode.USAGE,
         )
-    if given.startswith(("age1", "ssh-")) and not Path(given).exists():
+    # NOTE: what reads like a key is one: a repository could hold a file of that name, with another key in it.
+    if _KEY.fullmatch(given):
         found = parse(given, "the recipient")
     else:
         found = parse(_read_given(Path(given).expanduser()), given)
@@ -78,7 +80,7 @@ def _read_given(path: Path) -> str:
             content = file.read(_MAX_GIVEN + 1)
     except OSError as error:
         raise AuthsomeError(
-            f"`{path}` is no recipient, and as a file it cannot be read: {(error.strerror or '').lower()}",
+            f"`{str(path)[:80]}` is no recipient, and as a file it cannot be read: {(error.strerror or '').lower()}",
             hint="a recipient starts with age1 or ssh-; quote an ssh key, or give its .pub file",
             code=ExitCode.USAGE,
         ) from None

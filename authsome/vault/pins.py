@@ -10,15 +10,15 @@ place of another. Refuses to take a record that it cannot read for none.
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.vault.files import TamperedError, make_folder, read, replace
+from authsome.vault.files import TamperedError, locked, make_folder, read, replace
 from authsome.vault.keyring import Keyring
 
 VARIABLE = "AUTHSOME_VAULT_PIN"
@@ -60,35 +60,49 @@ class Pins:
         if pin is None:
             if not own and not self._known(keys.fingerprint):
                 raise _untrusted(folder, keys)
-            with suppress(AuthsomeError):  # nobody may write here, and so nobody can be told the next time
-                self.accept(folder, keys)
+            self._note(folder, None, keys)
         elif pin.fingerprint == keys.fingerprint:
             return
         elif keys.fingerprint in pin.coming or self._newer(pin, keys):
-            with suppress(AuthsomeError):
-                self._write(folder, keys, _after(keys.fingerprint, pin.coming))
+            self._note(folder, pin, keys, _after(keys.fingerprint, pin.coming))
         else:
             raise _another(folder, pin, keys)
 
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
-        return self._write(folder, keys, ())
+        with self._held():
+            return self._write(folder, keys, ())
 
     def expect(self, folder: Path, keys: Keyring, *coming: Keyring) -> None:
         """Have the keyrings pass that a removal of a member is about to write, after the one that is there.
 
         NOTE: before the first of them is there: whoever is cut short in between must not find the door locked.
         """
-        self._write(folder, keys, tuple(each.fingerprint for each in coming))
+        with self._held():
+            self._write(folder, keys, tuple(each.fingerprint for each in coming))
+
+    def _note(self, folder: Path, seen: Pin | None, keys: Keyring, coming: tuple[str, ...] = ()) -> None:
+        """Write what a reader saw, unless somebody has written since: readers take no lock on the folder.
+
+        Where nobody may write, nobody can be told the next time.
+        """
+        with suppress(AuthsomeError), self._held():
+            if self._read(folder) == seen:
+                self._write(folder, keys, coming)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        place = self._home / "pins"
+        make_folder(place)
+        with locked(place):
+            yield
 
     def _write(self, folder: Path, keys: Keyring, coming: tuple[str, ...]) -> bool:
         pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint, coming)
         with suppress(TamperedError):
             if self._read(folder) == pin:
                 return False
-        path = self._path(folder)
-        make_folder(path.parent)
-        replace(path, json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
+        replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
         return True
 
     def newest(self, keys: Keyring, provider: str, connection: str) -> int:

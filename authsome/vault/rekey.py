@@ -138,12 +138,14 @@ def _sweep(folder: Path) -> None:
 
 def _telling(paths: list[Path], say: Callable[[str], None]) -> Iterator[Path]:
     """Yield paths, and say how far it is where that takes its time."""
-    last = time.monotonic()
+    started = last = time.monotonic()
     for number, path in enumerate(paths):
         yield path
         if time.monotonic() - last > QUIET_SECONDS:
             last = time.monotonic()
             say(f"authsome: {number + 1} of {len(paths)} credentials encrypted anew …")
+    if last > started:
+        say("authsome: all of them; waiting for the disk …")
 
 
 def _does_not_open(paths: list[Path]) -> AuthsomeError:

@@ -71,14 +71,17 @@ def _distinct(member: Member, others: Iterable[Member]) -> Member:
     return replace(member, name=name)
 
 
-def find(keys: Keyring, who: str) -> tuple[Member, ...]:
+def find(keys: Keyring, who: str, *, gone: bool = False) -> tuple[Member, ...]:
     """Return the member of a recipient, a fingerprint or a name, or raise (exit code 2).
 
     While a member's key is being rotated their name stands for both keys.
+
+    Args:
+        gone: They may have been removed just now, and then it is nobody.
     """
     by_key = [each for each in keys.roster if bare(who) == each.recipient or who == fingerprint(each.recipient)]
     found = by_key or [each for each in keys.roster if each.name == who]
-    if not found:
+    if not found and not gone:
         raise AuthsomeError(
             f"no member of the profile `{keys.profile}` is {who[:80]}",
             hint=did_you_mean(who, [each.name for each in keys.roster], _listed(keys)),
@@ -124,11 +127,8 @@ def remove(folder: Folder, who: str, now: float, *, force: bool = False) -> Remo
     """
     cut_short = folder.keys().former is not None
     with folder.changing() as keys:
-        try:
-            leaving = find(keys, who)
-        except AuthsomeError:
-            if not cut_short:
-                raise
+        leaving = find(keys, who, gone=cut_short)
+        if not leaving:
             return Removed((), 0, (), keys.exposed)
         check_removable(keys, leaving)
         gone = {each.recipient for each in leaving}

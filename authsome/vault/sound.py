@@ -100,7 +100,7 @@ def _request(found: "os.DirEntry[str]", counted: _Count) -> Iterator[Problem]:
         return
     counted.files += 1
     path = Path(found.path)
-    if _SECRET_MARK in _start(path):
+    if found.is_file(follow_symlinks=False) and _SECRET_MARK in _start(path):
         yield Problem(path, "holds a secret key in the clear")
         return
     try:
