@@ -158,7 +158,7 @@ def change_roster(
 
 def put_roster(folder: Path, keys: Keyring, roster: list[dict[str, str]]) -> Keyring:
     """Give a profile another roster, see `change_roster`; the caller holds the folder and has checked the keyring."""
-    head = {**keys.head, "roster": roster, "was": sorted(members(folder))}
+    head = {**keys.head, "roster": roster, "was": sorted(_read_recipients(folder / "recipients.txt"))}
     _write_keyring(folder, head, keys.identities, keys.reader)
     _write_list(folder, head)
     if keys.former is None:  # else who ends the removal writes it once more
@@ -187,7 +187,7 @@ def begin(folder: Path, keys: Keyring) -> None:
 def end(folder: Path, keys: Keyring) -> Keyring:
     """Write a keyring without the former identity, which no entry is encrypted to any more."""
     settled = keys.settled()
-    if members(folder) != {each.recipient for each in settled.roster}:
+    if _read_recipients(folder / "recipients.txt") != {each.recipient for each in settled.roster}:
         _write_list(folder, settled.head)
     _write_keyring(folder, settled.head, settled.identities, settled.reader)
     return settled

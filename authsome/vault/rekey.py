@@ -13,13 +13,14 @@ Cut short before 3 nothing has changed; after it entries of both identities open
 Refuses to begin over an entry that does not open. The caller holds the folder.
 """
 
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from authsome.errors import AuthsomeError, ExitCode
+from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.vault import keyring
 from authsome.vault.age import encrypt
 from authsome.vault.entry import signed, unseal
@@ -101,8 +102,7 @@ def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
     """Add to the batch what each entry is to be that is not encrypted to the new identity yet."""
     _sweep(work.folder)
     found = _Found({}, [])
-    paths = sorted(path for path in (work.folder / "connections").glob("*/*.age") if not path.name.startswith("."))
-    for path in _telling(paths, work.say):
+    for path in _telling(_entries(work.folder / "connections"), work.say):
         name = f"{path.parent.name}/{path.stem}"
         try:
             opened = unseal(read(path), path, keys, path.parent.name, path.stem)
@@ -117,6 +117,32 @@ def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
         if opened.by is not new.identity:
             batch.add(path, encrypt(signed(opened.text, new.mac_key), [new.identity.recipient], new.identity))
     return found
+
+
+def _entries(connections: Path) -> list[Path]:
+    """Return the files of all entries.
+
+    NOTE: not by `glob`, which takes a folder that cannot be read for an empty one; what is missed here is lost.
+    """
+    found: list[Path] = []
+    with file_errors("read", connections):
+        try:
+            providers = _scanned(connections)
+        except FileNotFoundError:
+            return []
+        for provider in providers:
+            if provider.is_dir():
+                found += (Path(each.path) for each in _scanned(Path(provider.path)) if _is_entry(each.name))
+    return sorted(found)
+
+
+def _scanned(folder: Path) -> list["os.DirEntry[str]"]:
+    with os.scandir(folder) as found:
+        return list(found)
+
+
+def _is_entry(name: str) -> bool:
+    return name.endswith(".age") and not name.startswith(".")
 
 
 def _end(work: Work, new: Keyring, batch: Batch, found: _Found) -> Outcome:
