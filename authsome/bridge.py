@@ -102,7 +102,7 @@ class Terminal:
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
         self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
-        if not _types_yes("Send keys there too?"):
+        if not _agreed("Send keys there too?"):
             raise AuthsomeError(
                 f"the new hosts of {question.provider} were not agreed to",
                 hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
@@ -129,10 +129,10 @@ def door(environ: Mapping[str, str], profile: str, *, no_input: bool, say: Calla
 
 def agrees(question: str, environ: Mapping[str, str], profile: str, *, no_input: bool) -> bool | None:
     """Return whether a person types `yes`, None if there is nobody to ask."""
-    return None if _alone(environ, profile, no_input=no_input) else _types_yes(question)
+    return None if _alone(environ, profile, no_input=no_input) else _agreed(question)
 
 
-def _types_yes(question: str) -> bool:
+def _agreed(question: str) -> bool:
     with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
         terminal.write(f"{clean(question)} Type yes: ".encode())
         return terminal.readline().strip().lower() == b"yes"

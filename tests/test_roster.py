@@ -265,21 +265,23 @@ def test_a_plugins_recipient_is_encrypted_to_by_the_plugin(authsome: CommandLine
     authsome.login("openai", OPENAI_KEY)
     recipient = _with_plugin(authsome)
     keyring_file = authsome.home / "profiles" / "default" / "keyring.age"
+    authsome("recipients", "add", Identity.generate("x").recipient, "--name", "dora")
     assert authsome("recipients", "add", recipient, "--name", "card").code == 0
-    assert _stanzas(keyring_file) == ["X25519", "canary"]
+    assert _stanzas(keyring_file) == ["X25519", "X25519", "canary"]
     assert authsome("get", "openai").code == 0
     assert authsome("vault", "verify").code == 0
     authsome.env = {}
     bob = Identity.generate("x").recipient
     before = keyring_file.read_bytes()
     done = authsome("recipients", "add", bob)
-    assert done.code == 5
+    assert done.code == 3
     assert "age-plugin-canary is not on PATH" in done.err
+    assert authsome("recipients", "remove", "dora", "--yes").code == 3
     assert keyring_file.read_bytes() == before
     assert authsome("get", "openai").code == 0  # only who writes the keyring needs the plugin
     _with_plugin(authsome)
     assert authsome("recipients", "remove", "card", "--yes").code == 0
-    assert _stanzas(keyring_file) == ["X25519"]
+    assert _stanzas(keyring_file) == ["X25519", "X25519"]
 
 
 def test_a_plugin_that_fails_changes_nothing(authsome: CommandLine) -> None:
@@ -289,7 +291,7 @@ def test_a_plugin_that_fails_changes_nothing(authsome: CommandLine) -> None:
     before = _files(authsome.home)
     done = authsome("recipients", "add", recipient)
     assert (done.code, done.err.splitlines()[0]) == (
-        5,
+        8,
         "Error: cannot encrypt to all of the members together; age-plugin-canary refuses",
     )
     assert _files(authsome.home) == before
@@ -528,6 +530,19 @@ def test_a_keyring_that_says_what_is_exposed_opens_for_ever(tmp_path: Path) -> N
     }
 
 
+def test_a_removal_that_was_checked_in_half_done_opens_for_ever(tmp_path: Path, openai: Provider) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(GOLDEN / "vault-1-removing", home)
+    (home / "identity.txt").chmod(0o600)
+    vault, held = _opened(home), {("anthropic", "default"): ANTHROPIC_KEY, ("openai", "default"): OPENAI_KEY}
+    _holds_all(vault, held)
+    former = vault.own.keys().former
+    assert former
+    vault.write(openai, "new", {"api_key": OTHER_OPENAI_KEY}, now=0.0)
+    _settled(vault, former)
+    _holds_all(vault, held)
+
+
 # Cut short.
 
 
@@ -633,6 +648,24 @@ def test_after_the_state_in_between_was_seen_the_one_before_is_refused(vault: Va
         path.write_bytes(content)
     with pytest.raises(AuthsomeError, match="was rolled back"):
         _again(vault).read("openai", "default")
+
+
+def test_a_removal_that_was_cut_short_elsewhere_is_ended_here_once_it_is_accepted(
+    vault: Vault, openai: Provider, tmp_path: Path
+) -> None:
+    _somebody(vault)
+    other = _opened(tmp_path / "other")
+    shutil.copytree(vault.home, other.home)
+    assert other.own.keys().epoch == 1  # its own pin
+    before = _cut_short(vault, 1)
+    shutil.rmtree(other.own.path)
+    shutil.copytree(vault.own.path, other.own.path)
+    with pytest.raises(AuthsomeError, match="has other keys than the ones known here"):
+        _again(other).write(openai, "new", {"api_key": OPENAI_KEY}, now=0.0)
+    Pins(other.home, {}).accept(other.own.path, _again(other).own.unchecked())
+    _again(other).write(openai, "new", {"api_key": OPENAI_KEY}, now=0.0)
+    _settled(other, before.identity)
+    _holds_all(other)
 
 
 _REMOVE = """

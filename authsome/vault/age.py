@@ -198,7 +198,7 @@ def encrypt(plaintext: bytes, recipients: Iterable[str], reader: Identity) -> by
         raise AuthsomeError(
             f"cannot encrypt to all of the members together; {' or '.join(plugins) or 'age'} refuses",
             hint="nothing was written; see what it says by hand: age -R recipients.txt -o /dev/null recipients.txt",
-            code=ExitCode.INTEGRITY,
+            code=ExitCode.REFUSED,
         ) from None
     if reader.open(ciphertext) != plaintext:
         raise AuthsomeError("what was encrypted does not decrypt, nothing was written", code=ExitCode.INTEGRITY)
@@ -211,7 +211,7 @@ def check_recipient(text: str) -> None:
 
 
 def check_usable(text: str) -> None:
-    """Raise (exit code 5) if this machine cannot encrypt to a recipient."""
+    """Raise if this machine cannot encrypt to a recipient (exit code 5), or has no plugin for it (3)."""
     _usable(text)
 
 
@@ -262,10 +262,16 @@ def _usable(text: str) -> object:
         return native
     program = f"age-plugin-{kind(text)}"
     if shutil.which(program) is None:
-        raise _unusable(
-            f"{program} is not on PATH, and the recipient {text} needs it", f"nothing was written; install {program}"
+        raise AuthsomeError(
+            f"{program} is not on PATH, and the recipient {text} needs it",
+            hint=f"nothing was written; install {program}",
+            code=ExitCode.MISSING,
         )
     try:
         return pyrage.plugin.RecipientPluginV1(kind(text), [native], [], _NobodyThere())
     except pyrage.EncryptError:
-        raise _unusable(f"{program} cannot be used", f"nothing was written; see whether it runs: {program}") from None
+        raise AuthsomeError(
+            f"{program} cannot be used",
+            hint=f"nothing was written; see whether it runs: {program}",
+            code=ExitCode.MISSING,
+        ) from None

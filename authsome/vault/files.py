@@ -51,14 +51,16 @@ def read(path: Path) -> bytes:
     except OSError as error:
         reason = "is a symbolic link" if path.is_symlink() else (error.strerror or "").lower()
         raise AuthsomeError(f"cannot read {path}: {reason}", code=ExitCode.LOCKED) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        with file_errors("read", path):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise TamperedError(path, "is not a regular file")
+            if status.st_size > 2 * MAX_ENTRY_BYTES:
+                raise TamperedError(path, "is too large to be what it should be")
+            return os.read(descriptor, status.st_size)
+    finally:
         os.close(descriptor)
-        raise TamperedError(path, "is not a regular file")
-    with os.fdopen(descriptor, "rb") as file, file_errors("read", path):
-        content = file.read(2 * MAX_ENTRY_BYTES + 1)
-    if len(content) > 2 * MAX_ENTRY_BYTES:
-        raise TamperedError(path, "is too large to be what it should be")
-    return content
 
 
 def make_folder(path: Path) -> None:

@@ -133,6 +133,8 @@ def remove(folder: Folder, who: str, now: float, *, force: bool = False) -> Remo
         check_removable(keys, leaving)
         gone = {each.recipient for each in leaving}
         remaining = [row for row in keys.head["roster"] if keyring.recipient(row) not in gone]
+        for row in remaining:  # before the work, not after it
+            check_usable(keyring.recipient(row))
         names = tuple(dict.fromkeys(each.name for each in leaving))
         stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
