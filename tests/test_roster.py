@@ -573,6 +573,45 @@ def test_a_removal_that_was_cut_short_is_ended_by_the_same_command(vault: Vault,
         _remove(vault)
 
 
+def test_an_entry_that_was_damaged_in_between_is_not_given_up_by_a_writer(vault: Vault, openai: Provider) -> None:
+    _somebody(vault)
+    before = _cut_short(vault, 1)
+    path = vault.own.path / "connections" / "openai" / "team.age"
+    good = path.read_bytes()
+    path.write_bytes(b"<<<<<<< HEAD\n" + good)
+    warned: list[str] = []
+    environ = {"HOME": str(vault.home)}
+    Vault(vault.home, "default", environ, Given(warn=warned.append)).write(openai, "new", {"api_key": "x"}, now=0.0)
+    assert [line for line in warned if f"{path} does not open" in line]
+    with pytest.raises(AuthsomeError, match="1 of the credentials do not open"):
+        _remove(vault)
+    path.write_bytes(good)
+    _holds_all(vault)
+    _remove(vault)
+    _settled(vault, before.identity)
+    _holds_all(vault)
+
+
+def test_by_force_a_removal_ends_over_an_entry_that_was_damaged_in_between(vault: Vault) -> None:
+    _somebody(vault)
+    _cut_short(vault, 1)
+    path = vault.own.path / "connections" / "openai" / "team.age"
+    path.write_bytes(b"damaged")
+    _remove(vault, force=True)
+    assert _again(vault).own.keys().former is None
+    assert path.read_bytes() == b"damaged"
+    _holds_all(vault, {name: key for name, key in HELD.items() if name != ("openai", "team")})
+
+
+def test_a_credential_that_was_rolled_back_is_exposed_by_the_number_it_had(vault: Vault, openai: Provider) -> None:
+    path = vault.own.path / "connections" / "openai" / "team.age"
+    first = path.read_bytes()
+    vault.write(openai, "team", {"api_key": OPENAI_KEY}, now=0.0)
+    _somebody(vault)
+    path.write_bytes(first)
+    assert _remove(vault).exposed["openai/team"].generation == 2
+
+
 def test_another_removal_after_one_that_was_cut_short_is_asked_for(authsome: CommandLine) -> None:
     authsome.login("openai", OPENAI_KEY)
     vault = _opened(authsome.home)
@@ -1110,7 +1149,7 @@ def test_the_screens_of_recipients(authsome: CommandLine, snapshot: SnapshotAsse
     ]
     machine = os.uname().nodename
     screens += [str(authsome(*line.replace("machine", machine).split())) for line in lines]
-    told = re.sub(r"(?<=\S) {2,}", "  ", "\n\n".join(screens).replace(machine, "machine"))
+    told = re.sub(r"(?<=\S) {2,}", "  ", "\n\n".join(screens).replace(f"tester@{machine}", "tester@machine"))
     told = re.sub(r"SHA256:[A-Za-z0-9+/]{43}", "SHA256:…", re.sub(r"age1[0-9a-z]{58}", "age1…", told))
     assert re.sub(r"20\d\d-\d\d-\d\dT[0-9:]+Z", "(now)", told) == snapshot
 

@@ -227,19 +227,23 @@ class Folder:
         return keys
 
     @contextmanager
-    def changing(self) -> Iterator[Keyring]:
-        """Hold the folder for a change, with its keys as they are now; a removal that was cut short is ended first."""
+    def changing(self, *, force: bool | None = None) -> Iterator[Keyring]:
+        """Hold the folder for a change, with its keys as they are now; a removal that was cut short is ended first.
+
+        Args:
+            force: See `rekey.finish`.
+        """
         with locked(self.path):
             self._outdated()
             keys = self.keys()
             if keys.former:
-                keys = self.replaced(rekey.finish(self.work, keys).keys)
+                keys = self.replaced(rekey.finish(self.work, keys, force=force).keys)
             yield keys
 
     @property
     def work(self) -> rekey.Work:
         """What it takes to give the folder new keys."""
-        return rekey.Work(self.path, self._access.pins, self._access.given.say)
+        return rekey.Work(self.path, self._access.pins, self._access.given.say, self._access.given.warn)
 
     def replaced(self, keys: Keyring) -> Keyring:
         """Take note of a keyring that was written by who holds the folder, and return it."""

@@ -35,11 +35,17 @@ _DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What it takes to change the keys of a folder; `say` writes one line of talk."""
+    """What it takes to change the keys of a folder.
+
+    Attributes:
+        say: Writes one line of talk.
+        warn: Writes one line that nobody silences.
+    """
 
     folder: Path
     pins: Pins
     say: Callable[[str], None]
+    warn: Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ def start(
     with Batch() as batch:
         found = _prepare(work, keys, new, batch)
         if found.damaged and not force:
-            raise _does_not_open(found.damaged)
+            raise _does_not_open(found.damaged, "Nothing was changed")
         batch.sync()
         new = keyring.with_exposed(new, expose(found.generations))
         work.pins.expect(work.folder, keys, new, new.settled())
@@ -83,11 +89,24 @@ def start(
         return _end(work, new, batch, found)
 
 
-def finish(work: Work, keys: Keyring) -> Outcome:
-    """End what was cut short."""
+def finish(work: Work, keys: Keyring, *, force: bool | None = None) -> Outcome:
+    """End what was cut short.
+
+    Args:
+        force: As for `start`. None is for who came for something else: where an entry does not open, the keyring keeps
+            both identities, so that one which is restored from git opens still.
+    """
     with Batch() as batch:
         found = _prepare(work, keys, keys, batch)
         batch.sync()
+        if found.damaged and force is None:
+            renewed = len(batch)
+            batch.place()
+            for path in found.damaged:
+                work.warn(f"authsome: {path} does not open, so a removal of a member that was cut short is not ended")
+            return Outcome(keys, renewed, tuple(found.damaged))
+        if found.damaged and not force:
+            raise _does_not_open(found.damaged, "The removal that was cut short is not ended")
         work.pins.expect(work.folder, keys, keys.settled())
         return _end(work, keys, batch, found)
 
@@ -113,7 +132,9 @@ def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
             if keyring.is_connection(name):
                 found.generations[name] = work.pins.newest(keys, path.parent.name, path.stem)
             continue
-        found.generations[name] = opened.entry.generation
+        # One that was rolled back is not what a member knows who saw the newest.
+        newest = work.pins.newest(keys, path.parent.name, path.stem)
+        found.generations[name] = max(opened.entry.generation, newest)
         if opened.by is not new.identity:
             batch.add(path, encrypt(signed(opened.text, new.mac_key), [new.identity.recipient], new.identity))
     return found
@@ -151,7 +172,7 @@ def _end(work: Work, new: Keyring, batch: Batch, found: _Found) -> Outcome:
     settled = keyring.end(work.folder, new)
     work.pins.accept(work.folder, settled)
     for path in found.damaged:
-        work.say(f"authsome: {path} does not open; it was left as it is, to the former keys")
+        work.warn(f"authsome: {path} does not open; it was left as it is, to the former keys")
     return Outcome(settled, renewed, tuple(found.damaged))
 
 
@@ -174,11 +195,11 @@ def _telling(paths: list[Path], say: Callable[[str], None]) -> Iterator[Path]:
         say("authsome: all of them; waiting for the disk …")
 
 
-def _does_not_open(paths: list[Path]) -> AuthsomeError:
+def _does_not_open(paths: list[Path], state: str) -> AuthsomeError:
     shown = ", ".join(map(str, paths[:5])) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")  # noqa: PLR2004
     return AuthsomeError(
         f"{len(paths)} of the credentials do not open, and new keys would lock them for ever: {shown}",
-        hint="restore them from a backup or from git, or forget them with `authsome logout`; "
-        "with --force they are left as they are. Nothing was changed",
+        hint=f"restore them from a backup or from git, or forget them with `authsome logout`; "
+        f"with --force they are left as they are. {state}",
         code=ExitCode.INTEGRITY,
     )

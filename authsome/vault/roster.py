@@ -126,7 +126,7 @@ def remove(folder: Folder, who: str, now: float, *, force: bool = False) -> Remo
         force: Leave entries that do not open as they are; else they are an error before anything is changed.
     """
     cut_short = folder.keys().former is not None
-    with folder.changing() as keys:
+    with folder.changing(force=force) as keys:
         leaving = find(keys, who, gone=cut_short)
         if not leaving:
             return Removed((), 0, (), keys.exposed)
