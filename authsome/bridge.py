@@ -143,17 +143,9 @@ def door(around: Around, say: Callable[[str], None]) -> Human:
     return Nobody() if around.alone else Terminal(say)
 
 
-def confirm(question: str, around: Around, unattended: str) -> bool:
-    """Have something agreed to in a word, at the terminal; with nobody there raise (exit code 3).
-
-    Args:
-        unattended: The command that does it without a question.
-    """
-    if around.alone:
-        raise AuthsomeError(
-            "this has to be agreed to, and there is nobody to ask", hint=unattended, code=ExitCode.MISSING
-        )
-    return _agreed(question)
+def agrees(question: str, around: Around) -> bool | None:
+    """Return whether a person types `yes`, None if there is nobody to ask."""
+    return None if around.alone else _agreed(question)
 
 
 def _agreed(question: str) -> bool:

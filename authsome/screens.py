@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from authsome.clients import Result
     from authsome.demo import Shown
     from authsome.vault.backup import Gathered, Placed, Restored
+    from authsome.vault.keyring import Member
     from authsome.vault.sound import Report
     from authsome.why import Answer
 
@@ -134,12 +135,65 @@ def profile_folder(shown: Mapping[str, Any]) -> str:
     return table(rows)
 
 
+def recipients(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `authsome recipients list`."""
+    names = ("name", "kind", "fingerprint", "recipient")
+    shown = (["you" if row["you"] else "", *(_short(row[name]) for name in names)] for row in rows)
+    return table([["", *(name.upper() for name in names)], *shown])
+
+
+_WIDE = 70
+
+
+def _short(text: str) -> str:
+    """Return the ends of what is too long for a column: an RSA key has 500 characters."""
+    return text if len(text) <= _WIDE else f"{text[:32]}…{text[-16:]}"
+
+
+def members(given: "Sequence[Member]") -> str:
+    """Return the names of members, as in a sentence."""
+    return " and ".join(clean(each.name) for each in given)
+
+
+def exposed(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what removed members could read, and where each is replaced."""
+    if not rows:
+        return "Nothing is held that a removed member could read.\n"
+    shown = [
+        (row["name"], ", ".join(row["members"]), row["since"], row["keys_url"] or "the provider's site", row["command"])
+        for row in rows
+    ]
+    return table([("CONNECTION", "KNOWN TO", "REMOVED", "NEW KEY AT", "THEN"), *shown])
+
+
+def requests(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return `authsome recipients review` where nobody is asked."""
+    if not rows:
+        return "Nobody asks to become a member.\n"
+    return "\n".join(map(request, rows))
+
+
+def request(row: Mapping[str, Any]) -> str:
+    """Return what a request to become a member says."""
+    if row["problem"]:
+        return table([("problem:", row["problem"])])
+    lines = [
+        ("name:", f"{row['name'] or '(none)'}{' (a member is called so)' if row['name_taken'] else ''}"),
+        ("key:", row["recipient"]),
+        ("fingerprint:", row["fingerprint"]),
+        ("came with:", row["origin"] or "no commit: the folder is not under version control"),
+    ]
+    if row["member"]:
+        lines.append(("note:", "is a member already"))
+    return table(lines)
+
+
 def soundness(found: "Report") -> str:
     """Return `authsome vault verify`."""
     text = "".join(f"{clean(str(each.path))} {clean(each.what)}\n" for each in found.problems)
-    looked = f"{_counted(found.files, 'file')} in {_counted(found.profiles, 'profile')}"
+    looked = f"{counted(found.files, 'file')} in {counted(found.profiles, 'profile')}"
     if found.problems:
-        return f"{text}{_counted(len(found.problems), 'problem')} with {looked}.\n"
+        return f"{text}{counted(len(found.problems), 'problem')} with {looked}.\n"
     return f"All is sound as far as it shows without an identity: {looked}.\n"
 
 
@@ -170,9 +224,9 @@ def exported_data(found: "Gathered", path: "Path", recipients: Sequence[str], si
 def exported(shown: Mapping[str, Any]) -> str:
     """Return `authsome vault export`."""
     held = sum(each["connections"] for each in shown["profiles"])
-    parts = [_counted(held, "connection") + " in " + _counted(len(shown["profiles"]), "profile")]
+    parts = [counted(held, "connection") + " in " + counted(len(shown["profiles"]), "profile")]
     if shown["definitions"]:
-        parts.append(_counted(len(shown["definitions"]), "definition"))
+        parts.append(counted(len(shown["definitions"]), "definition"))
     if shown["identity"] != "none":
         parts.append("the identity")
     return f"Backed up {_joined(parts)} to {clean(shown['file'])} ({shown['bytes']} bytes).\n"
@@ -192,7 +246,7 @@ def restored(done: "Restored") -> str:
 
 
 def _profile_detail(each: "Placed") -> str:
-    return f"{_counted(each.connections, 'connection')}, {_counted(len(each.members), 'member')}"
+    return f"{counted(each.connections, 'connection')}, {counted(len(each.members), 'member')}"
 
 
 def restored_data(done: "Restored") -> dict[str, Any]:
@@ -212,7 +266,8 @@ def restored_data(done: "Restored") -> dict[str, Any]:
     }
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, as in a sentence."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

@@ -153,7 +153,7 @@ def test_a_vault_that_is_not_needed_needs_no_trust(team: CommandLine) -> None:
 
 
 def test_a_person_agrees_to_a_vault_in_a_word(team: CommandLine) -> None:
-    for answer, code in (("no", 7), ("yes", 0)):
+    for answer, code in (("no", 3), ("yes", 0)):
         other = _elsewhere(team, answer)
         person = Person([EXECUTABLE, "trust"], other.environ(), other.project)
         assert person.sees("Accept this vault? Type yes:")
@@ -427,7 +427,7 @@ def test_a_removed_profile_is_gone_and_the_others_are_not(authsome: CommandLine)
     person = Person([EXECUTABLE, "profile", "remove", "work"], authsome.environ(), authsome.project)
     assert person.sees("with openai/default? Type yes:")
     person.types("no\n")
-    assert person.ends() == 2
+    assert person.ends() == 3
     assert _key(authsome, "--profile", "work") == OTHER_OPENAI_KEY
     assert authsome("profile", "remove", "work", "--yes").code == 0
     assert authsome("get", "openai", "--profile", "work").code == 3

@@ -28,7 +28,7 @@ def main() -> None:
             settings, command, more = asked
             agent.run(settings, command, **more)
         # Importing them registers their commands, `run` first.
-        from authsome.cli import run, commands, doctor, frame, history, identity, profile, vault, why  # noqa: F401,I001
+        from authsome.cli import run, commands, doctor, frame, history, identity, profile, recipients, vault, why  # noqa: F401,I001
 
         frame.main()
     finally:

@@ -170,7 +170,12 @@ def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeEr
 
 
 @command("list")
-def list_(settings: Settings) -> None:
+def list_(
+    settings: Settings,
+    exposed: Annotated[
+        bool, Option("--exposed", help="Show what removed members could read and was not replaced since.")
+    ] = False,
+) -> None:
     """Show what is connected, and whose definition it uses.
 
     Example: authsome list
@@ -178,6 +183,11 @@ def list_(settings: Settings) -> None:
     from authsome import screens
     from authsome.provider import Source
 
+    if exposed:
+        from authsome.cli import recipients
+
+        recipients.show_exposed(settings)
+        return
     catalogue = open_catalogue()
     project = open_project(settings, catalogue)
     held = open_vault(settings, project).states()

@@ -131,8 +131,8 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     held = [f"{provider}/{connection}" for provider, connection in folder.names()]
     what = f"{folder.path} with {', '.join(held) if held else 'no connection'}"
     again = f"authsome profile remove {name}{' --shared' if shared else ''} --yes"
-    if not yes and not confirm(settings, vault.profile, f"Delete {what}?", again):
-        raise AuthsomeError("not agreed to, nothing was deleted", hint=again, code=ExitCode.USAGE)
+    if not yes:
+        confirm(settings, vault.profile, f"Delete {what}?", again)
     profiles.remove(folder.path)
     if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
         talk(settings, "It was the profile of this machine; now that is default.")
@@ -167,8 +167,8 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
         if not folder.accepted(keys):
             if not settings.json:
                 data(screens.profile_folder(shown))
-            if not yes and not confirm(settings, vault.profile, "Accept this vault?", "authsome trust --yes"):
-                raise AuthsomeError("not accepted", hint="authsome trust", code=ExitCode.UNTRUSTED)
+            if not yes:
+                confirm(settings, vault.profile, "Accept this vault?", "authsome trust --yes")
             folder.accept(keys)
         accepted.append(shown | {"trusted": True})
     if settings.json:

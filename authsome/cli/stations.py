@@ -96,11 +96,22 @@ def passphrase(
     return bridge.passphrase(origin, _around(settings, profile), new=new, otherwise=otherwise)
 
 
-def confirm(settings: Settings, profile: str, question: str, unattended: str) -> bool:
-    """Have something agreed to; `unattended` is the command that does it without a question."""
+def agrees(settings: Settings, profile: str, question: str) -> bool | None:
+    """Return whether a person types `yes`, None if there is nobody to ask."""
     from authsome import bridge
 
-    return bridge.confirm(question, _around(settings, profile), unattended)
+    return bridge.agrees(question, _around(settings, profile))
+
+
+def confirm(settings: Settings, profile: str, question: str, unattended: str) -> None:
+    """Have something agreed to, or raise (exit code 3); `unattended` is the command that does it without a question."""
+    agreed = agrees(settings, profile, question)
+    if agreed is None:
+        raise AuthsomeError(
+            "this has to be agreed to, and there is nobody to ask", hint=unattended, code=ExitCode.MISSING
+        )
+    if not agreed:
+        raise AuthsomeError("not agreed to, nothing was changed", hint=unattended, code=ExitCode.MISSING)
 
 
 def _around(settings: Settings, profile: str) -> "Around":

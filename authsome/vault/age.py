@@ -9,6 +9,7 @@ The only module that knows pyrage.
 import binascii
 import hmac
 import re
+import shutil
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from hashlib import sha256
@@ -24,6 +25,8 @@ _OWN_HINT = "make an identity of its own for this with `authsome identity create
 _SSH_BEGIN = "-----BEGIN OPENSSH PRIVATE KEY-----"
 _SSH_MAGIC = b"openssh-key-v1\0"
 _SSH_TYPES = ("ssh-ed25519", "ssh-rsa")
+_PLUGIN = re.compile(r"age1([a-z0-9+._-]*[a-z+._-])1[02-9ac-hj-np-z]+")
+_POST_QUANTUM = ("pq", "tagpq")
 
 
 class OpenError(Exception):
@@ -163,27 +166,112 @@ def bare(recipient: str) -> str:
     return " ".join(recipient.split()[:2]) if recipient.startswith("ssh-") else recipient.strip()
 
 
+def kind(recipient: str) -> str:
+    """Return `X25519`, `ssh-ed25519`, `ssh-rsa`, `tag`, or the name of the plugin that a recipient is for."""
+    if recipient.startswith("ssh-"):
+        return recipient.partition(" ")[0]
+    named = _PLUGIN.fullmatch(recipient)
+    return named[1] if named else "X25519"
+
+
+def by_plugin(recipient: str) -> bool:
+    """Whether a program beside authsome has to encrypt to a recipient."""
+    return kind(recipient) not in ("X25519", "tag", *_SSH_TYPES)
+
+
+def fingerprint(recipient: str) -> str:
+    """Return what people compare: of an ssh key what `ssh-keygen -l` says, of another the SHA-256 of its text."""
+    told = recipient.encode()
+    if recipient.startswith("ssh-"):
+        told = b64decode(recipient.split()[1])
+    return f"SHA256:{b64encode(sha256(told).digest()).decode().rstrip('=')}"
+
+
 def encrypt(plaintext: bytes, recipients: Iterable[str], reader: Identity, *, armored: bool = True) -> bytes:
     """Return an age file to the recipients, after `reader` has read it back."""
-    natives = [_native_recipient(each) for each in recipients]
-    ciphertext: bytes = pyrage.encrypt(plaintext, natives, armored=armored)
+    listed = list(recipients)
+    natives = [_usable(each) for each in listed]
+    try:
+        ciphertext: bytes = pyrage.encrypt(plaintext, natives, armored=armored)
+    except pyrage.EncryptError:
+        plugins = sorted({f"age-plugin-{kind(each)}" for each in listed if by_plugin(each)})
+        raise AuthsomeError(
+            f"cannot encrypt to all of the members together; {' or '.join(plugins) or 'age'} refuses",
+            hint="nothing was written; see what it says by hand: age -R recipients.txt -o /dev/null recipients.txt",
+            code=ExitCode.REFUSED,
+        ) from None
     if reader.open(ciphertext) != plaintext:
         raise AuthsomeError("what was encrypted does not decrypt, nothing was written", code=ExitCode.INTEGRITY)
     return ciphertext
 
 
 def check_recipient(text: str) -> None:
-    """Raise (exit code 5) if this is no recipient that can be encrypted to."""
+    """Raise (exit code 5) if this is no recipient that can be encrypted to, as far as its text tells."""
     _native_recipient(text)
 
 
+def check_usable(text: str) -> None:
+    """Raise if this machine cannot encrypt to a recipient (exit code 5), or has no plugin for it (3)."""
+    _usable(text)
+
+
 def _native_recipient(text: str) -> object:
+    named = kind(text)
+    if named in _POST_QUANTUM:
+        # age encrypts to these only if to nobody else, and whoever writes here is a reader with another key.
+        raise _unusable(
+            f"{text[:24]}… is a post-quantum key, which age does not let stand beside others",
+            "nothing was written; a file is as weak as its weakest recipient. Add an X25519 key (`age-keygen`)",
+        )
     try:
-        kind = pyrage.ssh.Recipient if text.startswith("ssh-") else pyrage.x25519.Recipient
-        return kind.from_str(text)
+        if named in _SSH_TYPES:
+            return pyrage.ssh.Recipient.from_str(text)
+        if named in ("X25519", "tag"):
+            return (pyrage.tag if named == "tag" else pyrage.x25519).Recipient.from_str(text)
+        return pyrage.plugin.Recipient.from_str(text)
     except pyrage.RecipientError:
-        raise AuthsomeError(
+        raise _unusable(
             f"this version cannot encrypt to the recipient {text}",
-            hint="nothing was written; X25519 (`age1…`), ssh-ed25519 and ssh-rsa keys can be used",
-            code=ExitCode.INTEGRITY,
+            "nothing was written; X25519 (`age1…`), ssh-ed25519 and ssh-rsa keys and those of plugins can be used",
+        ) from None
+
+
+def _unusable(message: str, hint: str) -> AuthsomeError:
+    return AuthsomeError(message, hint=hint, code=ExitCode.INTEGRITY)
+
+
+class _NobodyThere:
+    """What a plugin may ask of a person. Encrypting needs none of it, so nobody is there."""
+
+    def display_message(self, message: str) -> None:
+        """Show nothing: a plugin has the terminal for its own messages."""
+
+    def confirm(self, message: str, yes: str, no: str | None) -> bool | None:
+        """Give no answer."""
+
+    def request_public_string(self, description: str) -> str | None:
+        """Give no answer."""
+
+    def request_passphrase(self, description: str) -> str | None:
+        """Give no answer."""
+
+
+def _usable(text: str) -> object:
+    native = _native_recipient(text)
+    if not by_plugin(text):
+        return native
+    program = f"age-plugin-{kind(text)}"
+    if shutil.which(program) is None:
+        raise AuthsomeError(
+            f"{program} is not on PATH, and the recipient {text} needs it",
+            hint=f"nothing was written; install {program}",
+            code=ExitCode.MISSING,
+        )
+    try:
+        return pyrage.plugin.RecipientPluginV1(kind(text), [native], [], _NobodyThere())
+    except pyrage.EncryptError:
+        raise AuthsomeError(
+            f"{program} cannot be used",
+            hint=f"nothing was written; see whether it runs: {program}",
+            code=ExitCode.MISSING,
         ) from None

@@ -29,13 +29,14 @@ _END = bytes(2 * _BLOCK)
 _SHAPES = (
     (re.compile(r"profiles/([^/]+)/(?:recipients\.txt|keyring\.age)"), ("profile",), 8 << 20),
     (re.compile(rf"profiles/([^/]+)/{PRESET}"), ("profile",), 64),
+    (re.compile(r"profiles/([^/]+)/requests/[^/]+\.txt"), ("profile",), 64 << 10),
     (re.compile(r"profiles/([^/]+)/connections/([^/]+)/([^/]+)\.age"), ("profile", "provider", "connection"), 8 << 20),
     (re.compile(r"providers/([^/]+)\.json"), ("provider",), 1 << 20),
     (re.compile(re.escape(IDENTITY)), (), 1 << 17),
 )
 _FOLDERS = (
     (re.compile(r"profiles|providers"), ()),
-    (re.compile(r"profiles/([^/]+)(?:/connections)?"), ("profile",)),
+    (re.compile(r"profiles/([^/]+)(?:/connections|/requests)?"), ("profile",)),
     (re.compile(r"profiles/([^/]+)/connections/([^/]+)"), ("profile", "provider")),
 )
 _KINDS = {

@@ -14,6 +14,7 @@ from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider
+from authsome.vault.age import Identity, OpenError
 from authsome.vault.files import TamperedError
 from authsome.vault.keyring import Keyring
 
@@ -79,25 +80,60 @@ def holding(entry: Entry, provider: Provider) -> Holding:
 def render(entry: Entry, keys: Keyring, profile: str) -> bytes:
     """Return the plaintext of an entry's file."""
     body = {"version": 1, "vault": keys.vault_id, "profile": profile, **asdict(entry)}
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return _mac_line(keys, text) + text + b"\n"
+    return signed(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), keys.mac_key)
 
 
-def _mac_line(keys: Keyring, text: bytes) -> bytes:
-    return f"{_MAC_MARK}{hmac.new(keys.mac_key, text, sha256).hexdigest()}\n".encode()
+def signed(text: bytes, mac_key: bytes) -> bytes:
+    """Return the plaintext of an entry's file from the text of the entry."""
+    return _mac_line(text, mac_key) + text + b"\n"
 
 
-def parse(plaintext: bytes, path: Path, keys: Keyring, profile: str, provider: str, connection: str) -> Entry:
-    """Return the entry if its MAC holds and it says it is the one that was looked for."""
-    mac, _, text = plaintext.partition(b"\n")
-    text = text.removesuffix(b"\n")
-    if not hmac.compare_digest(mac + b"\n", _mac_line(keys, text)):
-        raise TamperedError(path, "was not written by a member of this profile")
-    body: dict[str, Any] = json.loads(text)
-    if body.pop("version") != 1:
+def _mac_line(text: bytes, mac_key: bytes) -> bytes:
+    return f"{_MAC_MARK}{hmac.new(mac_key, text, sha256).hexdigest()}\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What was in an entry's file.
+
+    Attributes:
+        text: The entry as it was written, without the MAC.
+        by: The identity it was encrypted to.
+    """
+
+    entry: Entry
+    text: bytes = field(repr=False)
+    by: Identity
+
+
+def unseal(ciphertext: bytes, path: Path, keys: Keyring, provider: str, connection: str) -> Opened:
+    """Return what is in an entry's file; while a member is being removed, it may be to either identity.
+
+    Raises (exit code 5) unless its MAC holds and it says it is the one that was looked for.
+    """
+    for identity in keys.identities:
+        try:
+            plaintext = identity.open(ciphertext)
+        except OpenError:
+            continue
+        mac, _, text = plaintext.partition(b"\n")
+        text = text.removesuffix(b"\n")
+        # NOTE: by the key of the identity that opened it. A removed member knows the former one.
+        if not hmac.compare_digest(mac + b"\n", _mac_line(text, identity.mac_key(keys.vault_id))):
+            raise TamperedError(path, "was not written by a member of this profile")
+        return Opened(_parse(text, path, keys, provider, connection), text, identity)
+    raise TamperedError(path, "was not encrypted to this profile, or is damaged")
+
+
+def _parse(text: bytes, path: Path, keys: Keyring, provider: str, connection: str) -> Entry:
+    try:
+        body: dict[str, Any] = json.loads(text)
+        version, vault, profile = body.pop("version"), body.pop("vault"), body.pop("profile")
+        found = (vault, profile, body["provider"], body["connection"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise TamperedError(path, "is not an entry of authsome") from None
+    if version != 1:
         raise AuthsomeError(f"{path} was written by a newer authsome", hint="use it", code=ExitCode.INTEGRITY)
-    expected = (keys.vault_id, profile, provider, connection)
-    found = (body.pop("vault"), body.pop("profile"), body["provider"], body["connection"])
-    if found != expected:
+    if found != (keys.vault_id, keys.profile, provider, connection):
         raise TamperedError(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
     return Entry(**{**body, "hosts": tuple(body["hosts"])})

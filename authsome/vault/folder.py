@@ -19,9 +19,10 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.provider import Provider, check_name
-from authsome.vault.age import Identity, OpenError, encrypt
+from authsome.vault import rekey
+from authsome.vault.age import Identity, encrypt
 from authsome.vault.armor import FormError, look
-from authsome.vault.entry import Entry, parse, render
+from authsome.vault.entry import Entry, render, unseal
 from authsome.vault.files import (
     MAX_ENTRY_BYTES,
     READ_ONLY_HINT,
@@ -33,9 +34,11 @@ from authsome.vault.files import (
     sync_folder,
 )
 from authsome.vault.identity import Given, Search, find_identity
-from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, members, open_keyring
+from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, edition, members, open_keyring
 from authsome.vault.pins import Pins
 from authsome.vault.preset import FILE_NAME as PRESET
+
+_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -49,7 +52,20 @@ class Access:
     identity: Identity | None = field(default=None, repr=False)
 
     def open(self, folder: Path, profile: str) -> Keyring:
-        """Open a profile with the identity that opened another folder of it, else with the first place's that does."""
+        """Open a profile with the identity that opened another folder of it, else with the first place's that does.
+
+        An identity that was replaced after it was read is read again.
+        """
+        for _ in range(_TRIES):
+            before = edition(folder)
+            try:
+                return self._open(folder, profile)
+            except AuthsomeError:
+                if edition(folder) == before:
+                    raise
+        return self._open(folder, profile)
+
+    def _open(self, folder: Path, profile: str) -> Keyring:
         if self.identity:
             with suppress(NotAMemberError):
                 return open_keyring(folder, profile, self.identity)
@@ -83,6 +99,7 @@ class Folder:
         self.own = own
         self._access = access
         self._keys: Keyring | None = None
+        self._edition: tuple[int, int] | None = None
         self._expected: str | None = None
 
     def again(self, access: Access) -> "Folder":
@@ -124,19 +141,24 @@ class Folder:
     def read(self, provider: str, connection: str) -> Entry | None:
         """Return an entry, or None if there is none; a damaged or foreign one is an error (exit code 5)."""
         path = self._file(provider, connection)
-        with self._told():
-            try:
-                ciphertext = read(path)
-            except FileNotFoundError:
-                return None
+        for turn in range(_TRIES):
+            with self._told():
+                try:
+                    ciphertext = read(path)
+                except FileNotFoundError:
+                    return None
             keys = self.keys()
             try:
-                plaintext = keys.identity.open(ciphertext)
-            except OpenError:
-                raise TamperedError(path, "was not encrypted to this profile, or is damaged") from None
-            entry = parse(plaintext, path, keys, self.profile, provider, connection)
-        self._compare(keys, entry, path)
-        return entry
+                entry = unseal(ciphertext, path, keys, provider, connection).entry
+            except TamperedError as error:
+                # Reading takes no lock: somebody may be giving the profile new keys, and each entry with them.
+                if turn < _TRIES - 1 and (self._outdated() or _changed(path, ciphertext)):
+                    continue
+                error.add(_history(path))
+                raise
+            self._compare(keys, entry, path)
+            return entry
+        return None
 
     def write(self, provider: Provider, connection: str, fields: Mapping[str, str], now: float) -> bool:
         """Store a credential and the hosts it may go to; return False if exactly that was held already.
@@ -145,13 +167,15 @@ class Folder:
             now: Seconds since 1970.
         """
         path = self._file(provider.name, connection)
-        keys = self.keys(create=True)
-        with locked(self.path):
+        self.keys(create=True)
+        with self.changing() as keys:
             before = self.read(provider.name, connection)
             if before and before.fields == fields and before.hosts == provider.host_names:
                 return False
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
             newest = self._access.pins.newest(keys, provider.name, connection)
+            if exposure := keys.exposed.get(f"{provider.name}/{connection}"):
+                newest = max(newest, exposure.generation)
             entry = Entry(
                 provider=provider.name,
                 connection=connection,
@@ -188,9 +212,7 @@ class Folder:
         if self._keys is None:
             if create and not self.exists:
                 self.create()
-            keys = self.unchecked()
-            with self._told():
-                self._access.pins.check(self.path, keys, own=self.own)
+            keys = self._checked()
             if self._expected not in (None, keys.fingerprint):
                 raise AuthsomeError(
                     f"the profile `{self.profile}` has other keys than before",
@@ -199,6 +221,55 @@ class Folder:
                 )
             self._keys = keys
         return self._keys
+
+    def _checked(self) -> Keyring:
+        """Return the keyring once it is the one that this machine knows.
+
+        Reading takes no lock: one that was replaced while it was compared, by a removal at work, is read again.
+        """
+        for turn in range(_TRIES):
+            self._edition = edition(self.path)
+            keys = self.unchecked()
+            try:
+                self._access.pins.check(self.path, keys, own=self.own)
+            except TamperedError as error:
+                if turn < _TRIES - 1 and edition(self.path) != self._edition:
+                    continue
+                error.add(_history(error.path))
+                raise
+            break
+        return keys
+
+    @contextmanager
+    def changing(self, *, force: bool | None = None) -> Iterator[Keyring]:
+        """Hold the folder for a change, with its keys as they are now; a removal that was cut short is ended first.
+
+        Args:
+            force: See `rekey.finish`.
+        """
+        with locked(self.path):
+            self._outdated()
+            keys = self.keys()
+            if keys.former:
+                keys = self.replaced(rekey.finish(self.work, keys, force=force).keys)
+            yield keys
+
+    @property
+    def work(self) -> rekey.Work:
+        """What it takes to give the folder new keys."""
+        return rekey.Work(self.path, self._access.pins, self._access.given.say, self._access.given.warn)
+
+    def replaced(self, keys: Keyring) -> Keyring:
+        """Take note of a keyring that was written by who holds the folder, and return it."""
+        self._keys, self._edition = keys, edition(self.path)
+        return keys
+
+    def _outdated(self) -> bool:
+        """Whether the keyring is another file than the one that was opened, which is forgotten then."""
+        if self._edition == edition(self.path):
+            return False
+        self._keys = None
+        return True
 
     def unchecked(self) -> Keyring:
         """Return the keyring as it is, for whoever asks whether it is the right one."""
@@ -276,6 +347,14 @@ def _damage(path: str) -> str | None:
     except FileNotFoundError:
         return "was deleted meanwhile"
     return None
+
+
+def _changed(path: Path, content: bytes) -> bool:
+    """Whether there is something else in a file by now."""
+    try:
+        return read(path) != content
+    except (AuthsomeError, FileNotFoundError):
+        return True
 
 
 def _history(path: Path) -> str:

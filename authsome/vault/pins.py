@@ -10,15 +10,15 @@ place of another. Refuses to take a record that it cannot read for none.
 
 import json
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.vault.files import TamperedError, make_folder, read, replace
+from authsome.vault.files import TamperedError, locked, make_folder, read, replace
 from authsome.vault.keyring import Keyring
 
 VARIABLE = "AUTHSOME_VAULT_PIN"
@@ -27,12 +27,17 @@ _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The profile that was accepted at a place."""
+    """The profile that was accepted at a place.
+
+    Attributes:
+        coming: The fingerprints it gets by a removal of a member on this machine, in their order.
+    """
 
     place: str
     vault_id: str
     epoch: int
     fingerprint: str
+    coming: tuple[str, ...] = ()
 
 
 class Pins:
@@ -55,9 +60,12 @@ class Pins:
         if pin is None:
             if not own and not self._known(keys.fingerprint):
                 raise _untrusted(folder, keys)
-            with suppress(AuthsomeError):  # nobody may write here, and so nobody can be told the next time
-                self.accept(folder, keys)
-        elif pin.fingerprint != keys.fingerprint:
+            self._note(folder, None, keys)
+        elif pin.fingerprint == keys.fingerprint:
+            return
+        elif keys.fingerprint in pin.coming or self._newer(pin, keys):
+            self._note(folder, pin, keys, _after(keys.fingerprint, pin.coming))
+        else:
             raise _another(folder, pin, keys)
 
     def known(self, folder: Path, keys: Keyring, *, own: bool) -> bool:
@@ -70,13 +78,39 @@ class Pins:
 
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
-        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint)
+        with self._held():
+            return self._write(folder, keys, ())
+
+    def expect(self, folder: Path, keys: Keyring, *coming: Keyring) -> None:
+        """Have the keyrings pass that a removal of a member is about to write, after the one that is there.
+
+        NOTE: before the first of them is there: whoever is cut short in between must not find the door locked.
+        """
+        with self._held():
+            self._write(folder, keys, tuple(each.fingerprint for each in coming))
+
+    def _note(self, folder: Path, seen: Pin | None, keys: Keyring, coming: tuple[str, ...] = ()) -> None:
+        """Write what a reader saw, unless somebody has written since: readers take no lock on the folder.
+
+        Where nobody may write, nobody can be told the next time.
+        """
+        with suppress(AuthsomeError), self._held():
+            if self._read(folder) == seen:
+                self._write(folder, keys, coming)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        place = self._home / "pins"
+        make_folder(place)
+        with locked(place):
+            yield
+
+    def _write(self, folder: Path, keys: Keyring, coming: tuple[str, ...]) -> bool:
+        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint, coming)
         with suppress(TamperedError):
             if self._read(folder) == pin:
                 return False
-        path = self._path(folder)
-        make_folder(path.parent)
-        replace(path, json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
+        replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
         return True
 
     def newest(self, keys: Keyring, provider: str, connection: str) -> int:
@@ -111,6 +145,10 @@ class Pins:
                 hint=f"{_LEGITIMATE}, and then set {VARIABLE}={keys.fingerprint}",
             )
 
+    def _newer(self, pin: Pin, keys: Keyring) -> bool:
+        """Whether keys were accepted, or made, at another place of this machine, where a member was removed."""
+        return keys.vault_id == pin.vault_id and keys.epoch > pin.epoch and self._known(keys.fingerprint)
+
     def _known(self, fingerprint: str) -> bool:
         """Whether a profile was accepted at another place of this machine: a second clone needs no second word."""
         for path in (self._home / "pins").glob("*.json"):
@@ -135,6 +173,10 @@ class Pins:
 _LEGITIMATE = "if a member made it so, compare the fingerprint with theirs (`authsome profile show`)"
 
 
+def _after(fingerprint: str, coming: tuple[str, ...]) -> tuple[str, ...]:
+    return coming[coming.index(fingerprint) + 1 :] if fingerprint in coming else ()
+
+
 def _place(folder: Path) -> Path:
     with file_errors("find", folder):
         return folder.resolve()
@@ -144,7 +186,8 @@ def _parse(path: Path) -> Pin:
     content = read(path)
     try:
         found: dict[str, Any] = json.loads(content)
-        return Pin(found["place"], found["vault_id"], found["epoch"], found["fingerprint"])
+        coming = tuple(map(str, found.get("coming", ())))
+        return Pin(found["place"], found["vault_id"], found["epoch"], found["fingerprint"], coming)
     except (ValueError, TypeError, KeyError):
         raise TamperedError(
             path, "is damaged, so what was accepted is not known", hint=f"{_LEGITIMATE}, then: authsome trust"

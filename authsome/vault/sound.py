@@ -1,8 +1,8 @@
 """Whether a vault's files are what they should be, as far as that shows without a key.
 
-Promises that whatever lies in a profile is an age file or a list of recipients, under a name that authsome gives, and
-that nothing lies beside them. Says nothing of what is inside: who wrote an entry and whether it was moved only shows
-with an identity.
+Promises that whatever lies in a profile is an age file, a list of recipients or a request to become one, under a name
+that authsome gives, and that nothing lies beside them. Says nothing of what is inside: who wrote an entry and whether
+it was moved only shows with an identity.
 """
 
 import os
@@ -14,10 +14,10 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError
 from authsome.provider import check_name
-from authsome.vault import preset
+from authsome.vault import joining, preset
 from authsome.vault.age import bare, check_recipient
 from authsome.vault.armor import FormError, look
-from authsome.vault.files import read
+from authsome.vault.files import TamperedError, read
 
 _SECRET_MARK = b"AGE-SECRET-KEY-"
 _OF_GIT = (".gitattributes", ".gitignore", ".gitkeep")
@@ -79,19 +79,27 @@ def _profile(folder: Path, counted: _Count, *, private: bool) -> Iterator[Proble
         if not os.path.lexists(path):
             yield Problem(path, "is missing")
     for each in _listed(folder):
-        path = Path(each.path)
-        if each.name == "connections" and each.is_dir(follow_symlinks=False):
-            for provider in _listed(path):
-                yield from _provider(provider, counted, private=private)
-        elif path in (recipients, keyring):
-            counted.files += 1
-            yield from _modes(each, private=private)
-        elif each.name == preset.FILE_NAME:
-            yield from _preset(path)
-        else:
-            yield from _stranger(each)
+        yield from _part(each, counted, private=private)
     if os.path.lexists(recipients) and os.path.lexists(keyring):
         yield from _members(recipients, keyring)
+
+
+def _part(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> Iterator[Problem]:
+    """Look at what lies directly in a profile."""
+    path, is_folder = Path(found.path), found.is_dir(follow_symlinks=False)
+    if found.name == "connections" and is_folder:
+        for provider in _listed(path):
+            yield from _provider(provider, counted, private=private)
+    elif found.name == joining.FOLDER and is_folder:
+        for request in _listed(path):
+            yield from _request(request, counted)
+    elif found.name in ("recipients.txt", "keyring.age"):
+        counted.files += 1
+        yield from _modes(found, private=private)
+    elif found.name == preset.FILE_NAME:
+        yield from _preset(path)
+    else:
+        yield from _stranger(found)
 
 
 def _preset(path: Path) -> Iterator[Problem]:
@@ -100,6 +108,20 @@ def _preset(path: Path) -> Iterator[Problem]:
         yield problem
     elif content.decode(errors="replace").strip() not in preset.names():
         yield Problem(path, "names no preset")
+
+
+def _request(found: "os.DirEntry[str]", counted: _Count) -> Iterator[Problem]:
+    if found.name in _OF_GIT or (found.name.startswith(".") and _DRAFT.fullmatch(found.name)):
+        return
+    counted.files += 1
+    path = Path(found.path)
+    if found.is_file(follow_symlinks=False) and _SECRET_MARK in _start(path):
+        yield Problem(path, "holds a secret key in the clear")
+        return
+    try:
+        joining.read_request(path)
+    except TamperedError as error:
+        yield Problem(path, error.message.removeprefix(f"{path} "))
 
 
 def _members(recipients: Path, keyring: Path) -> Iterator[Problem]:
