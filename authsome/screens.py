@@ -167,6 +167,21 @@ def soundness_data(found: "Report") -> dict[str, Any]:
     return {"sound": not problems, "profiles": found.profiles, "files": found.files, "problems": problems}
 
 
+def vault_file(shown: Mapping[str, Any]) -> str:
+    """Return `authsome vault textconv`: a line for each thing that can change."""
+    rows: list[tuple[str, str]] = []
+    for name, each in shown.items():
+        if name == "members":
+            rows += [("member:", member) for member in each]
+        elif name == "fields":
+            rows += [("field:", f"{field} ({counted(size, 'byte')})") for field, size in each.items()]
+        elif name == "accepted":
+            rows += [] if each else [("keys:", "not accepted on this machine")]
+        else:
+            rows.append((f"{name}:", value(each)))
+    return table(rows)
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number of things, as in a sentence."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,5 +1,6 @@
-"""`authsome vault`: the files themselves, without a key."""
+"""`authsome vault`: the files themselves."""
 
+import os
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -9,7 +10,7 @@ from authsome.cli.frame import Argument, Exit, Settings, command, data, group
 from authsome.cli.stations import home
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 
-_of = partial(command, of=group("vault", "Look after the vault's files; needs no identity."))
+_of = partial(command, of=group("vault", "Look after the vault's files."))
 _MAX_BYTES = 16 << 20
 
 
@@ -48,13 +49,18 @@ def textconv(
 ) -> None:
     """Say of an encrypted file what git can show in a diff.
 
-    Without a key that is whom it is for, how much it holds and a fingerprint; names, generation and fields are inside.
+    To everybody that is whom it is for, how much it holds and a fingerprint. Where your identity can be read without
+    asking (not from AUTHSOME_IDENTITY_COMMAND), also names, generation, hosts, and the fields with their sizes; of a
+    keyring the members. Never a value.
 
     Example: git config diff.authsome.textconv "authsome vault textconv"
     """
-    from authsome import screens
+    from authsome import isolation, screens
+    from authsome.vault import PROJECT_FOLDER
     from authsome.vault.armor import FormError, look
+    from authsome.vault.inside import Reader
 
+    isolation.withhold()  # before there is a secret in this process
     with file_errors("read", path), path.open("rb") as opened:
         content = opened.read(_MAX_BYTES)
     shown: dict[str, object] = {"sha256": sha256(content).hexdigest()}
@@ -64,4 +70,7 @@ def textconv(
         shown |= {"state": f"this file {error}"}
     else:
         shown |= {"state": "encrypted", "recipients": list(outside.stanzas), "bytes": outside.size}
-    data(screens.as_json("vault_file", **shown) if settings.json else screens.fields(shown))
+        here = Path.cwd()
+        roots = (*(folder / PROJECT_FOLDER for folder in (here, *here.parents)), home())
+        shown |= Reader(home(), os.environ, settings.identity, roots).describe(content, path)
+    data(screens.as_json("vault_file", **shown) if settings.json else screens.vault_file(shown))

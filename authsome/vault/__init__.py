@@ -22,6 +22,7 @@ from authsome.vault.identity import Given, Search, find_home, find_identity
 from authsome.vault.pins import Pins
 
 __all__ = [
+    "PROJECT_FOLDER",
     "Entry",
     "Folder",
     "Given",

@@ -30,6 +30,7 @@ from authsome.vault.files import (
     replace,
     sync_folder,
 )
+from authsome.vault.gitfiles import DIFF, FILE_NAME, write_attributes
 from authsome.vault.identity import Given, Search, find_identity
 from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, edition, members, open_keyring
 from authsome.vault.pins import Pins
@@ -198,6 +199,7 @@ class Folder:
             if made:
                 self._access.create(self.path, self.profile)
                 self._access.pins.accept(self.path, self.unchecked())
+                self._tell_git()
             keys = self._checked()
             if self._expected not in (None, keys.fingerprint):
                 raise AuthsomeError(
@@ -290,6 +292,19 @@ class Folder:
                 f"this machine has seen number {newest}{_history(path)}; "
                 f"if the older one is right, store it again: authsome login {entry.provider} --force"
             )
+
+    def _tell_git(self) -> None:
+        """Have git treat a project's vault as what it is."""
+        if self.own:
+            return
+        root = self.path.parents[1]
+        try:
+            written = write_attributes(root)
+        except AuthsomeError as error:  # somebody's link, for example: the vault is made, git is theirs
+            self._access.given.warn(f"authsome: git was not told how to treat the vault: {error.message}")
+            return
+        if written:
+            self._access.given.say(f"{root / FILE_NAME} tells git how to treat the vault. For diffs to read: {DIFF}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

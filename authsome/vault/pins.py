@@ -68,6 +68,15 @@ class Pins:
         else:
             raise _another(folder, pin, keys)
 
+    def knows(self, folder: Path, keys: Keyring) -> bool:
+        """Whether a profile is the one that was accepted for a folder, on this machine or by the variable."""
+        if self._named:
+            return keys.fingerprint in self._fingerprints()
+        pin = self._read(folder)
+        if pin is None:
+            return self._known(keys.fingerprint)
+        return keys.fingerprint in (pin.fingerprint, *pin.coming) or self._newer(pin, keys)
+
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
         with self._held():
@@ -121,8 +130,11 @@ class Pins:
             make_folder(path.parent)
             replace(path, b"%d\n" % generation)
 
+    def _fingerprints(self) -> list[str]:
+        return self._named.replace(",", " ").split()
+
     def _check_named(self, folder: Path, keys: Keyring) -> None:
-        named = self._named.replace(",", " ").split()
+        named = self._fingerprints()
         for each in named:
             if not _FINGERPRINT.fullmatch(each):
                 raise AuthsomeError(
