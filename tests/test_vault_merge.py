@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.vault import gitfiles
+from authsome.provider import Catalogue
+from authsome.vault import Given, Vault, gitfiles
 from authsome.vault.armor import conflicted
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
@@ -144,6 +145,11 @@ def test_one_side_of_an_entry_is_kept_as_the_message_says(
             ada.held()
         assert caught.value.code == ExitCode.INTEGRITY
         assert caught.value.hint == f"keep one side: git checkout --ours -- {path} (or --theirs), then: git add {path}"
+        shown = ada("get", "openai", "--connection", "team")
+        assert (shown.code, shown.out, len(shown.err.splitlines())) == (5, "", 2)
+        assert shown.err.startswith(
+            "Error: ~/project/.authsome/profiles/default/connections/openai/team.age has a conf"
+        )
         problems = {each.path: each.what for each in verify(ada.project / ".authsome", private=False).problems}
         assert problems == {
             path: f"has a conflict that git left; keep one side: git checkout --ours -- {path} (or --theirs)"
@@ -208,6 +214,18 @@ def test_the_attributes_are_written_with_the_first_vault_of_a_project(tmp_path: 
     (ada.project / ".authsome" / ".gitattributes").unlink()
     ada.put("openai", "team", OPENAI_KEY)
     assert not (ada.project / ".authsome" / ".gitattributes").exists()  # who deleted it did not want it
+
+
+def test_the_line_for_diffs_is_said_once(tmp_path: Path) -> None:
+    ada = shared_project(tmp_path / "ada")
+    said: list[str] = []
+    openai = Catalogue(ada.home).get("openai")
+    for connection in ("default", "team"):
+        vault = Vault(ada.home, "default", {"HOME": str(ada.root)}, Given(say=said.append), ada.project)
+        vault.write(openai, connection, {"api_key": OPENAI_KEY}, now=0.0, shared=True)
+    path = ada.project / ".authsome" / ".gitattributes"
+    line = 'git config diff.authsome.textconv "authsome vault textconv"'
+    assert said == [f"{path} tells git how to treat the vault. For diffs to read: {line}"]
 
 
 def test_lines_of_ones_own_stay_as_they_are_and_are_completed(tmp_path: Path) -> None:

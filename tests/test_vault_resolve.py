@@ -306,32 +306,18 @@ def test_it_can_be_run_again_and_then_changes_nothing(ada: Clone, ben: Clone, cl
     assert {path: path.read_bytes() for path in ada.folder.rglob("*") if path.is_file()} == before
 
 
-def _dies(who: Clone, turn: int) -> bool:
-    """Run it, and end the process without a word before the n-th file is put in place; False if it came to its end."""
-    script = (
-        "import os, pathlib, sys\n"
-        "from authsome.cli import main\n"
-        "real, left = pathlib.Path.replace, [int(sys.argv.pop(1))]\n"
-        "def replace(self, target):\n"
-        "    left[0] -= 1\n"
-        "    if not left[0]: os.kill(os.getpid(), 9)\n"
-        "    return real(self, target)\n"
-        "pathlib.Path.replace = replace\n"
-        "main()\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(turn), "vault", "resolve", "--yes"],
-        cwd=who.project,
-        env=who.environ(),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode in (0, -9), done
-    return done.returncode == -9
-
-
-def test_killed_before_any_file_is_put_in_place_it_ends_its_work_when_run_again(
-    ada: Clone, ben: Clone, cleo: Clone, dora: Clone
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        *((call, "signal=KILL") for call in ("openat", "write", "fsync", "rename", "flock")),
+        *(("write", "error=ENOSPC"), ("fsync", "error=EIO"), ("rename", "error=EDQUOT")),
+    ],
+)
+def test_cut_short_at_any_call_it_ends_its_work_when_run_again(
+    ada: Clone, ben: Clone, cleo: Clone, dora: Clone, call: str, fault: str
 ) -> None:
     ada.remove(cleo)
     ada.put("github", "default", GITHUB_TOKEN)
@@ -341,21 +327,31 @@ def test_killed_before_any_file_is_put_in_place_it_ends_its_work_when_run_again(
     ben.commit("without dora")
     ada.merge(ben)
     after = BASE | {("github", "default"): GITHUB_TOKEN, ("openai", "team"): THEIRS}
-    kept = ada.root / "kept"
-    shutil.copytree(ada.folder, kept)
-    shutil.copytree(ada.home / "pins", ada.root / "pins")
-    turn = 1
-    while _dies(ada, turn):
+    folders = [ada.folder, *ada.folder.glob("connections/*"), ada.home / "pins"]
+    kept = [ada.root / str(number) for number in range(2)]
+    for path, copy in zip((ada.folder, ada.home / "pins"), kept, strict=True):
+        shutil.copytree(path, copy)
+    limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
+    failed = 0
+    for nth in range(1, 60 if "KILL" in fault else 20):
+        command = ["strace", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
+        resolve = [sys.executable, "-c", "from authsome.cli import main; main()", "vault", "resolve", "--yes"]
+        done = subprocess.run(
+            [*command, *resolve], cwd=ada.project, env=ada.environ(), capture_output=True, check=False
+        )
         _resolve(ada, "--yes")
-        assert ada.held() == after, turn
+        assert ada.held() == after, nth
         assert _keys(ada).epoch == 3
         assert set(_keys(ada).exposed) == {"/".join(name) for name in after}
-        for path, copy in ((ada.folder, kept), (ada.home / "pins", ada.root / "pins")):
+        assert not list(ada.folder.rglob(".*"))
+        for path, copy in zip((ada.folder, ada.home / "pins"), kept, strict=True):
             shutil.rmtree(path)
             shutil.copytree(copy, path)
-        turn += 1
-    assert turn == 2 + len(after) + 1 + 1  # keyring and list, the entries, the pin, and the end
-    assert ada.held() == after
+        if done.returncode == 0 and "KILL" in fault:  # else one that does not matter may have failed
+            break
+        failed += done.returncode != 0
+    assert "KILL" not in fault or done.returncode == 0, done.stderr
+    assert failed
 
 
 # Attacks: a merge brings what others wrote.
@@ -408,6 +404,21 @@ def test_if_neither_side_is_known_there_is_nothing_to_join(ada: Clone, ben: Clon
     ada.merge(ben)
     shutil.rmtree(ada.home / "pins")
     assert "neither side of the merge is the profile that is known on this machine" in _resolve(ada, "--yes", code=7)
+
+
+def test_a_repository_that_names_programs_has_none_of_them_run(ada: Clone, ben: Clone, cleo: Clone) -> None:
+    ada.remove(cleo)
+    ada.commit("without cleo")
+    ben.put("openai", "team", THEIRS)
+    ben.commit("theirs")
+    ada.merge(ben)
+    (ada.project / ".authsome" / ".gitattributes").write_text("*.age filter=x diff=x merge=x\n")
+    for name in ("filter.x.clean", "filter.x.smudge", "filter.x.process", "diff.x.textconv", "diff.x.command"):
+        ada.git("config", name, f"touch {ada.root}/ran; cat")
+    ada.git("config", "core.fsmonitor", f"touch {ada.root}/ran")
+    assert "by commit " in _resolve(ada, code=7)
+    _resolve(ada, "--yes")
+    assert not (ada.root / "ran").exists()
 
 
 # Where there is nothing to do, or nothing that can be done.

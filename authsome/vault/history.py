@@ -83,7 +83,7 @@ class Repository:
 
     def brought(self, name: str, content: bytes) -> str:
         """Return `, by commit …` for the commit that brought this version of a file, else nothing."""
-        blob = _printed(self._folder, "hash-object", "--stdin", given=content)
+        blob = _printed(self._folder, "hash-object", "--no-filters", "--stdin", given=content)
         if blob is None:
             return ""
         commit = self._log("-1", "--full-history", f"--find-object={blob.decode().strip()}", _COMMIT, name=name)
