@@ -8,6 +8,7 @@ Every function returns text or plain data; printing is the command line's.
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from authsome.demo import Shown
     from authsome.vault.backup import Gathered, Placed, Restored
     from authsome.vault.keyring import Member
+    from authsome.vault.merge import Plan as Merge
     from authsome.vault.sound import Report
     from authsome.why import Answer
 
@@ -263,6 +265,81 @@ def restored_data(done: "Restored") -> dict[str, Any]:
         ],
         "definitions": [{"name": each.name, "status": each.status} for each in done.definitions],
         "identity": {"status": done.identity.status, "path": str(done.identity.path)} if done.identity else None,
+    }
+
+
+def vault_file(shown: Mapping[str, Any]) -> str:
+    """Return `authsome vault textconv`: a line for each thing that can change."""
+    rows: list[tuple[str, str]] = []
+    for name, each in shown.items():
+        if name == "members":
+            rows += [("member:", member) for member in each]
+        elif name == "fields":
+            rows += [("field:", f"{field} ({counted(size, 'byte')})") for field, size in each.items()]
+        elif name == "accepted":
+            rows += [] if each else [("keys:", "not accepted on this machine")]
+        else:
+            rows.append((f"{name}:", value(each)))
+    return table(rows)
+
+
+def resolution(done: "Merge") -> str:
+    """Return `authsome vault resolve`."""
+    profile = done.keys.profile
+    if done.empty:
+        return f"Nothing to resolve in the profile `{profile}`: every credential opens.\n"
+    lines = [f"member added:    {each.name} {each.recipient}" for each in done.joined.added]
+    lines += [f"member removed:  {each.name} {each.recipient}" for each in done.joined.removed]
+    if done.write:
+        lines.append(f"keys:            {done.keys.fingerprint}, epoch {done.keys.epoch}")
+    lines += [f"{_credential(each.path)}: {each.what}" for each in done.changes]
+    lines += [f"{_credential(path)}: {_choice(path, deleted=path in done.deleted)}" for path in done.undecided]
+    if add := _git_add(done):
+        lines.append(f"Next: {add}")
+    joined = done.write or done.changes or done.settled
+    head = f"Joined both sides of the profile `{profile}`.\n" if joined else f"A choice is left in `{profile}`.\n"
+    return head + "".join(f"{clean(line)}\n" for line in lines)
+
+
+def _choice(path: "Path", *, deleted: bool) -> str:
+    """Say how a person chooses."""
+    quoted = shlex.quote(str(path))
+    if deleted:
+        return f"one side deleted it, the other changed it. To keep it: git add {quoted}; to delete it: git rm {quoted}"
+    return (
+        f"both sides changed it. To keep what is there: git add {quoted}; "
+        f"for the other: git checkout --theirs -- {quoted}, and again: authsome vault resolve"
+    )
+
+
+def _credential(path: "Path") -> str:
+    return f"{path.parent.name}/{path.stem}"
+
+
+def _git_add(done: "Merge") -> str | None:
+    """Return the command that takes what is resolved into the commit, and nothing that is not."""
+    paths = {*done.settled, *(each.path for each in done.changes if each.path not in done.undecided)}
+    if done.write:
+        paths |= {done.place.folder / name for name in ("keyring.age", "recipients.txt")}
+    if not (done.undecided or done.lost):
+        paths = {done.place.folder}
+    return f"git add -A -- {shlex.join(map(str, sorted(paths)))}" if paths else None
+
+
+def resolution_data(done: "Merge") -> dict[str, Any]:
+    """Return `authsome vault resolve --json`."""
+    return {
+        "profile": done.keys.profile,
+        "changed": not done.empty,
+        "fingerprint": done.keys.fingerprint,
+        "epoch": done.keys.epoch,
+        "members_added": [asdict(each) for each in done.joined.added],
+        "members_removed": [asdict(each) for each in done.joined.removed],
+        "credentials": [{"credential": _credential(each.path), "what": each.what} for each in done.changes],
+        "undecided": [str(path) for path in done.undecided],
+        "lost": [str(path) for path in done.lost],
+        "agreed_to": list(done.doubts),
+        "next": None if done.empty else _git_add(done),
     }
 
 

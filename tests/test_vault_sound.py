@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -17,7 +18,7 @@ from authsome.vault import Identity, Vault, find_identity, keyring, own
 from authsome.vault.age import encrypt
 from authsome.vault.armor import FormError, armored, look, unarmored
 from authsome.vault.sound import verify
-from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
+from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 
 FIELDS = {"api_key": OPENAI_KEY}
@@ -73,7 +74,7 @@ def _conflict(content: bytes) -> bytes:
             "is damaged: it was cut",
         ),
         (_flip, "is damaged: its header is none of age's"),
-        (_conflict, "is not an age file"),
+        (_conflict, "has a conflict that git left; {mend}"),
         (lambda _: b"", "is not an age file"),
         (lambda _: b'{"api_key": "CANARY"}', "is not an age file"),
         (lambda _: b"x" * (9 << 20), "is too large to be what it should be"),
@@ -97,7 +98,9 @@ def _conflict(content: bytes) -> bytes:
 def test_what_is_no_age_file_is_found(vault: Vault, name: str, change: Callable[[bytes], bytes], what: str) -> None:
     path = vault.own.path / name
     path.write_bytes(change(path.read_bytes()))
-    assert _found(vault) == {f"profiles/default/{name}": what}
+    keep = f"keep one side: git checkout --ours -- {path} (or --theirs)"
+    mend = "join both sides: authsome vault resolve" if name == "keyring.age" else keep
+    assert _found(vault) == {f"profiles/default/{name}": what.format(mend=mend)}
     path.unlink()
 
 
@@ -263,6 +266,126 @@ def test_a_pre_commit_hook_refuses_plaintext(authsome: CommandLine) -> None:
     done = _git(authsome, "commit", "-q", "-m", "keys")
     assert done.returncode == 1
     assert ".authsome/profiles/default/keys.env does not belong in a vault" in done.stdout + done.stderr
+
+
+def _history_of_an_entry(authsome: CommandLine) -> str:
+    """Commit two versions of an entry, and of a keyring; return what git shows of both changes."""
+    authsome.declare("version: 1\n")
+    _git(authsome, "init", "-q")
+    _git(authsome, "config", "diff.authsome.textconv", "authsome vault textconv")
+    vault = Vault(authsome.home, "default", {}, project=authsome.project)
+    openai = Catalogue(authsome.home).get("openai")
+    vault.write(openai, "team", FIELDS, now=0.0, shared=True)
+    _git(authsome, "add", ".")
+    _git(authsome, "commit", "-q", "-m", "vault")
+    vault.write(openai, "team", {"api_key": f"{OTHER_OPENAI_KEY}x"}, now=60.0, shared=True)
+    assert vault.shared
+    ben = {"name": "ben", "recipient": Identity.generate("x").recipient}
+    keyring.change_roster(vault.shared.path, "default", find_identity(authsome.home, {}), lambda roster: [*roster, ben])
+    unstaged = _git(authsome, "diff").stdout
+    _git(authsome, "commit", "-q", "-a", "-m", "more")
+    logged = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
+    both = unstaged + logged
+    assert not sings(both.encode())
+    assert f"+member:      ben {ben['recipient']}\n" in unstaged
+    for line in (
+        "-generation:  1",
+        "+generation:  2",
+        "-field:       api_key (29 bytes)",
+        "+field:       api_key (30 bytes)",
+    ):
+        assert both.count(f"{line}\n") == 2, line
+    assert both.count("+updated_at:  1970-01-01T00:01:00Z\n") == 2
+    assert "-----BEGIN AGE" not in both
+    return both
+
+
+@needs_git
+def test_a_diff_in_git_says_what_changed_to_a_member_and_no_value(authsome: CommandLine) -> None:
+    shown = _history_of_an_entry(authsome)
+    for line in (" connection:  team", " hosts:       api.openai.com", " mac:         holds", " profile:     default"):
+        assert line in shown
+
+
+@needs_git
+@pytest.mark.parametrize(
+    "hide",
+    [
+        lambda line: (line.home / "identity.txt").unlink(),
+        lambda line: line.env.update(AUTHSOME_IDENTITY_COMMAND="touch asked; cat identity.txt"),
+        lambda line: line.env.update(AUTHSOME_IDENTITY=f"{Identity.generate('x').file_text().split()[-1]}"),
+        lambda line: line.env.update(AUTHSOME_IDENTITY_FILE=_pipe(line.root / "pipe")),
+        lambda line: own.protect(line.home, str, lambda: "CANARY-passphrase"),
+    ],
+    ids=["none", "command", "another", "pipe", "passphrase"],
+)
+def test_a_diff_asks_nobody_and_starts_nothing(authsome: CommandLine, hide: Callable[[CommandLine], object]) -> None:
+    _history_of_an_entry(authsome)
+    hide(authsome)
+    shown = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
+    assert not sings(shown.encode())
+    assert shown.count("+sha256:") == 2
+    assert "generation" not in shown
+    assert not list(authsome.root.rglob("asked"))
+
+
+def _pipe(path: Path) -> str:
+    os.mkfifo(path)
+    return str(path)
+
+
+def _shown(authsome: CommandLine, path: Path) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(authsome("vault", "textconv", str(path), "--json").out)
+    return shown
+
+
+def test_what_no_member_wrote_is_not_repeated(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    folder = authsome.home / "profiles" / "default"
+    mine = find_identity(authsome.home, {})
+    keys = keyring.open_keyring(folder, "default", mine)
+    forged = authsome.root / "forged"
+    forged.write_bytes(encrypt(b'authsome-mac-v1 0\n{"provider": "paypal"}', [keys.identity.recipient], keys.identity))
+    shown = _shown(authsome, forged)
+    assert (shown["file"], shown["mac"]) == ("entry", "does not hold, no member of this profile wrote it")
+    assert "provider" not in shown
+
+
+def test_keys_that_were_not_accepted_here_are_told_of(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    entry = authsome.home / "profiles" / "default" / "connections" / "openai" / "default.age"
+    assert _shown(authsome, entry)["accepted"]
+    shutil.rmtree(authsome.home / "pins")
+    assert not _shown(authsome, entry)["accepted"]
+    assert "keys:        not accepted on this machine\n" in authsome("vault", "textconv", str(entry)).out
+    assert not (authsome.home / "pins").exists()
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="the program `ssh-keygen` is not installed")
+@pytest.mark.parametrize("secret", ["", "CANARY-passphrase"], ids=["plain", "passphrase"])
+def test_an_ssh_key_on_the_roster_tells_unless_a_passphrase_protects_it(authsome: CommandLine, secret: str) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    folder = authsome.home / "profiles" / "default"
+    key = authsome.root / ".ssh" / "id_ed25519"
+    key.parent.mkdir()
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", secret, "-f", key], check=True)
+    me = {"name": "me", "recipient": key.with_suffix(".pub").read_text().strip()}
+    keyring.change_roster(folder, "default", find_identity(authsome.home, {}), lambda roster: [*roster, me])
+    (authsome.home / "identity.txt").unlink()
+    shown = _shown(authsome, folder / "connections" / "openai" / "default.age")
+    assert shown.get("fields") == (None if secret else {"api_key": 29})
+
+
+def test_textconv_tells_of_an_identity_in_the_environment_too(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    entry = authsome.home / "profiles" / "default" / "connections" / "openai" / "default.age"
+    key = (authsome.home / "identity.txt").read_text().split()[-1]
+    (authsome.home / "identity.txt").rename(authsome.root / "elsewhere")
+    assert "provider" not in _shown(authsome, entry)
+    authsome.env["AUTHSOME_IDENTITY"] = key
+    assert _shown(authsome, entry)["fields"] == {"api_key": 29}
+    authsome.env = {"AUTHSOME_IDENTITY_FILE": str(authsome.root / "elsewhere")}
+    assert _shown(authsome, entry)["fields"] == {"api_key": 29}
 
 
 @needs_git

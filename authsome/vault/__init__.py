@@ -25,6 +25,7 @@ from authsome.vault.pins import Pins
 from authsome.vault.profiles import used
 
 __all__ = [
+    "PROJECT_FOLDER",
     "Entry",
     "Folder",
     "Given",

@@ -21,6 +21,7 @@ _HEADER = re.compile(
     rb"--- " + _B64 + rb"{43}\n"
 )
 _STANZA = re.compile(rb"^-> ([!-~]+)", re.MULTILINE)
+_CONFLICT = (b"<" * 7, b"=" * 7, b">" * 7)
 
 
 class FormError(Exception):
@@ -42,6 +43,8 @@ class Outside:
 
 def look(content: bytes) -> Outside:
     """Return what an armored age file shows, or raise `FormError`."""
+    if conflicted(content):
+        raise FormError("has a conflict that git left")
     return look_at(unarmored(content))
 
 
@@ -61,6 +64,12 @@ def look_at(raw: bytes) -> Outside:
 def is_age(content: bytes) -> bool:
     """Whether this means to be an age file, armored or not."""
     return content.lstrip().startswith((BEGIN, VERSION))
+
+
+def conflicted(content: bytes) -> bool:
+    """Whether git wrote two versions of a file into it, between its marks."""
+    starts = (line[:7] for line in content.splitlines())
+    return all(mark in starts for mark in _CONFLICT)  # each is looked for after the one before
 
 
 def armored(raw: bytes) -> bytes:

@@ -15,10 +15,15 @@ from typing import Any
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider
 from authsome.vault.age import Identity, OpenError
-from authsome.vault.files import TamperedError
+from authsome.vault.armor import conflicted
+from authsome.vault.files import TamperedError, unmerged
 from authsome.vault.keyring import Keyring
 
 _MAC_MARK = "authsome-mac-v1 "
+_RESTORE = (
+    "after a `git merge`: authsome vault resolve; else restore it from a backup or from git; "
+    "a single credential can also be forgotten with `authsome logout`"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +111,10 @@ class Opened:
     by: Identity
 
 
-def unseal(ciphertext: bytes, path: Path, keys: Keyring, provider: str, connection: str) -> Opened:
-    """Return what is in an entry's file; while a member is being removed, it may be to either identity.
+def authentic(ciphertext: bytes, path: Path, keys: Keyring) -> tuple[bytes, Identity] | None:
+    """Return the text of an entry and the identity it was encrypted to, None if that is none of the profile's.
 
-    Raises (exit code 5) unless its MAC holds and it says it is the one that was looked for.
+    While a member is being removed, it may be to either identity. Raises (exit code 5) unless its MAC holds.
     """
     for identity in keys.identities:
         try:
@@ -121,8 +126,22 @@ def unseal(ciphertext: bytes, path: Path, keys: Keyring, provider: str, connecti
         # NOTE: by the key of the identity that opened it. A removed member knows the former one.
         if not hmac.compare_digest(mac + b"\n", _mac_line(text, identity.mac_key(keys.vault_id))):
             raise TamperedError(path, "was not written by a member of this profile")
-        return Opened(_parse(text, path, keys, provider, connection), text, identity)
-    raise TamperedError(path, "was not encrypted to this profile, or is damaged")
+        return text, identity
+    return None
+
+
+def unseal(ciphertext: bytes, path: Path, keys: Keyring, provider: str, connection: str) -> Opened:
+    """Return what is in an entry's file.
+
+    Raises (exit code 5) unless its MAC holds and it says it is the one that was looked for.
+    """
+    found = authentic(ciphertext, path, keys)
+    if found is None:
+        if conflicted(ciphertext):
+            raise unmerged(path, f"keep one side: git checkout --ours -- {path} (or --theirs), then: git add {path}")
+        raise TamperedError(path, "was not encrypted to this profile, or is damaged", hint=_RESTORE)
+    text, identity = found
+    return Opened(_parse(text, path, keys, provider, connection), text, identity)
 
 
 def _parse(text: bytes, path: Path, keys: Keyring, provider: str, connection: str) -> Entry:

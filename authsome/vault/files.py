@@ -47,6 +47,11 @@ class TamperedError(AuthsomeError):
         self.args = (self.message,)
 
 
+def unmerged(path: Path, mend: str) -> AuthsomeError:
+    """Return the error of a file that holds two versions, as git leaves it."""
+    return AuthsomeError(f"{path} has a conflict that git left", hint=mend, code=ExitCode.INTEGRITY)
+
+
 def read(path: Path) -> bytes:
     """Return a small regular file; a symbolic link or anything else in its place is an error."""
     try:

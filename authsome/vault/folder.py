@@ -33,6 +33,7 @@ from authsome.vault.files import (
     replace,
     sync_folder,
 )
+from authsome.vault.gitfiles import DIFF, FILE_NAME, write_attributes
 from authsome.vault.identity import Given, Search, find_identity
 from authsome.vault.keyring import Keyring, NotAMemberError, create_profile, edition, members, open_keyring
 from authsome.vault.pins import Pins
@@ -278,7 +279,7 @@ class Folder:
 
     def accepted(self, keys: Keyring) -> bool:
         """Whether a keyring of this folder is the one that this machine knows."""
-        return self._access.pins.known(self.path, keys, own=self.own)
+        return self._access.pins.knows(self.path, keys, own=self.own)
 
     def accept(self, keys: Keyring) -> None:
         """Take the profile that is here now for the right one."""
@@ -292,6 +293,7 @@ class Folder:
         """
         self._access.create(self.path, self.profile)
         self._access.pins.accept(self.path, self.unchecked())
+        self._tell_git()
         if preset:
             replace(self.path / PRESET, f"{preset}\n".encode())
 
@@ -320,6 +322,19 @@ class Folder:
                 f"this machine has seen number {newest}{_history(path)}; "
                 f"if the older one is right, store it again: authsome login {entry.provider} --force"
             )
+
+    def _tell_git(self) -> None:
+        """Have git treat a project's vault as what it is."""
+        if self.own:
+            return
+        root = self.path.parents[1]
+        try:
+            written = write_attributes(root)
+        except AuthsomeError as error:  # somebody's link, for example: the vault is made, git is theirs
+            self._access.given.warn(f"authsome: git was not told how to treat the vault: {error.message}")
+            return
+        if written:
+            self._access.given.say(f"{root / FILE_NAME} tells git how to treat the vault. For diffs to read: {DIFF}")
 
     @contextmanager
     def _told(self) -> Iterator[None]:

@@ -18,14 +18,15 @@ from typing import Any
 
 from authsome.errors import AuthsomeError, ExitCode, clean
 from authsome.vault.age import Identity, OpenError, bare, by_plugin, encrypt
-from authsome.vault.armor import BEGIN, FormError, armored, look
-from authsome.vault.files import TamperedError, locked, make_folder, read, replace, sync_folder
+from authsome.vault.armor import BEGIN, FormError, armored, conflicted, look
+from authsome.vault.files import TamperedError, locked, make_folder, read, replace, sync_folder, unmerged
 
 _KEYRING_MARK = "# authsome-keyring "
 _VAULT_ID = re.compile(r"[0-9a-f]{32}")
 _CONNECTION = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}/[a-z0-9][a-z0-9_-]{0,62}")
 _SECRET_KEY = re.compile(r"^AGE-SECRET-KEY-1\S+", re.MULTILINE)
 _TRIES = 5
+_MERGE = "join both sides: authsome vault resolve"
 
 
 class NotAMemberError(AuthsomeError):
@@ -102,7 +103,8 @@ class Keyring:
         return changed(self, former=None, head=head)
 
 
-def _keyring(head: Mapping[str, Any], identities: Sequence[Identity], reader: Identity) -> Keyring:
+def compose(head: Mapping[str, Any], identities: Sequence[Identity], reader: Identity) -> Keyring:
+    """Return the keyring that says `head`, and holds these identities, the one to write with first."""
     own, former = identities[0], identities[1] if len(identities) > 1 else None
     roster = tuple(Member(clean(str(each["name"])), recipient(each)) for each in head["roster"])
     exposed = {
@@ -164,19 +166,19 @@ def put_roster(folder: Path, keys: Keyring, roster: list[dict[str, str]]) -> Key
     if keys.former is None:  # else who ends the removal writes it once more
         del head["was"]
         _write_keyring(folder, head, keys.identities, keys.reader)
-    return _keyring(head, keys.identities, keys.reader)
+    return compose(head, keys.identities, keys.reader)
 
 
 def successor(keys: Keyring, roster: list[dict[str, str]]) -> Keyring:
     """Return a keyring with a new identity beside the one so far, for these members."""
     head = {**keys.head, "roster": roster, "epoch": keys.epoch + 1}
-    return _keyring(head, [Identity.generate("the profile"), keys.identity], keys.reader)
+    return compose(head, [Identity.generate("the profile"), keys.identity], keys.reader)
 
 
 def with_exposed(keys: Keyring, exposed: Mapping[str, Exposure]) -> Keyring:
     """Return a keyring that says what removed members could read."""
     head = {**keys.head, "exposed": {name: asdict(each) for name, each in exposed.items()}}
-    return _keyring(head, keys.identities, keys.reader)
+    return compose(head, keys.identities, keys.reader)
 
 
 def begin(folder: Path, keys: Keyring) -> None:
@@ -191,6 +193,12 @@ def end(folder: Path, keys: Keyring) -> Keyring:
         _write_list(folder, settled.head)
     _write_keyring(folder, settled.head, settled.identities, settled.reader)
     return settled
+
+
+def put(folder: Path, keys: Keyring) -> None:
+    """Write a keyring and its list over whatever lies there; the caller holds the folder, and knows what it was."""
+    _write_list(folder, keys.head)
+    _write_keyring(folder, keys.head, keys.identities, keys.reader)
 
 
 def _write_keyring(folder: Path, head: Mapping[str, Any], identities: Sequence[Identity], reader: Identity) -> None:
@@ -219,7 +227,7 @@ def member_name() -> str:
 def open_keyring(folder: Path, profile: str, identity: Identity) -> Keyring:
     """Return a profile's keyring, or raise: locked (exit code 4), or missing, damaged or foreign (5)."""
     head, identities = _load(folder, profile, identity)
-    return _keyring(head, identities, identity)
+    return compose(head, identities, identity)
 
 
 def _load(folder: Path, profile: str, identity: Identity) -> tuple[dict[str, Any], list[Identity]]:
@@ -258,10 +266,10 @@ def _load_once(folder: Path, profile: str, identity: Identity) -> tuple[dict[str
             code=ExitCode.INTEGRITY,
         ) from None
     try:
-        plaintext = identity.open(ciphertext).decode()
-    except UnicodeDecodeError:
-        raise TamperedError(path, "is damaged") from None
+        head, identities = _read_keyring(ciphertext, path, identity)
     except OpenError as error:
+        if conflicted(ciphertext):
+            raise unmerged(path, _MERGE) from None
         if not error.foreign:
             raise TamperedError(path, "is damaged") from None
         raise NotAMemberError(
@@ -269,7 +277,21 @@ def _load_once(folder: Path, profile: str, identity: Identity) -> tuple[dict[str
             hint=f"use the identity of a member; {folder / 'recipients.txt'} lists them",
             code=ExitCode.LOCKED,
         ) from None
-    head = _parse_head(plaintext, path, profile)
+    _check_place(head, path, profile)
+    return head, identities
+
+
+def parse_keyring(ciphertext: bytes, path: Path, reader: Identity) -> Keyring:
+    """Return what a keyring says, whatever lies beside it; raises `OpenError` if it does not open."""
+    return compose(*_read_keyring(ciphertext, path, reader), reader)
+
+
+def _read_keyring(ciphertext: bytes, path: Path, reader: Identity) -> tuple[dict[str, Any], list[Identity]]:
+    try:
+        plaintext = reader.open(ciphertext).decode()
+    except UnicodeDecodeError:
+        raise TamperedError(path, "is damaged") from None
+    head = _parse_head(plaintext, path)
     _check_readers(path, ciphertext, head["roster"])
     keys = _SECRET_KEY.findall(plaintext)
     texts = keys if len(keys) == 2 else [plaintext]  # noqa: PLR2004  the new and the former one
@@ -293,14 +315,14 @@ def _check_readers(path: Path, ciphertext: bytes, roster: Sequence[Mapping[str, 
         )
 
 
-def _parse_head(plaintext: str, path: Path, profile: str) -> dict[str, Any]:
+def _parse_head(plaintext: str, path: Path) -> dict[str, Any]:
     mark = next((line for line in plaintext.splitlines() if line.startswith(_KEYRING_MARK)), None)
     try:
         head: dict[str, Any] = json.loads((mark or "").removeprefix(_KEYRING_MARK))
-        version, named = head["version"], head["profile"]
+        version, _ = head["version"], head["profile"]
         if not _VAULT_ID.fullmatch(head["vault"]) or not isinstance(head["epoch"], int):
             raise ValueError("not as authsome writes it")  # noqa: TRY301  the same message for all that is wrong
-        roster, was = {recipient(member) for member in head["roster"]}, set(head.get("was", ()))
+        _lists(head)
         _check_exposed(head.get("exposed", {}))
     except (ValueError, TypeError, KeyError, AttributeError):
         raise TamperedError(path, "is not a keyring of authsome") from None
@@ -310,15 +332,25 @@ def _parse_head(plaintext: str, path: Path, profile: str) -> dict[str, Any]:
             hint="use a newer authsome",
             code=ExitCode.INTEGRITY,
         )
-    if named != profile:
-        raise TamperedError(path, f"belongs to the profile `{named}`")
-    listed = _read_recipients(path.with_name("recipients.txt"))
-    if listed not in (roster, was):
-        strange = ", ".join(sorted(listed ^ roster))
+    return head
+
+
+def _lists(head: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Return the recipients of the roster, and those of the list that is about to be replaced."""
+    return {recipient(member) for member in head["roster"]}, set(head.get("was", ()))
+
+
+def _check_place(head: Mapping[str, Any], path: Path, profile: str) -> None:
+    """Raise unless the keyring is that of the profile, and of the list beside it."""
+    if head["profile"] != profile:
+        raise TamperedError(path, f"belongs to the profile `{head['profile']}`")
+    roster, was = _lists(head)
+    found = _read_recipients(path.with_name("recipients.txt"))
+    if found not in (roster, was):
+        strange = ", ".join(sorted(found ^ roster))
         raise TamperedError(
             path.with_name("recipients.txt"), f"does not list the members the keyring names ({strange})"
         )
-    return head
 
 
 def is_connection(name: str) -> bool:
@@ -341,7 +373,15 @@ def members(folder: Path) -> set[str]:
 
 def _read_recipients(path: Path) -> set[str]:
     try:
-        lines = read(path).decode(errors="replace").splitlines()
+        content = read(path)
     except FileNotFoundError:
         raise TamperedError(path, "is missing") from None
+    if conflicted(content):
+        raise unmerged(path, _MERGE)
+    return listed(content)
+
+
+def listed(content: bytes) -> set[str]:
+    """Return whom a list names."""
+    lines = content.decode(errors="replace").splitlines()
     return {bare(line) for line in lines if line.strip() and not line.startswith("#")}

@@ -68,13 +68,17 @@ class Pins:
         else:
             raise _another(folder, pin, keys)
 
-    def known(self, folder: Path, keys: Keyring, *, own: bool) -> bool:
-        """Whether the profile in a folder is the one that was accepted for it; see `check`."""
+    def knows(self, folder: Path, keys: Keyring, *, own: bool) -> bool:
+        """Whether a profile is the one that was accepted for a folder, here or by the variable; see `check`."""
+        if self._named:
+            return keys.fingerprint in self._fingerprints()
         try:
-            self.check(folder, keys, own=own)
-        except AuthsomeError:
+            pin = self._read(folder)
+        except TamperedError:
             return False
-        return True
+        if pin is None:
+            return own or self._known(keys.fingerprint)
+        return keys.fingerprint in (pin.fingerprint, *pin.coming) or self._newer(pin, keys)
 
     def accept(self, folder: Path, keys: Keyring) -> bool:
         """Take a profile for the one that belongs in a folder; return False if it was already."""
@@ -129,8 +133,11 @@ class Pins:
             make_folder(path.parent)
             replace(path, b"%d\n" % generation)
 
+    def _fingerprints(self) -> list[str]:
+        return self._named.replace(",", " ").split()
+
     def _check_named(self, folder: Path, keys: Keyring) -> None:
-        named = self._named.replace(",", " ").split()
+        named = self._fingerprints()
         for each in named:
             if not _FINGERPRINT.fullmatch(each):
                 raise AuthsomeError(

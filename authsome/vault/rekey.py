@@ -119,7 +119,7 @@ class _Found:
 
 def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
     """Add to the batch what each entry is to be that is not encrypted to the new identity yet."""
-    _sweep(work.folder)
+    sweep(work.folder)
     found = _Found({}, [])
     for path in _telling(_entries(work.folder / "connections"), work.say):
         name = f"{path.parent.name}/{path.stem}"
@@ -176,7 +176,7 @@ def _end(work: Work, new: Keyring, batch: Batch, found: _Found) -> Outcome:
     return Outcome(settled, renewed, tuple(found.damaged))
 
 
-def _sweep(folder: Path) -> None:
+def sweep(folder: Path) -> None:
     """Delete the drafts of writers that were killed; who holds the folder knows that none is at work."""
     for path in (*folder.glob(".*"), *(folder / "connections").glob("*/.*")):
         if _DRAFT.fullmatch(path.name) and not path.is_dir():

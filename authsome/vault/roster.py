@@ -140,7 +140,7 @@ def remove(folder: Folder, who: str, now: float, *, force: bool = False) -> Remo
 
         def expose(generations: Mapping[str, int]) -> Mapping[str, Exposure]:
             return {
-                name: _exposure(keys.exposed.get(name), generation, names, stamp)
+                name: exposure(keys.exposed.get(name), generation, names, stamp)
                 for name, generation in generations.items()
             }
 
@@ -149,7 +149,7 @@ def remove(folder: Folder, who: str, now: float, *, force: bool = False) -> Remo
     return Removed(leaving, outcome.renewed, outcome.left, outcome.keys.exposed)
 
 
-def _exposure(before: Exposure | None, generation: int, names: tuple[str, ...], now: str) -> Exposure:
+def exposure(before: Exposure | None, generation: int, names: tuple[str, ...], now: str) -> Exposure:
     """Return who could read a credential, among them those of earlier removals if it was not replaced since."""
     if before is None or generation > before.generation:
         return Exposure(generation, names, now)

@@ -15,12 +15,14 @@ from pathlib import Path
 from authsome.errors import AuthsomeError
 from authsome.provider import check_name
 from authsome.vault import joining, preset
-from authsome.vault.age import bare, check_recipient
-from authsome.vault.armor import FormError, look
+from authsome.vault.age import check_recipient
+from authsome.vault.armor import FormError, conflicted, look
 from authsome.vault.files import TamperedError, read
+from authsome.vault.keyring import listed
 
 _SECRET_MARK = b"AGE-SECRET-KEY-"
 _OF_GIT = (".gitattributes", ".gitignore", ".gitkeep")
+_JOIN = "; join both sides: authsome vault resolve"
 _DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
 
 
@@ -132,22 +134,26 @@ def _members(recipients: Path, keyring: Path) -> Iterator[Problem]:
         return
     if _SECRET_MARK in content:
         yield Problem(recipients, "holds a secret key in the clear")
-    lines = content.decode(errors="replace").splitlines()
-    listed = {bare(line) for line in lines if line.strip() and not line.startswith("#")}
-    for each in sorted(listed):
+    stanzas, problem = _age_file(keyring, _JOIN)
+    if conflicted(content):
+        yield Problem(recipients, f"has a conflict that git left{_JOIN}")
+        if problem:
+            yield problem
+        return
+    named = listed(content)
+    for each in sorted(named):
         try:
             check_recipient(each)
         except AuthsomeError:
             yield Problem(recipients, "has a line that is no recipient this version can encrypt to")
-    if not listed:
+    if not named:
         yield Problem(recipients, "lists nobody")
-    stanzas, problem = _age_file(keyring)
     if problem:
         yield problem
-    elif len(stanzas) != len(listed):
+    elif len(stanzas) != len(named):
         yield Problem(
             keyring,
-            f"is for {len(stanzas)} recipient{'s' * (len(stanzas) != 1)}, {recipients.name} lists {len(listed)}",
+            f"is for {len(stanzas)} recipient{'s' * (len(stanzas) != 1)}, {recipients.name} lists {len(named)}",
         )
 
 
@@ -164,7 +170,8 @@ def _provider(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> I
         counted.files += 1
         yield from _legal(Path(each.path), each.name.removesuffix(".age"), "connection")
         yield from _modes(each, private=private)
-        stanzas, problem = _age_file(Path(each.path))
+        keep = f"; keep one side: git checkout --ours -- {each.path} (or --theirs)"
+        stanzas, problem = _age_file(Path(each.path), keep)
         if problem:
             yield problem
         elif stanzas != ("X25519",):
@@ -209,15 +216,16 @@ def _stranger(found: "os.DirEntry[str]") -> Iterator[Problem]:
         yield Problem(path, "does not belong in a vault, and is not encrypted")
 
 
-def _age_file(path: Path) -> tuple[tuple[str, ...], Problem | None]:
+def _age_file(path: Path, mend: str) -> tuple[tuple[str, ...], Problem | None]:
     content, problem = _content(path)
     if problem:
         return (), problem
     try:
         return look(content).stanzas, None
     except FormError as error:
+        how = mend if conflicted(content) else ""
         leaking = ", and holds a secret key in the clear" if _SECRET_MARK in content else ""
-        return (), Problem(path, f"{error}{leaking}")
+        return (), Problem(path, f"{error}{how}{leaking}")
 
 
 def _content(path: Path) -> tuple[bytes, Problem | None]:
