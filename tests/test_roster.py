@@ -767,6 +767,48 @@ def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_en
     assert failed
 
 
+@needs_strace
+def test_the_disk_has_each_step_of_a_removal_before_the_next_one_begins(vault: Vault, tmp_path: Path) -> None:
+    """What a power cut leaves: a rename counts once its folder was waited for, a file once it was itself."""
+    _somebody(vault)
+    log = tmp_path / "calls"
+    command: list[str | Path] = [
+        "strace",
+        "-f",
+        "-qq",
+        "-y",
+        "-o",
+        log,
+        "-e",
+        "trace=fsync,rename",
+        sys.executable,
+        "-c",
+        _REMOVE,
+    ]
+    subprocess.run([*command, vault.home], check=True)
+    steps = []
+    for line in log.read_text().splitlines():
+        if synced := re.search(r"fsync\(\d+<(.+?)>", line):
+            steps.append(("sync", Path(synced[1])))
+        elif renamed := re.search(r'rename\(".+", "(.+)"\)', line):
+            steps.append(("place", Path(renamed[1])))
+    profile = vault.own.path
+    replaced = [number for number, step in enumerate(steps) if step == ("place", profile / "keyring.age")]
+    between, settled = replaced[0], replaced[-1]
+    drafts = [n for n, (what, path) in enumerate(steps) if what == "sync" and re.match(r"\.\w+\.age\.", path.name)]
+    drafts = [n for n in drafts if steps[n][1].parent.parent.name == "connections"]
+    placed = [n for n, (what, path) in enumerate(steps) if what == "place" and path in _entries(vault)]
+    folders = [n for n, step in enumerate(steps) for each in _entries(vault) if step == ("sync", each.parent)]
+    pins = [n for n, (what, path) in enumerate(steps) if what == "place" and path.parent.name == "pins"]
+    assert len(drafts) == len(placed) == len(HELD)
+    assert len(replaced) == len(pins) == 2
+    assert max(drafts) < between < min(placed)
+    assert ("sync", profile) in steps[between : min(placed)]
+    assert max(placed) < min(folders) < max(folders) < settled
+    assert pins[0] < between < settled < pins[1]
+    assert ("sync", vault.home / "pins") in steps[pins[0] : between]
+
+
 _FILL = """
 import os, shutil, subprocess, sys
 from pathlib import Path

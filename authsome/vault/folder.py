@@ -141,6 +141,13 @@ class Folder:
 
     def read(self, provider: str, connection: str) -> Entry | None:
         """Return an entry, or None if there is none; a damaged or foreign one is an error (exit code 5)."""
+        entry = self.peek(provider, connection)
+        if entry:
+            self._compare(self.keys(), entry, self._file(provider, connection))
+        return entry
+
+    def peek(self, provider: str, connection: str) -> Entry | None:
+        """Return an entry as `read` does, without remembering it as the newest that was seen here."""
         path = self._file(provider, connection)
         for turn in range(_TRIES):
             with self._told():
@@ -150,15 +157,13 @@ class Folder:
                     return None
             keys = self.keys()
             try:
-                entry = unseal(ciphertext, path, keys, provider, connection).entry
+                return unseal(ciphertext, path, keys, provider, connection).entry
             except TamperedError as error:
                 # Reading takes no lock: somebody may be giving the profile new keys, and each entry with them.
                 if turn < _TRIES - 1 and (self._outdated() or _changed(path, ciphertext)):
                     continue
                 error.add(_history(path))
                 raise
-            self._compare(keys, entry, path)
-            return entry
         return None
 
     def write(self, provider: Provider, connection: str, fields: Mapping[str, str], now: float) -> bool:

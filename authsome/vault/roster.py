@@ -163,7 +163,7 @@ def exposed(folder: Folder) -> dict[str, Exposure]:
 
 def _still(folder: Folder, name: str, exposure: Exposure) -> bool:
     try:
-        entry = folder.read(*name.split("/"))
+        entry = folder.peek(*name.split("/"))
     except TamperedError:
         return True  # it cannot be told
     return entry is not None and entry.generation <= exposure.generation
