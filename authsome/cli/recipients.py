@@ -20,11 +20,16 @@ if TYPE_CHECKING:
     from authsome.vault.keyring import Exposure, Keyring, Member
 
 _of = partial(command, of=group("recipients", "Show, add and remove who may open a profile."))
-_Shared = Annotated[bool, Option("--shared", help="The project's profile, not that of your home.")]
+_Shared = Annotated[
+    bool | None,
+    Option(
+        "--shared/--no-shared", help="The project's profile, or your home's; else the one there is.", show_default=False
+    ),
+]
 
 
 @_of("list")
-def list_(settings: Settings, shared: _Shared = False) -> None:
+def list_(settings: Settings, shared: _Shared = None) -> None:
     """Show who can open the profile, by what the keyring says.
 
     Example: authsome recipients list --shared
@@ -49,7 +54,7 @@ def add(
         str, Argument(metavar="RECIPIENT|FILE", help="age1…, an ssh public key, or a file that lists some.")
     ],
     name: Annotated[str | None, Option("--name", help="What to call them; else what stands beside the key.")] = None,
-    shared: _Shared = False,
+    shared: _Shared = None,
 ) -> None:
     """Let somebody open the profile, with all that is in it.
 
@@ -101,7 +106,7 @@ def remove(
     who: Annotated[str, Argument(metavar="NAME|RECIPIENT", help="A member's name, key or fingerprint.")],
     yes: Annotated[bool, Option("--yes", help="Do not ask.")] = False,
     force: Annotated[bool, Option("--force", help="Leave credentials that do not open as they are.")] = False,
-    shared: _Shared = False,
+    shared: _Shared = None,
 ) -> None:
     """Remove a member, and give the profile new keys.
 
@@ -121,10 +126,10 @@ def remove(
         roster.check_removable(keys, leaving)
         if not yes:
             question = f"Remove {screens.members(leaving)} from the profile `{vault.profile}`?"
-            again = f"authsome recipients remove {shlex.quote(clean(who))}{' --shared' * shared} --yes"
+            again = f"authsome recipients remove {shlex.quote(clean(who))}{' --shared' * (not folder.own)} --yes"
             confirm(settings, vault.profile, question, again)
     done = roster.remove(folder, who, time.time(), force=force)
-    rows = _exposed_rows(open_catalogue(), done.exposed, shared=shared)
+    rows = _exposed_rows(open_catalogue(), done.exposed, shared=not folder.own)
     if settings.json:
         shown = {"removed": list(map(_shown, done.members)), "renewed": done.renewed, "left": list(map(str, done.left))}
         data(screens.as_json("recipients_removed", **shown, fingerprint=folder.keys().fingerprint, exposed=rows))
@@ -146,7 +151,7 @@ def remove(
 def join(
     settings: Settings,
     name: Annotated[str | None, Option("--name", help="What to call you; else user@machine.")] = None,
-    shared: _Shared = False,
+    shared: _Shared = None,
 ) -> None:
     """Ask to become a member: write a request that a pull request can carry.
 
@@ -159,8 +164,7 @@ def join(
 
     sealed("recipients join")
     vault = _vault(settings)
-    theirs = vault.shared is not None and vault.shared.exists and not vault.own.exists
-    folder = _folder(vault, shared=shared or theirs)
+    folder = _folder(vault, shared=shared)
     identity = find_identity(home(), os.environ, given(settings, vault.profile), create=True)
     called = joining.tidy(name or "") or keyring.member_name()
     request = joining.Request(joining.request_path(folder.path, identity.recipient), called, identity.recipient)
@@ -188,7 +192,7 @@ def review(
     settings: Settings,
     accept: Annotated[str | None, Option("--accept", metavar="FINGERPRINT", help="Make the owner a member.")] = None,
     reject: Annotated[str | None, Option("--reject", metavar="FINGERPRINT", help="Delete the request.")] = None,
-    shared: _Shared = False,
+    shared: _Shared = None,
 ) -> None:
     """Look at who asks to become a member.
 
@@ -345,15 +349,22 @@ def _vault(settings: Settings) -> "Vault":
     return open_vault(settings, open_project(settings, open_catalogue()))
 
 
-def _folder(vault: "Vault", *, shared: bool) -> "Folder":
-    """Return the profile's folder, or raise (exit code 3) if there is none."""
+def _folder(vault: "Vault", *, shared: bool | None) -> "Folder":
+    """Return the profile's folder, or raise (exit code 3) if there is none.
+
+    Args:
+        shared: The project's; None for where the preset says, or the only one there is.
+    """
+    there = [folder for folder in vault.folders if folder.exists]
+    if shared is None and len(there) == 1:
+        return there[0]
     folder = vault.place(shared=shared)
     if folder.exists:
         return folder
-    if not shared and vault.shared and vault.shared.exists:
-        hint = "the project has one: add --shared"
+    if there:
+        hint = f"there is one in {there[0].path.parent}: {'--no-shared' if there[0].own else '--shared'}"
     else:
-        hint = "the first `authsome login` makes one" if not shared else f"look for it: ls {_near(folder.path)}"
+        hint = "the first `authsome login` makes one" if folder.own else f"look for it: ls {_near(folder.path)}"
     raise AuthsomeError(
         f"there is no profile `{vault.profile}` in {folder.path.parent}", hint=hint, code=ExitCode.MISSING
     )

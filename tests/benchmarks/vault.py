@@ -1,6 +1,6 @@
 """What a vault of many credentials costs: open one, list all, add one, add a member, remove one, say what is exposed.
 
-Run it with `uv run python tests/benchmarks/members.py`. Opening one and adding a member do not grow with the number
+Run it with `uv run python tests/benchmarks/vault.py`. Opening one and adding a member do not grow with the number
 held. Most of a removal is waiting for the disk, so its figure is the disk's.
 """
 
@@ -49,7 +49,7 @@ def measured(home: Path) -> dict[str, float]:
     people = [Member(f"m{number}", Identity.generate("x").recipient) for number in range(ROUNDS)]
     return {
         "open one": timed(lambda _: opened(home).read("openai", "c0")),
-        "list all": timed(lambda _: opened(home).names()),
+        "list all": timed(lambda _: opened(home).states()),
         "add one": timed(lambda turn: opened(home).write(openai, f"new{turn}", KEY, 0.0)),
         "add a member": timed(lambda turn: roster.add(opened(home).own, [people[turn]])),
         "remove a member": timed(lambda turn: roster.remove(opened(home).own, f"m{turn}", 0.0), 1),
