@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -126,6 +127,29 @@ def test_a_damaged_credential_hides_nothing_and_starts_nothing(team: CommandLine
     assert started.code == 125
     assert "is damaged" in started.err
     assert not (team.project / "started").exists()
+
+
+def test_an_identity_that_is_rotated_says_how_the_project_follows(team: CommandLine) -> None:
+    done = team("identity", "rotate")
+    assert done.code == 0
+    assert team("check").code == 4, "the project's vault is for the former identity"
+    printed = [line.strip() for line in done.err.splitlines() if line.startswith("  authsome ")]
+    assert len(printed) == 2
+    for line in printed:
+        command = shlex.split(line.replace("~/.authsome", str(team.home)))[1:]
+        assert team(*command, "--yes" if "remove" in command else "--quiet").code == 0
+    assert team("check").code == 0
+    assert len(json.loads(team("recipients", "list", "--json").out)["recipients"]) == 1
+
+
+def test_who_is_no_member_of_a_project_learns_how_to_become_one(team: CommandLine) -> None:
+    other = _elsewhere(team)
+    (other.home / "identity.txt").unlink()
+    done = other("check")
+    assert done.code == 4
+    assert "Hint: to become a member: authsome recipients join --shared" in done.err
+    assert other("recipients", "join", "--shared").code == 0
+    assert "to become a member" in other("check").err
 
 
 # What a machine accepts.

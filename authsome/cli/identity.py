@@ -5,7 +5,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Option, Settings, command, data, group, talk
-from authsome.cli.stations import given, home, keychain, passphrase, profile_name, sealed
+from authsome.cli.stations import (
+    given,
+    home,
+    keychain,
+    open_catalogue,
+    open_project,
+    open_vault,
+    passphrase,
+    profile_name,
+    sealed,
+)
 from authsome.errors import AuthsomeError, ExitCode
 
 if TYPE_CHECKING:
@@ -105,7 +115,7 @@ def rotate(settings: Settings) -> None:
     Example: authsome identity rotate
     """
     from authsome import screens
-    from authsome.vault import own
+    from authsome.vault import keyring, own
 
     _begin(settings, "identity rotate")
     done = own.rotate(home(), _ask(settings), _keychain(settings))
@@ -122,6 +132,11 @@ def rotate(settings: Settings) -> None:
         return
     data(f"Rotated: {done.identity.recipient} opens {', '.join(done.profiles) or 'no profile yet'}.\n")
     talk(settings, f"The former identity is kept in {done.kept}: delete it when no vault elsewhere needs it.")
+    shared = open_vault(settings, open_project(settings, open_catalogue())).shared
+    if shared and done.former in keyring.members(shared.path):
+        talk(settings, "This project's vault needs it; to be a member with the new one, and with that alone:")
+        talk(settings, f"  authsome recipients add {done.identity.recipient} --shared --identity {done.kept}")
+        talk(settings, f"  authsome recipients remove {done.former} --shared")
 
 
 def _begin(settings: Settings, doing: str) -> None:

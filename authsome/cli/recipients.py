@@ -285,7 +285,7 @@ def _request_row(found: "Request | AuthsomeError", keys: "Keyring") -> "Mapping[
         "name": found.name,
         "recipient": found.recipient,
         "fingerprint": found.fingerprint,
-        "origin": history.told(found.path).removeprefix(", ") or None,
+        "origin": history.told(found.path).removeprefix(", ").removeprefix("brought by ") or None,
         "member": found.recipient in listed,
         "name_taken": found.name.casefold() in names,
         "path": str(found.path),

@@ -279,8 +279,13 @@ class Folder:
 
     def unchecked(self) -> Keyring:
         """Return the keyring as it is, for whoever asks whether it is the right one."""
-        with self._told():
-            return self._access.open(self.path, self.profile)
+        try:
+            with self._told():
+                return self._access.open(self.path, self.profile)
+        except AuthsomeError as error:
+            if error.code is ExitCode.LOCKED and not self.own:
+                error.hint = f"to become a member: authsome recipients join --shared; else {error.hint}"
+            raise
 
     def accepted(self, keys: Keyring) -> bool:
         """Whether a keyring of this folder is the one that this machine knows."""
