@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+from authsome.errors import AuthsomeError
+from authsome.provider import Definition, resolve
 from authsome.vault import Vault
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
@@ -279,7 +281,7 @@ ATTACKS: list[tuple[Callable[[CommandLine], None], int, Sequence[str]]] = [
     (_of_another_profiles_keys, 5, ["belongs to the profile `other`"]),
     (_another_member, 5, ["does not list the members the keyring names (age1lggyhqrw2nlhcxprm67z43rta597azn8gknawje"]),
     (_written_by_a_stranger, 5, ["was not written by a member of this profile"]),
-    (_linked, 4, ["is a symbolic link"]),
+    (_linked, 5, ["is a symbolic link"]),
 ]
 
 
@@ -476,6 +478,19 @@ def test_a_team_profile_shares_what_is_not_said_to_be_private(authsome: CommandL
     assert (authsome.project / ".authsome" / "profiles" / "team").exists()
     authsome.login("openai", OTHER_OPENAI_KEY, "--no-shared")
     assert _key(authsome) == OTHER_OPENAI_KEY
+
+
+def test_tokens_that_change_by_themselves_never_go_to_the_project(authsome: CommandLine) -> None:
+    authsome.declare("version: 1\nprofile: team\n")
+    definition = Definition("tokens", "https://tokens.example.com", auth_type="oauth2", flow="pkce", oauth={})
+    provider, vault = resolve(definition), Vault(authsome.home, "team", {}, project=authsome.project)
+    with pytest.raises(AuthsomeError, match="no two machines can share"):
+        vault.write(provider, "default", {"access_token": OPENAI_KEY}, 0.0, shared=True)
+    assert vault.write(provider, "default", {"access_token": OPENAI_KEY}, 0.0), "although the preset shares"
+    assert not (authsome.project / ".authsome").exists()
+    entry = vault.own.read("tokens", "default")
+    assert entry
+    assert entry.fields == {"access_token": OPENAI_KEY}
 
 
 def test_a_profile_keeps_the_preset_it_was_made_with(authsome: CommandLine) -> None:

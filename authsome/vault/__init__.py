@@ -111,8 +111,17 @@ class Vault:
 
         Args:
             now: Seconds since 1970.
-            shared: Into the project's folder; None for where the preset says.
+            shared: Into the project's folder; None for where the preset says. Tokens that change by themselves are
+                personal: two machines that refresh one would take it away from each other.
         """
+        if provider.auth_type == "oauth2":
+            if shared:
+                raise AuthsomeError(
+                    f"{provider.name} logs in with tokens that change by themselves, which no two machines can share",
+                    hint="leave out --shared: each member logs in",
+                    code=ExitCode.USAGE,
+                )
+            shared = False
         return self.place(shared=shared).write(provider, connection, fields, now)
 
     def place(self, *, shared: bool | None) -> Folder:

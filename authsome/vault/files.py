@@ -59,8 +59,9 @@ def read(path: Path) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        reason = "is a symbolic link" if path.is_symlink() else (error.strerror or "").lower()
-        raise AuthsomeError(f"cannot read {path}: {reason}", code=ExitCode.LOCKED) from error
+        if path.is_symlink():
+            raise TamperedError(path, "is a symbolic link") from error
+        raise AuthsomeError(f"cannot read {path}: {(error.strerror or '').lower()}", code=ExitCode.LOCKED) from error
     try:
         with file_errors("read", path):
             status = os.fstat(descriptor)

@@ -23,14 +23,24 @@ _HARMLESS = (
 def told(path: Path) -> str:
     """Return `, brought by commit …` for a file under version control, for a profile's folder that of its keyring."""
     file = path / "keyring.age" if path.is_dir() else path
-    # NOTE: `git status` would put a changed file through whatever filter the repository names.
-    now = _git(file, "hash-object", "--no-filters", "--", file.name)
+    now = _blob(file)
     if now is None or _git(file, "rev-parse", "--is-inside-work-tree") != "true":
         return ""
     if now != _git(file, "rev-parse", "--verify", "--quiet", f"HEAD:./{file.name}"):
         return ", changed since the last commit"
     commit = _git(file, "log", "-1", _COMMIT, "--no-show-signature", "--", file.name)
     return f", brought by commit {commit.splitlines()[0]}" if commit else ""
+
+
+def _blob(file: Path) -> str | None:
+    """Return how git would name what is there, None if it cannot say.
+
+    NOTE: `git status` would put a changed file through whatever filter the repository names.
+    """
+    if not file.is_symlink():
+        return _git(file, "hash-object", "--no-filters", "--", file.name)
+    named = _printed(file.parent, "hash-object", "--stdin", given=os.fsencode(file.readlink()))
+    return None if named is None else named.decode().strip()
 
 
 def _git(path: Path, *arguments: str) -> str | None:
