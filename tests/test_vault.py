@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import hmac
 import json
 import multiprocessing
 import os
@@ -133,6 +136,44 @@ def test_a_keyring_that_was_encrypted_anew_by_hand_still_works(vault: Vault, ope
     subprocess.run(["age", "-d", "-i", vault.home / "identity.txt", "-o", outside / "k", keyring], check=True)
     subprocess.run(["age", "-a", "-R", recipients, "-o", keyring, outside / "k"], check=True)
     entry = _again(vault).read("openai", "default")
+    assert entry
+    assert entry.fields == FIELDS
+
+
+@needs_age
+def test_the_format_is_what_its_page_says(vault: Vault, openai: Provider, tmp_path: Path) -> None:
+    """With stock age, a hash function and the page: MAC, names, fingerprint, and members changed by hand."""
+    vault.write(openai, "default", FIELDS, now=0.0)
+    folder, own = vault.own.path, tmp_path / "profile.txt"
+
+    def opened(identity: Path, path: Path) -> str:
+        command = ["age", "-d", "-i", str(identity), str(path)]
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+    own.write_text(opened(vault.home / "identity.txt", folder / "keyring.age"))
+    mark = "# authsome-keyring "
+    (line,) = [each for each in own.read_text().splitlines() if each.startswith(mark)]
+    head = json.loads(line.removeprefix(mark))
+    public, secret = own.read_text().splitlines()[-2:]
+    key = hmac.new(secret.encode(), b"authsome entry mac v1\0" + head["vault"].encode(), "sha256").digest()
+    mac, text = opened(own, _entry_file(vault)).splitlines()
+    assert mac == f"authsome-mac-v1 {hmac.new(key, text.encode(), 'sha256').hexdigest()}"
+    body = json.loads(text)
+    named = (body["vault"], body["profile"], body["provider"], body["connection"], body["generation"])
+    assert named == (head["vault"], "default", "openai", "default", 1)
+    assert body["fields"] == FIELDS
+    told = "\0".join(("authsome profile v1", head["vault"], "default", public.removeprefix("# public key: ")))
+    digest = base64.b64encode(hashlib.sha256(told.encode()).digest()).decode().rstrip("=")
+    assert _again(vault).own.keys().fingerprint == f"SHA256:{digest}"
+
+    other = Identity.generate("another member")
+    with (folder / "recipients.txt").open("a") as recipients:
+        recipients.write(f"# by hand\n{other.recipient}\n")
+    head["roster"].append({"name": "by hand", "recipient": other.recipient})
+    own.write_text(own.read_text().replace(line, mark + json.dumps(head)))
+    command = ["age", "-a", "-R", folder / "recipients.txt", "-o", folder / "keyring.age", own]
+    subprocess.run(command, check=True)
+    entry = _again(vault, {"AUTHSOME_IDENTITY": other.file_text()}).read("openai", "default")
     assert entry
     assert entry.fields == FIELDS
 
