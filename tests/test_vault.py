@@ -171,8 +171,8 @@ def test_the_format_is_what_its_page_says(vault: Vault, openai: Provider, tmp_pa
         recipients.write(f"# by hand\n{other.recipient}\n")
     head["roster"].append({"name": "by hand", "recipient": other.recipient})
     own.write_text(own.read_text().replace(line, mark + json.dumps(head)))
-    command = ["age", "-a", "-R", folder / "recipients.txt", "-o", folder / "keyring.age", own]
-    subprocess.run(command, check=True)
+    command: list[str | Path] = ["age", "-a", "-R", folder / "recipients.txt", "-o", folder / "keyring.age", own]
+    subprocess.run([str(word) for word in command], check=True)
     entry = _again(vault, {"AUTHSOME_IDENTITY": other.file_text()}).read("openai", "default")
     assert entry
     assert entry.fields == FIELDS
