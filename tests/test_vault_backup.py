@@ -29,6 +29,7 @@ from authsome.vault.files import locked
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from sweep import points
 from terminal import Person
 
 PASSPHRASE = "correct CANARY battery stäple"
@@ -875,7 +876,7 @@ def test_cut_short_at_any_call_a_restore_leaves_whole_profiles_and_can_be_ended(
     # Every program opens hundreds of files; those of the home are what counts.
     folders = [home, *(home / each for each in ("profiles", "providers"))]
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
-    for nth in range(1, 120):
+    for nth in points(120):
         shutil.rmtree(home, ignore_errors=True)
         code = _injected(f"{call}:{fault}:when={nth}", _IMPORT, home, file, offline, limit=limit)
         if home.exists():
@@ -927,7 +928,7 @@ def test_cut_short_at_any_call_an_export_leaves_no_half_file(
     key = Identity.parse(offline.read_text(), "x")
     words: list[str | Path] = [_EXPORT, held.home, str(file), key.recipient, *(["force"] if force else [])]
     failed = 0
-    for nth in range(1, 60):
+    for nth in points(60):
         file.unlink(missing_ok=True)
         if force:
             file.write_bytes(before)

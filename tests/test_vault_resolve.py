@@ -16,6 +16,7 @@ from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE
 from repository import Clone, clone, needs_git, shared_project
+from sweep import points
 from terminal import Person
 
 pytestmark = needs_git
@@ -333,7 +334,7 @@ def test_cut_short_at_any_call_it_ends_its_work_when_run_again(
         shutil.copytree(path, copy)
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
     failed = 0
-    for nth in range(1, 60 if "KILL" in fault else 20):
+    for nth in points(60 if "KILL" in fault else 20):
         command = ["strace", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
         resolve = [sys.executable, "-c", "from authsome.cli import main; main()", "vault", "resolve", "--yes"]
         done = subprocess.run(
