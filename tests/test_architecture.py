@@ -12,8 +12,22 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "fake", "why"),
-    *("proxy", "origin", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
+    *("errors", "documents", "provider", "manifest", "vault", "pasted", "plan"),
+    *("bridge", "session", "rules", "fake", "why"),
+    *(
+        "proxy",
+        "probe",
+        "origin",
+        "reload",
+        "isolation",
+        "child",
+        "export",
+        "audit",
+        "demo",
+        "clients",
+        "screens",
+        "cli",
+    ),
 )
 OWNERS = {
     "pyrage": {"vault.age"},
@@ -32,6 +46,9 @@ OWNERS = {
     "wsproto": {"proxy.websocket"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
+    "httpx": {"probe"},
+    "jinja2": {"bridge.page"},
+    "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
 }
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 

@@ -8,7 +8,8 @@ that a project's vault is not opened before somebody on this machine has accepte
 each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +23,7 @@ from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
 from authsome.vault.pins import Pins
-from authsome.vault.profiles import used
+from authsome.vault.profiles import listed, used
 
 __all__ = [
     "Entry",
@@ -80,6 +81,16 @@ class Vault:
         anew.own = self.own.again(anew._access)
         anew.shared = self.shared.again(anew._access) if self.shared else None
         return anew
+
+    def others(self) -> Iterator["Vault"]:
+        """Yield the home's other profiles, for the identity that opened this one; nobody is asked for a passphrase."""
+        for name in listed(self.home):
+            if name != self.profile:
+                with suppress(AuthsomeError):  # a folder that is no profile
+                    other = Vault(self.home, name, self._access.environ)
+                    other._access = replace(self._access, given=self._access.given.unattended())
+                    other.own = other.own.again(other._access)
+                    yield other
 
     @property
     def folders(self) -> tuple[Folder, ...]:
