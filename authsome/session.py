@@ -161,9 +161,8 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
             hint=f"run where a person can answer:\n{lines}",
             code=ExitCode.MISSING,
         )
-    wanted = {each.key: each for each in position.declared}
-    asked = [wanted[step.provider, step.connection] for step in (*blocking, *position.plan.offered)]
-    collect(position.vault, asked, answering, intake)
+    asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
+    collect(position.vault, [each for each in position.declared if each.key in asked], answering, intake)
 
 
 def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:
