@@ -144,9 +144,11 @@ def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake =
     if not blocking:
         return in_place(position)
     _ask(position, human(), intake)
-    usable = [step for step in position.plan.steps if step in blocking or _in_place(step)]
-    given = [step for step in position.plan.offered if position.vault.holder(step.provider, step.connection)]
-    return _session(position.vault, [*usable, *given])
+    # A fresh look: what was offered may have been given, and what is still off its pattern was not.
+    after = survey(position.vault, position.declared)
+    if after.plan.blocking:  # stored in the project, while the home's own still counts
+        raise _lacking(after.plan, "missing or unusable after all", "look at them:\n  authsome check")
+    return in_place(after)
 
 
 def _ask(position: Position, answering: "Human", intake: Intake) -> None:
@@ -155,14 +157,18 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
     blocking = position.plan.blocking
     if isinstance(answering, Nobody):
         lines = "\n".join(f"  {step.command}" for step in blocking)
-        raise AuthsomeError(
-            f"{_count(len(blocking), 'connection')} missing or unusable, and nobody to ask: "
-            + ", ".join(f"{step.name} ({step.state})" for step in blocking),
-            hint=f"run where a person can answer:\n{lines}",
-            code=ExitCode.MISSING,
+        raise _lacking(
+            position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
         )
     asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
     collect(position.vault, [each for each in position.declared if each.key in asked], answering, intake)
+
+
+def _lacking(made: plan.Plan, words: str, hint: str) -> AuthsomeError:
+    named = ", ".join(f"{step.name} ({step.state})" for step in made.blocking)
+    return AuthsomeError(
+        f"{_count(len(made.blocking), 'connection')} {words}: {named}", hint=hint, code=ExitCode.MISSING
+    )
 
 
 def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:

@@ -72,6 +72,9 @@ class Page:
             if self._show:
                 self._show(guard.link)
             desk.attend(take, self._seconds)
+        for line in sheet.lines:
+            if line.settled:
+                self._say(f"{line.question.name}: {line.words}")
         if sheet.left:
             named = ", ".join(line.question.name for line in sheet.missing)
             raise AuthsomeError(f"the page was left without {named}", hint=_LATER, code=ExitCode.MISSING)
@@ -143,6 +146,8 @@ class Site:
             lstrip_blocks=True,
         )
         self._templates.filters |= {"clean": clean, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
+        for name in self._templates.list_templates():  # compiled before somebody waits for them
+            self._templates.get_template(name)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         """Answer one request."""

@@ -97,7 +97,7 @@ class Line:
 
     def skip(self) -> None:
         """Leave out an optional one."""
-        self._say(State.SKIPPED, "Left out. `authsome login` adds it later.")
+        self._say(State.SKIPPED, "left out; `authsome login` adds it later")
 
     def again(self) -> None:
         """Start over."""

@@ -27,7 +27,11 @@ class Browser:
     def opens(self, link: str) -> None:
         """Follow a link until the form is there."""
         self.driver.get(link)
-        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: self.one("#sheet"))
+        self.waits("#sheet")
+
+    def waits(self, selector: str) -> None:
+        """Wait for an element."""
+        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: self.one(selector))
 
     def sees(self, text: str) -> bool:
         """Wait for a text."""

@@ -48,6 +48,7 @@ function show(answer, line) {
     if (!first && ["wrong", "doubt"].includes(fresh.dataset.state)) first = fresh;
   }
   document.title = answer.title;
+  document.getElementById("end").replaceChildren(...answer.getElementById("end").childNodes);
   document.getElementById("progress").replaceChildren(...answer.getElementById("progress").childNodes);
   const next = first || (line && document.getElementById(line.id).dataset.state === "open"
     ? document.getElementById(line.id) : sheet.querySelector('.line:not([data-state="stored"], [data-state="skipped"])'));
@@ -91,7 +92,7 @@ if (sheet) {
     const line = event.target.closest(".line");
     if (event.key !== "Enter" || event.target.tagName !== "INPUT" || !line) return;
     event.preventDefault();
-    const button = line.querySelector('button[value^="store-"]');
+    const button = line.querySelector('button[value^="store-"]') || sheet.querySelector(".main");
     if (button && !button.disabled) send(button);
   });
 }
