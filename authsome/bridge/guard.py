@@ -30,7 +30,11 @@ class Refused:
 _NOTHING = Refused(404, "There is nothing here.")
 _STRANGER = Refused(403, "This page belongs to the browser that opened its link first.")
 _ELSEWHERE = Refused(403, "This did not come from the page itself.")
-_USED = Refused(403, "This link was used already. It works once, in one browser.")
+_USED = Refused(
+    403,
+    "This link was used already; it works once. "
+    "Look for the page that it opened, or start the command in the terminal again.",
+)
 
 
 class Guard:

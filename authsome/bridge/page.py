@@ -4,6 +4,8 @@ Promises that what is given there is checked and stored by the thread that asked
 gone when it was answered, left or forgotten. Refuses to put a value that was given into an answer.
 """
 
+import base64
+import hashlib
 import queue
 import secrets
 import time
@@ -29,9 +31,20 @@ if TYPE_CHECKING:
 SECONDS = 600.0
 """How long the page waits for the next thing that is done on it."""
 
+
+def _hashed(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+_PLAIN = (
+    ":root{color-scheme:light dark}body{max-width:32rem;margin:15vh auto 0;padding:0 1.25rem;"
+    "font:1rem/1.5 system-ui,sans-serif}h1{font-size:1.25rem}"
+)
+"""How what is no page looks: whoever is refused gets no file of the page either, so its style is within."""
+
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "Content-Security-Policy": f"default-src 'none'; style-src 'self' 'sha256-{_hashed(_PLAIN)}'; script-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     # NOTE: not `no-referrer`, under which browsers post forms with `Origin: null`; to anybody else it tells as little.
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
@@ -172,7 +185,7 @@ class Site:
         if isinstance(opening, Refused):
             return self._refuse(opening)
         if opening:
-            response = self._render("opened.html", root=self._guard.root)
+            response = self._render("opened.html", root=self._guard.root, style=_PLAIN)
             response.headers["Set-Cookie"] = self._guard.cookie
             return response
         if refused := self._guard.stranger(request):
@@ -222,7 +235,7 @@ class Site:
         )
 
     def _refuse(self, refused: Refused) -> Response:
-        return self._render("refused.html", refused.status, words=refused.words)
+        return self._render("refused.html", refused.status, words=refused.words, style=_PLAIN)
 
     def _render(self, name: str, status: int = 200, **values: object) -> Response:
         text = self._templates.get_template(name).render(**values)

@@ -203,6 +203,18 @@ def test_who_is_offline_is_told_so_and_a_login_ends_by_itself(world: World, brow
     assert person.ends() == 0
 
 
+def test_a_second_browser_with_the_link_is_told_why_not(browse: Callable[..., Browser]) -> None:
+    with opened(question("acme")) as page:
+        page.enter()
+        browser = browse()
+        browser.driver.get(page.guard.link)
+        assert browser.sees("This link was used already")
+        browser.keeps("refused")
+        assert not browser.driver.get_cookies()
+        logged = browser.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        assert not [each for each in logged if "Content Security Policy" in each["message"]]
+
+
 def test_leaving_the_page_starts_nothing_and_keeps_what_is_stored(world: World, browse: Callable[..., Browser]) -> None:
     person, link = world.run()
     browser = browse()
