@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from authsome import pasted, plan
@@ -105,6 +106,11 @@ class Verdict:
 
     good: bool | None
     words: str
+
+    @property
+    def stored(self) -> str:
+        """What became of a credential that was stored after it."""
+        return f"stored{';' if self.good else ','} {self.words}"
 
 
 type Probe = Callable[[Provider, Mapping[str, str]], Verdict]
@@ -243,8 +249,7 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
                 code=ExitCode.REFUSED,
             )
         vault.write(provider, question.connection, fields, time.time(), shared=intake.shared)
-        checked = verdict.good is True
-        return Outcome(f"stored; {verdict.words}" if checked else f"stored, {verdict.words}", checked)
+        return Outcome(verdict.stored, checked=verdict.good is True)
 
     human.ask(questions, take)
 
@@ -267,7 +272,9 @@ def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[s
 
     Only what was given for every host it would now go to, and opens without a question.
     """
-    for found, profile in ((vault, ""), *((other, f" of the profile {other.profile}") for other in vault.others())):
+    # One after the other: reading this vault finds the identity that opens the next.
+    for found in chain((vault,), vault.others()):
+        profile = "" if found is vault else f" of the profile {found.profile}"
         with suppress(AuthsomeError):
             for name in found.names():
                 if name[0] != provider.name or (found is vault and name[1] == connection):

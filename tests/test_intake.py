@@ -72,6 +72,24 @@ def test_what_opens_for_somebody_else_only_is_not_offered(authsome: CommandLine,
     assert asked.questions[0].held == ("openai",)
 
 
+def test_looking_for_one_to_use_again_runs_no_program_and_no_pipe(authsome: CommandLine, openai: Provider) -> None:
+    authsome.login("openai", OPENAI_KEY, "--profile", "work")
+    (authsome.root / "key").write_bytes((authsome.home / "identity.txt").read_bytes())
+    (authsome.home / "identity.txt").unlink()
+    for name, text in (
+        ("AUTHSOME_IDENTITY_COMMAND", f"sh -c 'touch {authsome.root}/run; cat {authsome.root}/key'"),
+        ("AUTHSOME_IDENTITY_FILE", str(authsome.root / "key")),
+    ):
+        asked = Asked([])
+        session.collect(Vault(authsome.home, "default", {name: text}), [undeclared(openai)], asked, Intake())
+        assert asked.questions[0].held == ()
+    assert not (authsome.root / "run").exists()
+    given = {"AUTHSOME_IDENTITY": (authsome.root / "key").read_text()}
+    asked = Asked([])
+    session.collect(Vault(authsome.home, "default", given), [undeclared(openai)], asked, Intake())
+    assert asked.questions[0].held == ("openai of the profile work",)
+
+
 def test_what_was_not_given_for_all_hosts_is_not_offered(authsome: CommandLine) -> None:
     authsome.login("g2", "g2-CANARY-token")
     definition = json.loads(authsome("inspect", "g2").out) | {"host_url": ["api.g2.com", "evil.example"]}
@@ -167,6 +185,10 @@ def test_a_pipe_is_checked_on_request(authsome: CommandLine, strict: Origin) -> 
     assert len(strict.arrived) == 1
     assert authsome("login", "acme", "--stdin", given=key).code == 0
     assert len(strict.arrived) == 1
+    strict.script = lambda _: Reply(status=500)
+    unsure = authsome("login", "acme", "--stdin", "--check", "--force", given=key)
+    assert unsure.code == 0
+    assert f"acme: stored, not checked: localhost:{strict.port} answered 500\n" in unsure.err
 
 
 @pytest.mark.parametrize(("word", "code"), [("yes", 0), ("no", 8)])

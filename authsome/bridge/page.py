@@ -90,7 +90,8 @@ class Page:
                 self._say(f"{line.question.name}: {line.words}")
         if sheet.left:
             named = ", ".join(line.question.name for line in sheet.missing)
-            raise AuthsomeError(f"the page was left without {named}", hint=_LATER, code=ExitCode.MISSING)
+            without = f" without {named}" if named else ""
+            raise AuthsomeError(f"the page was left{without}", hint=_LATER, code=ExitCode.MISSING)
 
 
 _LATER = "what was stored stays stored; start again for the rest"

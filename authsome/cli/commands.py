@@ -69,7 +69,6 @@ def login(
     Example: authsome login openai
     """
     from authsome import session
-    from authsome.manifest import login_command
 
     sealed("login")
     check_name(connection, "connection")
@@ -79,20 +78,28 @@ def login(
     vault = open_vault(settings, project)
     folder = vault.place(shared=shared)
     if folder.holds(provider, connection) and not force:
-        raise AuthsomeError(
-            f"{provider} ({connection}) is already connected",
-            hint=f"to replace it: {login_command(provider, connection)} --force",
-            code=ExitCode.USAGE,
-        )
+        raise _connected(provider, connection)
     taking = intake(check=not stdin if check is None else check, shared=shared)
     if stdin:
-        session.store(vault, declared.provider, connection, _read_stdin(), taking)
+        verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
+        if check:
+            talk(settings, f"{declared.name}: {verdict.stored}")
     else:
         asking = human(settings, vault, wanted(browser=browser, terminal=terminal), shared=shared)
         session.collect(vault, [replace(declared, required=True)], asking, taking)
     _logged_in(settings, vault, folder, declared)
     if stdin:
         talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
+
+
+def _connected(provider: str, connection: str) -> AuthsomeError:
+    from authsome.manifest import login_command
+
+    return AuthsomeError(
+        f"{provider} ({connection}) is already connected",
+        hint=f"to replace it: {login_command(provider, connection)} --force",
+        code=ExitCode.USAGE,
+    )
 
 
 def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared") -> None:

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 PROJECT_FOLDER = ".authsome"
+_NOT_SILENT = frozenset({"AUTHSOME_IDENTITY_COMMAND", "AUTHSOME_IDENTITY_FILE"})
 
 
 class Vault:
@@ -83,12 +84,17 @@ class Vault:
         return anew
 
     def others(self) -> Iterator["Vault"]:
-        """Yield the home's other profiles, for the identity that opened this one; nobody is asked for a passphrase."""
+        """Yield the home's other profiles, for the identity that opened this one or another that opens without a word.
+
+        No program is run for it, and no file is read that a variable names: it may be a pipe, which gives itself once.
+        """
+        environ = {name: text for name, text in self._access.environ.items() if name not in _NOT_SILENT}
+        silent = replace(self._access.given.unattended(), file=None)
         for name in listed(self.home):
             if name != self.profile:
                 with suppress(AuthsomeError):  # a folder that is no profile
-                    other = Vault(self.home, name, self._access.environ)
-                    other._access = replace(self._access, given=self._access.given.unattended())
+                    other = Vault(self.home, name, environ)
+                    other._access = replace(self._access, environ=environ, given=silent)
                     other.own = other.own.again(other._access)
                     yield other
 
