@@ -50,6 +50,22 @@ class AuthsomeError(Exception):
         self.code = code
 
 
+class Doubt(AuthsomeError):  # noqa: N818  to the person who is asked it is none
+    """Something that only the person who gave it can decide; to whoever cannot ask, an error like any other.
+
+    Attributes:
+        word: What it is about, as an answer names it that has made up its mind.
+        offer: What the person may choose to have done all the same.
+    """
+
+    def __init__(
+        self, word: str, message: str, *, offer: str, hint: str | None = None, code: ExitCode = ExitCode.USAGE
+    ) -> None:
+        super().__init__(message, hint=hint, code=code)
+        self.word = word
+        self.offer = offer
+
+
 def clean(text: str, keep: str = "") -> str:
     """Return text without control characters: words of a manifest or a file name must not repaint the terminal."""
     return "".join(char if char.isprintable() or char in keep else "\ufffd" for char in text)

@@ -77,6 +77,13 @@ class Plan:
         """The steps that need a person before anything starts; an optional connection never does."""
         return tuple(step for step in self.steps if step.required and step.needs_person)
 
+    @property
+    def offered(self) -> tuple[Step, ...]:
+        """The steps that could be taken while somebody is asked anyway: optional connections that are not usable."""
+        return tuple(
+            step for step in self.steps if not step.required and (step.needs_person or step.state is State.ABSENT)
+        )
+
 
 def make(
     declared: Iterable[Declared],

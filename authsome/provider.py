@@ -9,6 +9,7 @@ A definition is a JSON file, bundled with the program or put into `<home>/provid
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -132,9 +133,31 @@ class TestRequest(Closed):
     """A cheap authenticated request and the status that tells a good key from a bad one."""
 
     url: str
-    method: str = "GET"
+    method: Literal["GET", "HEAD", "POST"] = "GET"
     good_status: int = 200
     bad_status: int = 401
+
+    def __post_init__(self) -> None:
+        target = self.target
+        if not self.url.startswith("https://") or not target or "#" in target:
+            raise ValueError(f"`{self.url}` is not the address of a request: https, a host and a path")
+        Host.parse(self.authority)
+
+    @property
+    def authority(self) -> str:
+        """The host, and the port if it is not 443."""
+        return self.url.removeprefix("https://").partition("/")[0]
+
+    @property
+    def target(self) -> str:
+        """The path and the query, from the slash on."""
+        _, slash, rest = self.url.removeprefix("https://").partition("/")
+        return slash + rest
+
+    @property
+    def host(self) -> "Host":
+        """Where it goes."""
+        return Host.parse(self.authority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +246,7 @@ class Provider:
     keys_url: str | None = None
     docs: str | None = None
     private_addresses: bool = False
+    test: TestRequest | None = None
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -247,6 +271,8 @@ def resolve(definition: Definition) -> Provider:
         raise ValueError("`host_url` names no host")
     headers = tuple((_header_name(name), _header_value(value)) for name, value in definition.headers.items())
     fields = tuple(_fields(definition))
+    if definition.test and definition.test.host not in hosts:
+        raise ValueError(f"`test` asks a host that `host_url` does not name: {definition.test.host}")
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -258,6 +284,7 @@ def resolve(definition: Definition) -> Provider:
         keys_url=definition.keys_url,
         docs=definition.docs,
         private_addresses=definition.private_addresses,
+        test=definition.test,
     )
 
 
@@ -341,6 +368,12 @@ class Catalogue:
         own = ((Source.CUSTOM, home / "providers"),) if home else ()
         self._folders = (*own, (Source.BUNDLED, bundled("providers")))
         self._loaded: dict[str, Provider] = {}
+
+    def usable(self) -> "Iterator[Provider]":
+        """Yield every provider whose definition is without a mistake."""
+        for name in self.names():
+            with suppress(AuthsomeError):
+                yield self.get(name)
 
     def names(self) -> dict[str, Source]:
         """Return every provider's name and where its definition stands, sorted."""

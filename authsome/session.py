@@ -5,21 +5,20 @@ checked before it is stored, and stored before it is used. Refuses to be printed
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from authsome import plan
-from authsome.errors import AuthsomeError, ExitCode
-from authsome.manifest import Declared
-from authsome.provider import PLACEHOLDER, Provider, placeholder
+from authsome import pasted, plan
+from authsome.errors import AuthsomeError, Doubt, ExitCode
+from authsome.manifest import Declared, full_name
+from authsome.provider import Provider, placeholder
 from authsome.vault import Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
     from authsome.bridge import Human
-
-ATTEMPTS = 3
-"""How often a person may mistype before the command ends."""
 
 
 class Session:
@@ -96,37 +95,86 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     return Position(vault, declared, plan.make(declared, found, held, words), tuple(damaged.values()))
 
 
-def reconcile(position: Position, human: "Callable[[], Human]", say: Callable[[str], None]) -> Session:
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a provider says to a credential.
+
+    Attributes:
+        good: Whether it takes it; None if that could not be found out.
+        words: What happened, as the end of a sentence.
+    """
+
+    good: bool | None
+    words: str
+
+    @property
+    def stored(self) -> str:
+        """What became of a credential that was stored after it."""
+        return f"stored{';' if self.good else ','} {self.words}"
+
+
+type Probe = Callable[[Provider, Mapping[str, str]], Verdict]
+"""Shows a credential to its provider; the fields are secret."""
+
+
+def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
+    del provider, fields
+    return Verdict(None, "not checked")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """How credentials are taken in.
+
+    Attributes:
+        known: Finds all providers, to tell whose key something is.
+        probe: Shows a credential to its provider before it is stored.
+        shared: Store in the project's folder; None for where the profile's preset says.
+    """
+
+    known: Callable[[], Iterable[Provider]] = tuple
+    probe: Probe = _unchecked
+    shared: bool | None = None
+
+
+def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = Intake()) -> Session:
     """Ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
         human: Finds out who answers; called only if somebody has to.
-        say: Writes one line of talk.
 
     Raises (exit code 3) with one command per missing connection when there is nobody to ask.
     """
     position.check()
     blocking = position.plan.blocking
-    if blocking:
-        _ask(position, human(), say)
-    return _session(position.vault, [step for step in position.plan.steps if step in blocking or _in_place(step)])
+    if not blocking:
+        return in_place(position)
+    _ask(position, human(), intake)
+    # A fresh look: what was offered may have been given, and what is still off its pattern was not.
+    after = survey(position.vault, position.declared)
+    if after.plan.blocking:  # stored in the project, while the home's own still counts
+        raise _lacking(after.plan, "missing or unusable after all", "look at them:\n  authsome check")
+    return in_place(after)
 
 
-def _ask(position: Position, answering: "Human", say: Callable[[str], None]) -> None:
+def _ask(position: Position, answering: "Human", intake: Intake) -> None:
     from authsome.bridge import Nobody  # noqa: PLC0415  a run with everything in place needs no door to a person
 
     blocking = position.plan.blocking
     if isinstance(answering, Nobody):
         lines = "\n".join(f"  {step.command}" for step in blocking)
-        raise AuthsomeError(
-            f"{_count(len(blocking), 'connection')} missing or unusable, and nobody to ask: "
-            + ", ".join(f"{step.name} ({step.state})" for step in blocking),
-            hint=f"run where a person can answer:\n{lines}",
-            code=ExitCode.MISSING,
+        raise _lacking(
+            position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
         )
-    wanted = {each.key: each for each in position.declared}
-    for step in blocking:
-        login(position.vault, wanted[step.provider, step.connection], answering, say)
+    asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
+    collect(position.vault, [each for each in position.declared if each.key in asked], answering, intake)
+
+
+def _lacking(made: plan.Plan, words: str, hint: str) -> AuthsomeError:
+    named = ", ".join(f"{step.name} ({step.state})" for step in made.blocking)
+    return AuthsomeError(
+        f"{_count(len(made.blocking), 'connection')} {words}: {named}", hint=hint, code=ExitCode.MISSING
+    )
 
 
 def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:
@@ -155,73 +203,109 @@ def _session(vault: Vault, usable: Iterable[plan.Step]) -> Session:
     return Session({name: entry.fields for name, entry in entries.items() if entry})
 
 
-def login(
-    vault: Vault, declared: Declared, human: "Human", say: Callable[[str], None], *, shared: bool | None = None
-) -> None:
-    """Ask for a connection's secret until it looks right, and store it.
+def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
+    """Ask for the secrets of connections, and store each as soon as it looks right and its provider takes it."""
+    from authsome.bridge import Answer, Outcome, Question  # noqa: PLC0415  as in `_ask`
 
-    Args:
-        shared: In the project's folder; None for where the profile's preset says.
-    """
-    from authsome.bridge import Question  # noqa: PLC0415  as in `_ask`
+    asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
+    questions = []
+    for each in wanted:
+        provider, before = each.provider, vault.read(*each.key)
+        again = dict(_held(vault, provider, each.connection))
+        asked[each.key] = provider, again
+        questions.append(
+            Question(
+                provider=provider.name,
+                display_name=provider.display_name,
+                connection=each.connection,
+                required=each.required,
+                why=each.why,
+                scopes=each.scopes,
+                hosts=provider.host_names,
+                new_hosts=provider.beyond(before.hosts) if before else (),
+                keys_url=provider.keys_url,
+                hint=provider.fields[0].hint,
+                held=tuple(again),
+            )
+        )
 
-    provider = declared.provider
-    before = vault.read(*declared.key)
-    question = Question(
-        provider=provider.name,
-        display_name=provider.display_name,
-        connection=declared.connection,
-        required=True,
-        why=declared.why,
-        scopes=declared.scopes,
-        hosts=provider.host_names,
-        new_hosts=provider.beyond(before.hosts) if before else (),
-        keys_url=provider.keys_url,
-    )
-    for attempt in range(1, ATTEMPTS + 1):
-        answer = human.ask(question)
-        try:
-            store(vault, provider, declared.connection, answer or "", shared=shared)
-        except AuthsomeError as error:
-            if error.code is not ExitCode.USAGE or attempt == ATTEMPTS:
-                raise
-            say(f"Error: {error.message}")
-            say(f"Hint: {error.hint}")
+    def take(question: Question, answer: Answer) -> Outcome:
+        provider, again = asked[question.provider, question.connection]
+        _refuse_oauth(provider)
+        if answer.reuse is not None:
+            fields = again[answer.reuse]
         else:
-            return
+            only = provider.fields[0]
+            given = answer.fields.get(only.name, "")
+            fields = {only.name: pasted.check(provider, given, others=intake.known, accepted=answer.accepted)}
+            _refuse_twin(fields, again, answer.accepted)
+        verdict = intake.probe(provider, fields)
+        if verdict.good is False and REFUSED not in answer.accepted:
+            raise Doubt(
+                REFUSED,
+                f"{provider.display_name} refuses this key: {verdict.words}",
+                hint="make a new one there, or look whether all of it was copied",
+                offer="Store it all the same",
+                code=ExitCode.REFUSED,
+            )
+        vault.write(provider, question.connection, fields, time.time(), shared=intake.shared)
+        return Outcome(verdict.stored, checked=verdict.good is True)
+
+    human.ask(questions, take)
 
 
-def store(vault: Vault, provider: Provider, connection: str, given: str, *, shared: bool | None = None) -> bool:
-    """Check and store what somebody gave as the secret; return False if exactly that was held already."""
+TWIN, REFUSED = "twin", "refused"
+"""What a person may decide: to hold one key twice, to store what its provider refuses."""
+
+
+def _refuse_twin(fields: Mapping[str, str], held: Mapping[str, Mapping[str, str]], accepted: Collection[str]) -> None:
+    """Raise if the same credential is held already: two names for one key are mostly a mistake in copying."""
+    twin = next((name for name, known in held.items() if known == fields), None)
+    if twin and TWIN not in accepted:
+        raise Doubt(
+            TWIN, f"This is the key of {twin}.", hint="for another account, take its own key", offer="Use it here too"
+        )
+
+
+def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """Yield credentials of a provider that could be used for another connection, by what to call them.
+
+    Only what was given for every host it would now go to, and opens without a question.
+    """
+    # One after the other: reading this vault finds the identity that opens the next.
+    for found in chain((vault,), vault.others()):
+        profile = "" if found is vault else f" of the profile {found.profile}"
+        with suppress(AuthsomeError):
+            for name in found.names():
+                if name[0] != provider.name or (found is vault and name[1] == connection):
+                    continue
+                entry = found.read(*name)
+                if entry and not provider.beyond(entry.hosts) and not holding(entry, provider).off_pattern:
+                    yield f"{full_name(*name)}{profile}", entry.fields
+
+
+def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = Intake()) -> Verdict:
+    """Check and store what a program gave as the secret; what a person would decide is an error."""
+    _refuse_oauth(provider)
+    fields = {provider.fields[0].name: pasted.check(provider, given, others=intake.known)}
+    verdict = intake.probe(provider, fields)
+    if verdict.good is False:
+        raise AuthsomeError(
+            f"{provider.display_name} refuses this key: {verdict.words}",
+            hint="nothing was stored; to store it all the same: --no-check",
+            code=ExitCode.REFUSED,
+        )
+    vault.write(provider, connection, fields, time.time(), shared=intake.shared)
+    return verdict
+
+
+def _refuse_oauth(provider: Provider) -> None:
     if provider.auth_type != "api_key":
         raise AuthsomeError(
             f"{provider.display_name} logs in with OAuth, which this version cannot do yet",
             hint=f"define a provider of your own for a personal token: authsome inspect {provider.name}",
             code=ExitCode.REFUSED,
         )
-    secret = check(provider, given)
-    return vault.write(provider, connection, {provider.fields[0].name: secret}, time.time(), shared=shared)
-
-
-def check(provider: Provider, given: str) -> str:
-    """Return the secret without the white space at its end, or raise (exit code 2) with what is wrong with it."""
-    secret = given.rstrip()
-    only = provider.fields[0]
-    wrong = f"This does not look like a valid {provider.display_name} API key."
-    if not secret:
-        raise AuthsomeError("the key is empty", hint="nothing was stored", code=ExitCode.USAGE)
-    if secret.startswith(PLACEHOLDER):
-        raise AuthsomeError(
-            wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
-        )
-    if only.pattern and not only.pattern.fullmatch(secret):
-        raise AuthsomeError(wrong, hint=only.hint, code=ExitCode.USAGE)
-    if not secret.isascii() or any(char.isspace() or not char.isprintable() for char in secret):
-        # NOTE: it is going to stand in a header; a line break in it would start another one.
-        raise AuthsomeError(
-            wrong, hint="it contains white space, a line break or a character that no header takes", code=ExitCode.USAGE
-        )
-    return secret
 
 
 def _count(number: int, noun: str) -> str:

@@ -12,8 +12,22 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "plan", "bridge", "session", "rules", "fake", "why"),
-    *("proxy", "origin", "reload", "isolation", "child", "export", "audit", "demo", "clients", "screens", "cli"),
+    *("errors", "documents", "provider", "manifest", "vault", "pasted", "plan"),
+    *("bridge", "session", "rules", "fake", "why"),
+    *(
+        "proxy",
+        "probe",
+        "origin",
+        "reload",
+        "isolation",
+        "child",
+        "export",
+        "audit",
+        "demo",
+        "clients",
+        "screens",
+        "cli",
+    ),
 )
 OWNERS = {
     "pyrage": {"vault.age"},
@@ -34,6 +48,9 @@ OWNERS = {
     "wsproto": {"proxy.websocket"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
+    "httpx": {"probe"},
+    "jinja2": {"bridge.page"},
+    "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
 }
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 
@@ -129,7 +146,7 @@ def test_functions_fit_on_a_screen() -> None:
     ("arguments", "unwanted"),
     [
         (["--version"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
-        (["list"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
+        (["list"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl", "werkzeug"]),
         (["inspect", "openai"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
     ],
 )
@@ -144,6 +161,28 @@ def test_a_command_imports_nothing_it_does_not_use(arguments: list[str], unwante
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        env={"AUTHSOME_HOME": str(tmp_path / "home"), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_login_from_a_pipe_imports_neither_page_nor_web_client(tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.argv = ['authsome', 'login', 'openai', '--stdin']\n"
+        "from authsome.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        "unwanted = 'werkzeug jinja2 httpx selenium webbrowser asyncio authsome.bridge authsome.probe authsome.proxy'\n"
+        "found = [name for name in unwanted.split() if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        input="sk-CANARY0123456789abcdefghij",
         cwd=tmp_path,
         env={"AUTHSOME_HOME": str(tmp_path / "home"), "PATH": ""},
         capture_output=True,

@@ -2,13 +2,19 @@ from pathlib import Path
 
 import pytest
 
-from authsome.session import ATTEMPTS
+from authsome.bridge import ATTEMPTS
 from authsome.vault import preset
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
 PROMPT = "(input is hidden)"
+
+
+@pytest.fixture(autouse=True)
+def _no_network(authsome: CommandLine) -> None:
+    """Let a key's check end at a proxy that is not there."""
+    authsome.env = {"HTTPS_PROXY": "http://127.0.0.1:9"}
 
 
 def _login(authsome: CommandLine, *more: str) -> Person:
@@ -62,7 +68,7 @@ def test_leaving_the_prompt_stores_nothing(authsome: CommandLine, key: str, code
 
 @pytest.mark.parametrize("env", [{"CI": "true"}, {"CI": "1"}])
 def test_in_ci_nobody_is_asked(authsome: CommandLine, env: dict[str, str]) -> None:
-    authsome.env = env
+    authsome.env |= env
     person = _login(authsome)
     assert person.ends() == 3
     assert "nobody to ask for openai" in person.screen

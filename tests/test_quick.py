@@ -34,12 +34,23 @@ def _by_typer(words: list[str]) -> tuple[Any, ...] | None:
     return None
 
 
-_NO_OPTIONS = {"summary": False, "fake": False, "fake_from": None}
+_NO_OPTIONS = {"summary": False, "fake": False, "fake_from": None, "browser": False, "terminal": False}
 
 _WORDS = st.sampled_from(
     [
         *("run", "--", "-", "", "list", "python", "a b", "--help", "-h", "--version", "--nothing", "-x", "-qh", "-qq"),
-        *("-q", "--quiet", "--json", "--verbose", "--no-input", "--no-color", "--summary", "--fake", "--fake=1"),
+        *(
+            "-q",
+            "--quiet",
+            "--json",
+            "--verbose",
+            "--no-input",
+            "--no-color",
+            "--summary",
+            "--fake",
+            "--fake=1",
+            "--browser",
+        ),
         *(
             "--profile",
             "--profile=team",

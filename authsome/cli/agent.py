@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from authsome.cli.stations import declared, human, manifest_name, sealed, survey
+from authsome.cli.stations import declared, human, intake, manifest_name, sealed, survey, wanted
 from authsome.cli.voice import Settings, explain, say, talk, unexpected
 from authsome.errors import AuthsomeError, ExitCode, RunExit, file_errors
 from authsome.provider import placeholder
@@ -36,12 +36,20 @@ _SETTLE_SECONDS = 0.25  # in which the first request is served
 
 
 def run(
-    settings: Settings, command: list[str], *, summary: bool = False, fake: bool = False, fake_from: str | None = None
+    settings: Settings,
+    command: list[str],
+    *,
+    summary: bool = False,
+    fake: bool = False,
+    fake_from: str | None = None,
+    browser: bool = False,
+    terminal: bool = False,
 ) -> NoReturn:
     """Run a command as the agent, and end with its exit code."""
     try:
         sealed("run")
-        start = _rehearse(settings, fake_from) if fake or fake_from is not None else _prepare(settings)
+        asked = wanted(browser=browser, terminal=terminal)
+        start = _rehearse(settings, fake_from) if fake or fake_from is not None else _prepare(settings, asked)
         code = _run(settings, start, command, summary=summary)
     except AuthsomeError as error:
         explain(error)
@@ -90,13 +98,13 @@ class _Fake:
     file: str | None
 
 
-def _prepare(settings: Settings) -> _Start:
+def _prepare(settings: Settings, asked: str | None) -> _Start:
     """Go the whole way from the manifest to live credentials."""
     from authsome import rules, session
     from authsome.proxy import upstream
 
     project, position = survey(settings)
-    live = session.reconcile(position, partial(human, settings, position.vault), say)
+    live = session.reconcile(position, partial(human, settings, position.vault, asked), intake())
     outside = upstream.read(os.environ)
     made = rules.of_project(project, live.holds)
     return _Start(project, made, live, outside, os.environ, outside.roots, vault=position.vault)

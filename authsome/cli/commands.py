@@ -5,8 +5,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, say, talk
-from authsome.cli.stations import human, open_catalogue, open_project, open_vault, sealed, survey
+from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, talk
+from authsome.cli.stations import human, intake, open_catalogue, open_project, open_vault, sealed, survey, wanted
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -51,6 +51,16 @@ def login(
     force: Annotated[bool, Option("--force", help="Replace the credential that is held.")] = False,
     stdin: Annotated[bool, Option("--stdin", help="Read the key from standard input.")] = False,
     shared: _Shared = None,
+    browser: Annotated[bool, Option("--browser", help="Ask on a page in the browser.")] = False,
+    terminal: Annotated[bool, Option("--terminal", help="Ask at the terminal.")] = False,
+    check: Annotated[
+        bool | None,
+        Option(
+            "--check/--no-check",
+            help="Show the key to its provider first; with --stdin only on request.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Store a credential.
 
@@ -59,7 +69,6 @@ def login(
     Example: authsome login openai
     """
     from authsome import session
-    from authsome.manifest import login_command
 
     sealed("login")
     check_name(connection, "connection")
@@ -69,15 +78,33 @@ def login(
     vault = open_vault(settings, project)
     folder = vault.place(shared=shared)
     if folder.holds(provider, connection) and not force:
-        raise AuthsomeError(
-            f"{provider} ({connection}) is already connected",
-            hint=f"to replace it: {login_command(provider, connection)} --force",
-            code=ExitCode.USAGE,
-        )
+        raise _connected(provider, connection)
+    taking = intake(check=not stdin if check is None else check, shared=shared)
     if stdin:
-        session.store(vault, declared.provider, connection, _read_stdin(), shared=shared)
+        verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
+        if check:
+            talk(settings, f"{declared.name}: {verdict.stored}")
     else:
-        session.login(vault, declared, human(settings, vault), say, shared=shared)
+        asking = human(settings, vault, wanted(browser=browser, terminal=terminal), shared=shared)
+        session.collect(vault, [replace(declared, required=True)], asking, taking)
+    _logged_in(settings, vault, folder, declared)
+    if stdin:
+        talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
+
+
+def _connected(provider: str, connection: str) -> AuthsomeError:
+    from authsome.manifest import login_command
+
+    return AuthsomeError(
+        f"{provider} ({connection}) is already connected",
+        hint=f"to replace it: {login_command(provider, connection)} --force",
+        code=ExitCode.USAGE,
+    )
+
+
+def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared") -> None:
+    """Say that a credential is stored, and for whom."""
+    provider, connection = declared.key
     if settings.json:
         from authsome import screens
 
@@ -88,8 +115,6 @@ def login(
         talk(settings, f"All members of {folder.path} have it once it is checked in.")
         if vault.own.holds(provider, connection):
             talk(settings, "On this machine your own of the home still counts.")
-    if stdin:
-        talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
 
 
 def _declared(project: "Project", provider: "Provider", connection: str) -> "Declared":
@@ -295,9 +320,9 @@ def export(
     else:
         catalogue = open_catalogue()
         project = open_project(settings, catalogue)
-        wanted = _declared(project, catalogue.get(provider), check_name(connection, "connection"))
-        position = session.survey(open_vault(settings, project), (replace(wanted, required=True),))
-    live = session.reconcile(position, partial(human, settings, position.vault), say)
+        named = _declared(project, catalogue.get(provider), check_name(connection, "connection"))
+        position = session.survey(open_vault(settings, project), (replace(named, required=True),))
+    live = session.reconcile(position, partial(human, settings, position.vault), intake())
     values = exporting.variables(position.declared, live)
     if settings.json:
         data(screens.as_json("export", variables=values))

@@ -11,7 +11,10 @@ from typing import Any
 from authsome.cli.voice import Settings
 
 _SETTINGS = {f"--{each.name.replace('_', '-')}": each.name for each in fields(Settings)} | {"-q": "quiet"}
-_OF_RUN = {"--summary": "summary", "--fake": "fake", "--fake-from": "fake_from"}
+_OF_RUN = {"--summary": "summary", "--fake": "fake", "--fake-from": "fake_from"} | {
+    "--browser": "browser",
+    "--terminal": "terminal",
+}
 OPTIONS = {**_SETTINGS, **_OF_RUN}
 """Everything that `run` can be told: option → argument."""
 

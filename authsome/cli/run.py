@@ -15,6 +15,8 @@ def run(
     fake_from: Annotated[
         str | None, Option("--fake-from", metavar="FILE", help="The same, with the answers of a YAML file.")
     ] = None,
+    browser: Annotated[bool, Option("--browser", help="Ask for what is missing on a page in the browser.")] = False,
+    terminal: Annotated[bool, Option("--terminal", help="Ask for it at the terminal.")] = False,
 ) -> None:
     """Run an agent that uses credentials without holding them.
 
@@ -22,4 +24,4 @@ def run(
 
     Example: authsome run --fake-from tests/answers.yaml -- pytest
     """
-    agent.run(settings, command, summary=summary, fake=fake, fake_from=fake_from)
+    agent.run(settings, command, summary=summary, fake=fake, fake_from=fake_from, browser=browser, terminal=terminal)

@@ -4,6 +4,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 """
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,12 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from authsome.bridge import Around, Human
     from authsome.manifest import Project
-    from authsome.session import Position
+    from authsome.provider import Provider
+    from authsome.session import Intake, Position, Verdict
     from authsome.vault import Given, Vault
     from authsome.vault.keychain import Keychain
 
@@ -152,11 +154,35 @@ def declared(settings: Settings) -> "Project":
     return project
 
 
-def human(settings: Settings, vault: "Vault") -> "Human":
-    """Return who answers questions here."""
+def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shared: bool | None = None) -> "Human":
+    """Return who answers questions here; `wanted` is whom the options name."""
     from authsome import bridge
 
-    return bridge.door(_around(settings, vault.profile), say)
+    place = vault.place(shared=shared)
+    about = f"{place.path}, for all members of the project" if not place.own else f"the profile {vault.profile}"
+    return bridge.door(replace(_around(settings, vault.profile), wanted=wanted), say, about)
+
+
+def wanted(*, browser: bool, terminal: bool) -> str | None:
+    """Return whom `--browser` or `--terminal` name."""
+    if browser and terminal:
+        raise AuthsomeError("--browser and --terminal exclude each other", hint="give one", code=ExitCode.USAGE)
+    return "browser" if browser else "terminal" if terminal else None
+
+
+def intake(*, check: bool = True, shared: bool | None = None) -> "Intake":
+    """Return how credentials are taken in; with `check` they are shown to their providers first."""
+    from authsome.session import Intake
+
+    known = open_catalogue().usable
+    return Intake(known, _probe, shared) if check else Intake(known, shared=shared)
+
+
+def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":
+    from authsome import probe
+    from authsome.proxy import upstream
+
+    return probe.ask(provider, fields, upstream.read(os.environ))
 
 
 def sealed(doing: str) -> None:

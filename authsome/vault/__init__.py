@@ -8,7 +8,8 @@ that a project's vault is not opened before somebody on this machine has accepte
 each.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +23,7 @@ from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
 from authsome.vault.pins import Pins
-from authsome.vault.profiles import used
+from authsome.vault.profiles import listed, used
 
 __all__ = [
     "PROJECT_FOLDER",
@@ -41,6 +42,7 @@ __all__ = [
 ]
 
 PROJECT_FOLDER = ".authsome"
+_NOT_SILENT = frozenset({"AUTHSOME_IDENTITY_COMMAND", "AUTHSOME_IDENTITY_FILE"})
 
 
 class Vault:
@@ -81,6 +83,21 @@ class Vault:
         anew.own = self.own.again(anew._access)
         anew.shared = self.shared.again(anew._access) if self.shared else None
         return anew
+
+    def others(self) -> Iterator["Vault"]:
+        """Yield the home's other profiles, for the identity that opened this one or another that opens without a word.
+
+        No program is run for it, and no file is read that a variable names: it may be a pipe, which gives itself once.
+        """
+        environ = {name: text for name, text in self._access.environ.items() if name not in _NOT_SILENT}
+        silent = replace(self._access.given.unattended(), file=None)
+        for name in listed(self.home):
+            if name != self.profile:
+                with suppress(AuthsomeError):  # a folder that is no profile
+                    other = Vault(self.home, name, environ)
+                    other._access = replace(self._access, environ=environ, given=silent)
+                    other.own = other.own.again(other._access)
+                    yield other
 
     @property
     def folders(self) -> tuple[Folder, ...]:

@@ -1,0 +1,99 @@
+"""A person at the controlling terminal, whatever standard input and output are.
+
+Promises to ask one connection after the other with the echo off, and to ask again when the answer is wrong. Refuses to
+ask for what nothing waits for: an optional connection is left to the page and to `authsome login`.
+"""
+
+import getpass
+from collections.abc import Callable, Sequence
+
+from authsome.bridge import ATTEMPTS, Answer, Outcome, Question, Take, agreed
+from authsome.errors import AuthsomeError, Doubt, ExitCode, clean
+from authsome.provider import DEFAULT_CONNECTION
+
+TERMINAL_LINE = 4095
+"""Longest line a terminal in canonical mode hands over (N_TTY_BUF_SIZE less the newline); it cuts the rest silently."""
+
+
+class Terminal:
+    """Asks in lines."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def ask(self, questions: Sequence[Question], take: Take) -> None:
+        """Ask for each required connection until it is stored, three times at most."""
+        for question in questions:
+            if question.required:
+                self._say(f"{question.name}: {self._until_stored(question, take).words}")
+
+    def _until_stored(self, question: Question, take: Take) -> Outcome:
+        for attempt in range(1, ATTEMPTS + 1):
+            answer = self._answer(question)
+            try:
+                return self._decided(question, answer, take)
+            except AuthsomeError as error:
+                wrong = isinstance(error, Doubt) or error.code is ExitCode.USAGE
+                if not wrong or attempt == ATTEMPTS:
+                    raise
+                self._explain(error)
+        raise AssertionError("unreachable")
+
+    def _decided(self, question: Question, answer: Answer, take: Take) -> Outcome:
+        """Hand over an answer; what only the person can decide is asked in a word."""
+        while True:
+            try:
+                return take(question, answer)
+            except Doubt as doubt:
+                self._explain(doubt)
+                if not agreed(f"{doubt.offer}?"):
+                    raise
+                answer = Answer(answer.fields, accepted=answer.accepted | {doubt.word})
+
+    def _explain(self, error: AuthsomeError) -> None:
+        self._say(f"Error: {error.message}")
+        self._say(f"Hint: {error.hint}")
+
+    def _answer(self, question: Question) -> Answer:
+        """Read the values with the echo off; an empty one ends it."""
+        account = "" if question.connection == DEFAULT_CONNECTION else f" ({question.connection})"
+        if question.why:
+            self._say(f'The manifest says why: "{question.why}"')
+        if question.scopes:
+            self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
+        if question.keys_url:
+            self._say(f"Get a key: {question.keys_url}")
+        self._say(f"It will be sent to: {', '.join(question.hosts)}")
+        if question.new_hosts:
+            self._confirm(question)
+        named = clean(question.display_name)
+        prompts = {each.name: f"{named} {each.label}{account} (input is hidden): " for each in question.blanks}
+        return Answer({name: _read(question, prompt) for name, prompt in prompts.items()})
+
+    def _confirm(self, question: Question) -> None:
+        """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
+        self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
+        if not agreed("Send keys there too?"):
+            raise AuthsomeError(
+                f"the new hosts of {question.provider} were not agreed to",
+                hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
+                code=ExitCode.MISSING,
+            )
+
+
+def _read(question: Question, prompt: str) -> str:
+    try:
+        typed = getpass.getpass(prompt)
+    except EOFError:
+        typed = ""
+    if len(typed.encode()) >= TERMINAL_LINE:
+        raise AuthsomeError(
+            "the key is longer than a terminal takes in one line",
+            hint=f"authsome login {question.provider} --stdin < FILE",
+            code=ExitCode.USAGE,
+        )
+    if not typed.strip():
+        raise AuthsomeError(
+            f"no key was given for {question.provider}", hint="nothing was stored", code=ExitCode.MISSING
+        )
+    return typed

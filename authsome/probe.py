@@ -1,0 +1,126 @@
+"""Whether a provider takes a key, found out with the request that its definition names for that.
+
+Promises that the key goes where a run would send it and nowhere else: to a host of the definition, in the place the
+rules say, over verified TLS, to an address that was checked. Refuses to follow a redirect, and to call a key good or
+bad when the provider did not say so.
+"""
+
+import socket
+import ssl
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import httpx
+
+import authsome
+from authsome import rules
+from authsome.manifest import undeclared
+from authsome.provider import DEFAULT_CONNECTION, Provider, TestRequest
+from authsome.proxy import channel, dial
+from authsome.proxy.upstream import ParentProxy, Upstream
+from authsome.session import Verdict
+
+SECONDS = 5.0
+"""How long a person waits for each step of it: a name, a connection, an answer."""
+
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+
+
+def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, seconds: float = SECONDS) -> Verdict:
+    """Return what the provider says to a credential.
+
+    Args:
+        fields: Secret.
+        outside: How this machine reaches it.
+    """
+    test = provider.test
+    if test is None:
+        return Verdict(None, "not checked: nothing is known to check it with")
+    placed = _placed(provider, test)
+    if placed is None:
+        return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")
+    headers = {"User-Agent": f"authsome/{authsome.__version__}", "Accept": "*/*", **dict(provider.constant_headers)}
+    headers |= {placed.placement.header: placed.placement.render(fields), "Host": str(test.host)}
+    try:
+        status = _status(provider, test, headers, outside, seconds)
+    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+        return Verdict(None, f"not checked: {_why(test, error)}")
+    return _read(provider, test, status)
+
+
+def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
+    """Return where a run's rules put the secret of this request, None if they put none into it."""
+    made = rules.make([undeclared(provider)], lambda _: True)
+    request = rules.Request(test.host, test.host.name, (str(test.host),), test.method, test.target, ())
+    decided = made.decide(request)
+    return decided if isinstance(decided, rules.Inject) else None
+
+
+def _status(
+    provider: Provider, test: TestRequest, headers: Mapping[str, str], outside: Upstream, seconds: float
+) -> int:
+    host = test.host
+    trusted = channel.to_upstream(outside.roots, "http/1.1")
+    parent = outside.proxy_for(host.name)
+    # NOTE: the address that was checked is the one that is connected; behind a parent proxy it is that one's to check.
+    names = [host.name] if parent else _addresses(provider, test)
+    failed: Exception = OSError("it has no address")
+    with httpx.Client(
+        verify=trusted,
+        proxy=_parent(parent, trusted) if parent else None,
+        trust_env=False,
+        follow_redirects=False,
+        timeout=seconds,
+    ) as client:
+        for name in names:
+            url = f"https://{f'[{name}]' if ':' in name else name}:{host.port}{test.target}"
+            request = client.build_request(test.method, url, headers=headers)
+            request.extensions["sni_hostname"] = host.name
+            try:
+                answer = client.send(request, stream=True)
+            except httpx.ConnectError as error:
+                failed = error
+                continue
+            answer.close()
+            return answer.status_code
+    raise failed
+
+
+def _addresses(provider: Provider, test: TestRequest) -> list[str]:
+    found = socket.getaddrinfo(test.host.name, test.host.port, type=socket.SOCK_STREAM)
+    private = rules.make([undeclared(provider, DEFAULT_CONNECTION)], lambda _: True).may_be_private(test.host)
+    if not private:
+        dial.check(found)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
+    user, _, password = parent.userinfo.partition(":")
+    name, port = parent.address
+    return httpx.Proxy(
+        f"{parent.scheme}://{f'[{name}]' if ':' in name else name}:{port}",
+        auth=(user, password) if parent.userinfo else None,
+        ssl_context=trusted if parent.scheme == "https" else None,
+    )
+
+
+def _read(provider: Provider, test: TestRequest, status: int) -> Verdict:
+    if status in _REFUSED or status == test.bad_status:
+        return Verdict(False, f"{test.host} answered {status}")
+    if status == test.good_status or status // 100 == HTTPStatus.OK // 100:
+        return Verdict(True, f"{provider.display_name} accepts it")
+    return Verdict(None, f"not checked: {test.host} answered {status}")
+
+
+def _why(test: TestRequest, error: Exception) -> str:
+    """Return what kept the question from being answered; no library's words, which may quote the request."""
+    causes: list[BaseException] = [error]
+    while cause := causes[-1].__cause__ or causes[-1].__context__:
+        causes.append(cause)
+    if any(isinstance(cause, dial.NotPublicError) for cause in causes):
+        return f"{test.host} leads to an address that is not public"
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return f"the certificate of {test.host} cannot be verified"
+    if isinstance(error, httpx.TimeoutException):
+        return f"{test.host} did not answer in time"
+    return f"{test.host} could not be reached"

@@ -1,0 +1,166 @@
+"""A key is shown to its provider as a run would show it, and to nobody else."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from authsome import probe
+from authsome.provider import (
+    ApiKey,
+    BasicDefinition,
+    Definition,
+    InjectDefinition,
+    Provider,
+    TestRequest as Check,
+    resolve,
+)
+from authsome.proxy.upstream import Upstream, read
+from canary import sings
+from octets import Arrived
+from scripted import Origin, Reply
+
+KEY = {"api_key": "CANARY-probe-key-0123456789"}
+NAME = "localhost"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
+    origin = Origin(tmp_path_factory.mktemp("outside"))
+    yield origin
+    origin.close()
+
+
+@pytest.fixture
+def origin(made: Origin) -> Origin:
+    made.forget()
+    return made
+
+
+@pytest.fixture
+def outside(origin: Origin) -> Upstream:
+    return Upstream(origin.roots.read_text())
+
+
+def _provider(origin: Origin, name: str = NAME, path: str = "/v1/me?deep=1", **more: Any) -> Provider:
+    definition = Definition("acme", f"https://{name}:{origin.port}", api_key=ApiKey(), display_name="Acme")
+    test = Check(f"https://{name}:{origin.port}{path}")
+    return resolve(replace(definition, **{"test": test, **more}))
+
+
+def _answers(status: int) -> Callable[[Arrived], Reply]:
+    return lambda _: Reply((b"x",), ((b"Location", b"https://evil.example/"),), status)
+
+
+def test_a_key_that_is_accepted(origin: Origin, outside: Upstream) -> None:
+    verdict = probe.ask(_provider(origin, headers={"x-version": "7"}), KEY, outside)
+    assert (verdict.good, verdict.words) == (True, "Acme accepts it")
+    (arrived,) = origin.arrived
+    assert (arrived.method, arrived.path) == (b"GET", b"/v1/me?deep=1")
+    assert arrived.values(b"authorization") == [b"Bearer " + KEY["api_key"].encode()]
+    assert arrived.values(b"host") == [f"{NAME}:{origin.port}".encode()]
+    assert arrived.values(b"x-version") == [b"7"]
+
+
+def test_the_key_stands_where_the_definition_puts_it(origin: Origin, outside: Upstream) -> None:
+    basic = InjectDefinition(basic=BasicDefinition("user", "{api_key}"), paths=("/v1/**",))
+    probe.ask(_provider(origin, inject=(basic,)), KEY, outside)
+    assert origin.arrived[0].values(b"authorization")[0].startswith(b"Basic ")
+    origin.forget()
+    verdict = probe.ask(_provider(origin, path="/v2/me", inject=(basic,)), KEY, outside)
+    assert (verdict.good, verdict.words) == (None, f"not checked: {NAME}:{origin.port} would get no key at /v2/me")
+    assert not origin.arrived
+
+
+@pytest.mark.parametrize(
+    ("status", "good"),
+    [(204, True), (401, False), (403, False), (302, None), (404, None), (429, None), (500, None), (503, None)],
+)
+def test_only_what_the_provider_says_is_said(origin: Origin, outside: Upstream, status: int, good: bool | None) -> None:
+    origin.script = _answers(status)
+    verdict = probe.ask(_provider(origin), KEY, outside)
+    assert verdict.good is good
+    assert len(origin.arrived) == 1  # no redirect is followed, nothing is tried again
+    if not good:
+        assert verdict.words.endswith(f"{NAME}:{origin.port} answered {status}")
+
+
+def test_a_provider_may_have_a_status_of_its_own(origin: Origin, outside: Upstream) -> None:
+    origin.script = _answers(400)
+    test = Check(f"https://{NAME}:{origin.port}/", bad_status=400)
+    assert probe.ask(_provider(origin, test=test), KEY, outside).good is False
+
+
+def test_without_a_test_nothing_is_sent(origin: Origin, outside: Upstream) -> None:
+    verdict = probe.ask(_provider(origin, test=None), KEY, outside)
+    assert (verdict.good, verdict.words) == (None, "not checked: nothing is known to check it with")
+    assert not origin.arrived
+
+
+def test_a_certificate_nobody_trusts_gets_no_key(origin: Origin) -> None:
+    verdict = probe.ask(_provider(origin), KEY, read({}))
+    assert (verdict.good, verdict.words) == (
+        None,
+        f"not checked: the certificate of {NAME}:{origin.port} cannot be verified",
+    )
+    assert not origin.arrived
+
+
+def test_a_name_that_leads_into_a_private_network_gets_no_key(
+    origin: Origin, outside: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, port, *more, **named: real("127.0.0.1", port, *more, **named))
+    verdict = probe.ask(_provider(origin, "api.acme.example"), KEY, outside)
+    assert (verdict.good, verdict.words) == (
+        None,
+        f"not checked: api.acme.example:{origin.port} leads to an address that is not public",
+    )
+    assert not origin.arrived
+    assert probe.ask(_provider(origin, "api.acme.example", private_addresses=True), KEY, outside).good
+    assert origin.carried[-1].name == "api.acme.example"
+
+
+def test_who_is_away_or_silent_is_not_waited_for(outside: Upstream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        where = f"{NAME}:{silent.getsockname()[1]}"
+        provider = resolve(Definition("acme", f"https://{where}", api_key=ApiKey(), test=Check(f"https://{where}/")))
+        assert probe.ask(provider, KEY, outside, seconds=0.3).words == f"not checked: {where} did not answer in time"
+    assert probe.ask(provider, KEY, outside).words == f"not checked: {where} could not be reached"
+
+
+def test_the_users_proxy_is_the_way_out(origin: Origin, outside: Upstream) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as parent:
+        parent.settimeout(5)
+        way = read({"HTTPS_PROXY": f"http://user:CANARY-proxy@127.0.0.1:{parent.getsockname()[1]}"})
+
+        seen: list[bytes] = []
+
+        def refuse() -> None:
+            client, _ = parent.accept()
+            with client:
+                seen.append(client.recv(4096))
+                client.sendall(b"HTTP/1.1 403 no\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        verdict = probe.ask(_provider(origin), KEY, replace(way, roots=outside.roots))
+        thread.join()
+    assert verdict.good is None
+    assert seen[0].startswith(f"CONNECT {NAME}:{origin.port} ".encode())
+    assert b"proxy-authorization: basic " in seen[0].lower()
+    assert not sings(seen[0].partition(b"roxy-")[0])
+    assert not origin.arrived
+    around = replace(way, roots=outside.roots, no_proxy=(NAME,))
+    assert probe.ask(_provider(origin), KEY, around).good
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost/x", "https://localhost", "localhost/x", "https://evil.example/x", "https://localhost/#x"]
+)
+def test_a_test_that_would_take_the_key_elsewhere_is_no_definition(url: str) -> None:
+    with pytest.raises(ValueError, match=r"`test`|is not the address|not a host"):
+        resolve(Definition("acme", "https://localhost", api_key=ApiKey(), test=Check(url)))
