@@ -330,7 +330,7 @@ def test_new_hosts_want_a_tick() -> None:
 
 
 def test_a_held_one_is_used_by_its_name_and_further_fields_are_plain() -> None:
-    asked = question(held=("acme/team",), blanks=(Blank("api_key"), Blank("account", "Account id", secret=False)))
+    asked = question(held=("acme/team",), blanks=(Blank("api_key"), Blank("account", "Account id", masked=False)))
     with opened(asked, question("beta")) as page:
         cookie = page.enter()
         shown = page.page(cookie)

@@ -278,7 +278,7 @@ def test_axe_finds_nothing_to_complain_about(
     asked = (
         question("acme", why=HOSTILE, hint="Acme keys start with 'acme-'.", keys_url="https://acme.example/keys"),
         question("beta", connection="team", hosts=("a.example", "b.example"), new_hosts=("b.example",)),
-        question("gamma", required=False, blanks=(Blank("api_key"), Blank("account", "Account id", secret=False))),
+        question("gamma", required=False, blanks=(Blank("api_key"), Blank("account", "Account id", masked=False))),
         question("delta", held=("delta of the profile work",), scopes=("repo", "read:user")),
     )
     with opened(*asked) as page:
