@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode
@@ -95,8 +95,7 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     return Position(vault, declared, plan.make(declared, found, held, words), tuple(damaged.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a provider says to a credential.
 
     Attributes:
@@ -122,8 +121,7 @@ def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
     return Verdict(None, "not checked")
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(NamedTuple):
     """How credentials are taken in.
 
     Attributes:
@@ -137,7 +135,10 @@ class Intake:
     shared: bool | None = None
 
 
-def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = Intake()) -> Session:
+_AS_GIVEN = Intake()
+
+
+def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = _AS_GIVEN) -> Session:
     """Ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
@@ -294,7 +295,7 @@ def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[s
                     yield f"{full_name(*name)}{profile}", entry.fields
 
 
-def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = Intake()) -> Verdict:
+def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
     _refuse_oauth(provider)
     fields = {provider.fields[0].name: pasted.check(provider, given, others=intake.known)}
