@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import HOSTILE, KEY, opened, question
+from asking import DOUBTED, HOSTILE, KEY, opened, question
 from chromium import Browser, chromium
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -264,6 +264,21 @@ const it = document.activeElement, style = getComputedStyle(it);
 return {id: it.id, text: it.textContent, value: it.value, pressed: it.getAttribute("aria-pressed"),
         outline: style.outlineStyle};
 """
+
+
+def test_enter_pressed_twice_decides_nothing(browse: Callable[..., Browser]) -> None:
+    with opened(question("acme")) as page:
+        browser = browse()
+        browser.opens(page.guard.link)
+        browser.types(0, DOUBTED + Keys.ENTER)
+        browser.sees("It refuses this key.")
+        for key in (Keys.ENTER, Keys.SPACE):
+            ActionChains(browser.driver).send_keys(key).perform()
+        time.sleep(0.3)
+        assert browser.state(0) == "doubt"
+        ActionChains(browser.driver).send_keys(Keys.TAB, Keys.ENTER).perform()
+        assert browser.sees("All set")
+        assert [sorted(answer.accepted) for _, answer in page.taken] == [[], ["refused"]]
 
 
 @pytest.mark.parametrize("dark", [False, True])
