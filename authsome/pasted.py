@@ -14,13 +14,12 @@ from authsome.provider import PLACEHOLDER, Field, Provider
 CUT, FOREIGN = "cut", "foreign"
 """What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
 
-_SPECIAL = re.compile(r"[\\.^$*+?{}\[\]()|]")
-_ALONG = re.compile(
-    r"""(?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
+# Compiled where they are needed: a run that asks for nothing imports this module too.
+_SPECIAL = r"[\\.^$*+?{}\[\]()|]"
+_ALONG = r"""(?xs)
+    (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
     (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic)\s+)? (?P<inner>["'`]?)
-    (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*""",
-    re.VERBOSE | re.DOTALL,
-)
+    (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*"""
 
 
 def check(
@@ -42,9 +41,9 @@ def check(
     """
     field = field or provider.fields[0]
     secret = given.rstrip()
-    wrong = f"This does not look like a valid {provider.display_name} API key."
+    wrong = f"This does not look like a valid {provider.display_name} {field.label}."
     if not secret:
-        raise AuthsomeError("the key is empty", hint="nothing was stored", code=ExitCode.USAGE)
+        raise AuthsomeError(f"the {field.label} is empty", hint="nothing was stored", code=ExitCode.USAGE)
     if PLACEHOLDER in secret:
         raise AuthsomeError(
             wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
@@ -86,7 +85,7 @@ def _fits(field: Field, secret: str) -> bool:
 
 def _without(secret: str) -> str:
     """Return what is left without a variable, quotes or a scheme that were copied along."""
-    found = _ALONG.fullmatch(secret)
+    found = re.fullmatch(_ALONG, secret)
     return found["key"] if found else secret
 
 
@@ -110,7 +109,7 @@ def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], I
 def _beginning(field: Field) -> str:
     """Return the letters that every key of a pattern begins with."""
     text = field.pattern.pattern.removeprefix("^") if field.pattern else ""
-    special = _SPECIAL.search(text)
+    special = re.search(_SPECIAL, text)
     if special is None:
         return text
     end = special.start()

@@ -195,12 +195,19 @@ class Definition(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One secret value of a connection: what it looks like and which variables clients read it from."""
+    """One value of a connection: what it looks like and which variables clients read it from.
+
+    Attributes:
+        label: What it is called where somebody is asked for it.
+        masked: Whether it is hidden while it is typed.
+    """
 
     name: str
     pattern: re.Pattern[str] | None
     hint: str | None
     env: tuple[str, ...]
+    label: str = "API key"
+    masked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

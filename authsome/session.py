@@ -9,16 +9,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.manifest import Declared, full_name
 from authsome.provider import Provider, placeholder
-from authsome.vault import Holding, TamperedError, Vault, holding
+from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
-    from authsome.bridge import Human
+    from authsome.bridge import Answer, Human, Question
 
 
 class Session:
@@ -95,8 +95,7 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     return Position(vault, declared, plan.make(declared, found, held, words), tuple(damaged.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What a provider says to a credential.
 
     Attributes:
@@ -122,8 +121,7 @@ def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
     return Verdict(None, "not checked")
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(NamedTuple):
     """How credentials are taken in.
 
     Attributes:
@@ -137,7 +135,10 @@ class Intake:
     shared: bool | None = None
 
 
-def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = Intake()) -> Session:
+_AS_GIVEN = Intake()
+
+
+def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = _AS_GIVEN) -> Session:
     """Ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
@@ -210,34 +211,14 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
     questions = []
     for each in wanted:
-        provider, before = each.provider, vault.read(*each.key)
-        again = dict(_held(vault, provider, each.connection))
-        asked[each.key] = provider, again
-        questions.append(
-            Question(
-                provider=provider.name,
-                display_name=provider.display_name,
-                connection=each.connection,
-                required=each.required,
-                why=each.why,
-                scopes=each.scopes,
-                hosts=provider.host_names,
-                new_hosts=provider.beyond(before.hosts) if before else (),
-                keys_url=provider.keys_url,
-                hint=provider.fields[0].hint,
-                held=tuple(again),
-            )
-        )
+        asked[each.key] = each.provider, dict(_held(vault, each.provider, each.connection))
+        questions.append(_question(each, vault.read(*each.key), asked[each.key][1]))
 
     def take(question: Question, answer: Answer) -> Outcome:
         provider, again = asked[question.provider, question.connection]
         _refuse_oauth(provider)
-        if answer.reuse is not None:
-            fields = again[answer.reuse]
-        else:
-            only = provider.fields[0]
-            given = answer.fields.get(only.name, "")
-            fields = {only.name: pasted.check(provider, given, others=intake.known, accepted=answer.accepted)}
+        fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
+        if answer.reuse is None:
             _refuse_twin(fields, again, answer.accepted)
         verdict = intake.probe(provider, fields)
         if verdict.good is False and REFUSED not in answer.accepted:
@@ -252,6 +233,36 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         return Outcome(verdict.stored, checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "Question":
+    from authsome.bridge import Blank, Question  # noqa: PLC0415  as in `_ask`
+
+    provider = wanted.provider
+    return Question(
+        provider=provider.name,
+        display_name=provider.display_name,
+        connection=wanted.connection,
+        required=wanted.required,
+        why=wanted.why,
+        scopes=wanted.scopes,
+        hosts=provider.host_names,
+        new_hosts=provider.beyond(before.hosts) if before else (),
+        keys_url=provider.keys_url,
+        hint=provider.fields[0].hint,
+        blanks=tuple(Blank(each.name, each.label, each.masked) for each in provider.fields),
+        held=tuple(again),
+    )
+
+
+def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, str]:
+    """Return the fields of an answer, each as it may be stored."""
+    return {
+        each.name: pasted.check(
+            provider, answer.fields.get(each.name, ""), each, others=intake.known, accepted=answer.accepted
+        )
+        for each in provider.fields
+    }
 
 
 TWIN, REFUSED = "twin", "refused"
@@ -284,7 +295,7 @@ def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[s
                     yield f"{full_name(*name)}{profile}", entry.fields
 
 
-def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = Intake()) -> Verdict:
+def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
     _refuse_oauth(provider)
     fields = {provider.fields[0].name: pasted.check(provider, given, others=intake.known)}

@@ -1,17 +1,18 @@
 """How credentials are taken in, whoever gives them."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from authsome import session
-from authsome.bridge import Answer, Outcome, Question, Take
+from authsome.bridge import Answer, Blank, Outcome, Question, Take
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.manifest import undeclared
-from authsome.provider import Catalogue, Provider
+from authsome.provider import Catalogue, Field, Provider
 from authsome.session import Intake, Verdict
 from authsome.vault import Vault
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
@@ -98,6 +99,28 @@ def test_what_was_not_given_for_all_hosts_is_not_offered(authsome: CommandLine) 
     g2 = Catalogue(authsome.home).get("g2")
     session.collect(Vault(authsome.home, "default", {}), [undeclared(g2, "team")], asked, Intake())
     assert asked.questions[0].held == ()
+
+
+def test_a_connection_of_several_values_is_asked_for_all_of_them(tmp_path: Path, openai: Provider) -> None:
+    account = Field("account", re.compile("AC[0-9]+"), None, (), label="account id", masked=False)
+    several = replace(openai, fields=(*openai.fields, account))
+    asked = Asked([Answer({"api_key": OPENAI_KEY, "account": "AC7"})])
+    session.collect(_vault(tmp_path), [undeclared(several)], asked, Intake())
+    assert asked.questions[0].blanks == (Blank("api_key"), Blank("account", "account id", masked=False))
+    entry = _vault(tmp_path).read("openai", "default")
+    assert entry is not None
+    assert entry.fields == {"api_key": OPENAI_KEY, "account": "AC7"}
+    for given, said in (
+        ({}, "the account id is empty"),
+        ({"account": "x"}, r"not look like a valid OpenAI account id\."),
+    ):
+        with pytest.raises(AuthsomeError, match=said):
+            session.collect(
+                _vault(tmp_path),
+                [undeclared(several, "team")],
+                Asked([Answer({"api_key": OTHER_OPENAI_KEY} | given)]),
+                Intake(),
+            )
 
 
 def test_a_key_that_is_held_already_is_a_question(tmp_path: Path, openai: Provider) -> None:

@@ -23,12 +23,12 @@ class Blank:
     """One value to fill in.
 
     Attributes:
-        secret: Whether it is masked.
+        masked: Whether it is hidden while it is typed.
     """
 
     name: str
     label: str = "API key"
-    secret: bool = True
+    masked: bool = True
 
 
 @dataclass(frozen=True, slots=True)

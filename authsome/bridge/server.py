@@ -32,8 +32,13 @@ _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 class _Exchange(WSGIRequestHandler):
     """One request on one connection, told to nobody."""
 
+    server: "_Server"
     protocol_version = "HTTP/1.0"  # nothing can follow a request on its connection
     timeout = _SECONDS
+
+    def run_wsgi(self) -> None:
+        with self.server.at_work():
+            super().run_wsgi()
 
     def version_string(self) -> str:
         return "authsome"
@@ -74,11 +79,13 @@ class _Server(ThreadedWSGIServer):
         del request
         return is_mine(client_address, self.server_address)
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a request until it is answered. A browser also opens connections on which it asks for nothing."""
         with self._idle:
             self._busy += 1
         try:
-            super().process_request_thread(request, client_address)
+            yield
         finally:
             with self._idle:
                 self._busy -= 1

@@ -1,5 +1,6 @@
 """Every attack on the page that there is a line for, by sockets."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -330,7 +331,7 @@ def test_new_hosts_want_a_tick() -> None:
 
 
 def test_a_held_one_is_used_by_its_name_and_further_fields_are_plain() -> None:
-    asked = question(held=("acme/team",), blanks=(Blank("api_key"), Blank("account", "Account id", secret=False)))
+    asked = question(held=("acme/team",), blanks=(Blank("api_key"), Blank("account", "Account id", masked=False)))
     with opened(asked, question("beta")) as page:
         cookie = page.enter()
         shown = page.page(cookie)
@@ -358,6 +359,16 @@ def test_a_silent_client_holds_up_nobody(page: Open) -> None:
     with socket.create_connection(("127.0.0.1", page.port)) as silent:
         silent.sendall(b"POST / HTTP/1.1\r\nContent-Length: 5\r\n")
         assert page.page(page.enter())
+
+
+def test_a_silent_client_does_not_keep_the_page_from_ending() -> None:
+    """Browsers open connections before they need them."""
+    begin = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        with opened(question()) as page:
+            stack.enter_context(socket.create_connection(("127.0.0.1", page.port)))
+            page.page(page.enter())
+        assert time.monotonic() - begin < 1.5
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("curl"), reason="another user is one that root can become")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import HOSTILE, KEY, opened, question
+from asking import DOUBTED, HOSTILE, KEY, opened, question
 from chromium import Browser, chromium
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
@@ -266,6 +266,21 @@ return {id: it.id, text: it.textContent, value: it.value, pressed: it.getAttribu
 """
 
 
+def test_enter_pressed_twice_decides_nothing(browse: Callable[..., Browser]) -> None:
+    with opened(question("acme")) as page:
+        browser = browse()
+        browser.opens(page.guard.link)
+        browser.types(0, DOUBTED + Keys.ENTER)
+        browser.sees("It refuses this key.")
+        for key in (Keys.ENTER, Keys.SPACE):
+            ActionChains(browser.driver).send_keys(key).perform()
+        time.sleep(0.3)
+        assert browser.state(0) == "doubt"
+        ActionChains(browser.driver).send_keys(Keys.TAB, Keys.ENTER).perform()
+        assert browser.sees("All set")
+        assert [sorted(answer.accepted) for _, answer in page.taken] == [[], ["refused"]]
+
+
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [320, 1100])
 def test_axe_finds_nothing_to_complain_about(
@@ -278,7 +293,7 @@ def test_axe_finds_nothing_to_complain_about(
     asked = (
         question("acme", why=HOSTILE, hint="Acme keys start with 'acme-'.", keys_url="https://acme.example/keys"),
         question("beta", connection="team", hosts=("a.example", "b.example"), new_hosts=("b.example",)),
-        question("gamma", required=False, blanks=(Blank("api_key"), Blank("account", "Account id", secret=False))),
+        question("gamma", required=False, blanks=(Blank("api_key"), Blank("account", "Account id", masked=False))),
         question("delta", held=("delta of the profile work",), scopes=("repo", "read:user")),
     )
     with opened(*asked) as page:

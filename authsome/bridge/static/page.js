@@ -52,7 +52,8 @@ function show(answer, line) {
   document.getElementById("progress").replaceChildren(...answer.getElementById("progress").childNodes);
   const next = first || (line && document.getElementById(line.id).dataset.state === "open"
     ? document.getElementById(line.id) : sheet.querySelector('.line:not([data-state="stored"], [data-state="skipped"])'));
-  const target = next && (next.querySelector(".choice") || next.querySelector("input"));
+  // Not on a button that decides: who has pressed Enter once may press it twice.
+  const target = next && (next.querySelector(".said[tabindex]") || next.querySelector("input"));
   (target || sheet.querySelector(".main")).focus();
   const told = document.getElementById((first || line || replaced[0]).id);
   say(`${told.querySelector("h2").textContent}: ${(told.querySelector(".said, .result") || { textContent: "" }).textContent}`);
