@@ -13,7 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from authsome.vault import Vault
-from canary import OPENAI_KEY, OTHER_OPENAI_KEY
+from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
@@ -288,6 +288,67 @@ def _git(line: CommandLine, *words: str) -> None:
     env = {**line.environ(), "GIT_CONFIG_GLOBAL": os.devnull}
     env |= {f"GIT_{who}_{what}": "tester" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     subprocess.run(["git", *words], cwd=line.project, env=env, check=True, capture_output=True)
+
+
+LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
+
+
+@pytest.mark.parametrize("where", [*LINKED, "profiles/default/connections/openai"])
+def test_a_link_in_the_place_of_a_folder_leads_no_writer_elsewhere(team: CommandLine, where: str) -> None:
+    """A repository can bring one: what was removed from the project used to be removed from one's home."""
+    team.login("openai", OTHER_OPENAI_KEY)
+    team.login("anthropic", ANTHROPIC_KEY, "--shared")
+    inside = where.removeprefix(".authsome")
+    path = team.project / ".authsome" / inside
+    shutil.rmtree(path)
+    path.symlink_to(team.home / inside)
+    draft = team.home / "profiles" / "default" / "connections" / "openai" / ".x.1.00000000"
+    draft.touch()
+    profiles = team.home / "profiles"
+    before = {path: path.read_bytes() for path in profiles.rglob("*") if path.is_file()}
+    for words in (
+        "logout openai --shared",
+        "login openai --shared --stdin",
+        "login openai --shared --stdin --force",
+        "recipients add age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg --shared",
+        "recipients remove nobody --shared --yes",
+        *(["profile remove default --shared --yes"] if where in LINKED else []),
+    ):
+        done = team(*words.split(), given=OPENAI_KEY)
+        if where in LINKED or "openai" in words:
+            assert done.code == 5, (words, done)
+            assert f"{path.name} is a symbolic link\nHint: look where it leads, then: rm " in done.err
+    if where not in LINKED:
+        team.login("anthropic", ANTHROPIC_KEY + "x", "--shared", "--force")
+    assert {path: path.read_bytes() for path in profiles.rglob("*") if path.is_file()} == before
+
+
+def test_a_profile_of_the_home_that_is_a_link_is_not_removed_and_hinders_no_other(authsome: CommandLine) -> None:
+    authsome("profile", "create", "work")
+    elsewhere = (authsome.home / "profiles" / "work").rename(authsome.root / "elsewhere")
+    (authsome.home / "profiles" / "work").symlink_to(elsewhere)
+    done = authsome("profile", "remove", "work", "--yes")
+    assert done.code == 5
+    assert "is a symbolic link" in done.err
+    (authsome.home / "profiles" / ".x.leaving.00000000").symlink_to(elsewhere)
+    authsome("profile", "create", "other")
+    assert authsome("profile", "remove", "other", "--yes").code == 0
+    assert (elsewhere / "keyring.age").exists()
+
+
+def test_what_lies_among_the_profiles_under_another_name_hides_none(team: CommandLine) -> None:
+    strange = team.project / ".authsome" / "profiles"
+    for name in ("Bad Name", "worse\n\x1b[2J"):
+        (strange / name).mkdir()
+    (strange / "odd").mkdir()
+    (strange / "odd" / "preset").write_text("nonsense\n")
+    done = team("profile", "list", "--json")
+    assert done.code == 0, done
+    rows = {row["profile"]: row for row in json.loads(done.out)["profiles"]}
+    assert rows["default"]["connections"] == 1
+    assert rows["odd"]["preset"] is None
+    assert set(rows) == {"default", "odd"}
+    assert "odd" in team("profile", "list").out
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -3,9 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
+from authsome.cli.frame import Argument, Option, Settings, command, data, group, say, talk
 from authsome.cli.stations import confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
     from authsome.vault import Folder, Vault
@@ -31,17 +31,20 @@ def list_(settings: Settings) -> None:
     own, shared = profiles.listed(home()), profiles.listed(project)
     rows: list[dict[str, Any]] = []
     for name in sorted({*own, *shared, vault.profile}):
-        each = _vault(settings, name)
-        rows.append(
-            {
-                "profile": name,
-                "current": name == vault.profile,
-                "home": name in own,
-                "project": name in shared,
-                "connections": len(each.names()),
-                "preset": each.preset,
-            }
-        )
+        row = {
+            "profile": name,
+            "current": name == vault.profile,
+            "home": name in own,
+            "project": name in shared,
+            "connections": None,
+            "preset": None,
+        }
+        try:
+            each = _vault(settings, name)
+            row |= {"connections": len(each.names()), "preset": each.preset}
+        except AuthsomeError as error:  # it must not hide the others
+            say(f"authsome: {clean(error.message)}")
+        rows.append(row)
     data(screens.as_json("profiles", profiles=rows) if settings.json else screens.profiles(rows))
 
 

@@ -52,6 +52,26 @@ def unmerged(path: Path, mend: str) -> AuthsomeError:
     return AuthsomeError(f"{path} has a conflict that git left", hint=mend, code=ExitCode.INTEGRITY)
 
 
+def refuse_links(*folders: Path) -> None:
+    """Raise (exit code 5) if a folder of a vault is a symbolic link: what is written or deleted lies elsewhere then."""
+    for each in folders:
+        if each.is_symlink():
+            raise TamperedError(each, "is a symbolic link", hint=f"look where it leads, then: rm {each}")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, links left out; none if it is not there.
+
+    NOTE: not by `glob`, which follows links and takes a folder that cannot be read for an empty one.
+    """
+    with file_errors("read", folder):
+        try:
+            with os.scandir(folder) as found:
+                return [Path(each.path) for each in found if each.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+
+
 def read(path: Path) -> bytes:
     """Return a small regular file; a symbolic link or anything else in its place is an error."""
     try:

@@ -17,7 +17,7 @@ from pathlib import Path
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault.age import OpenError, encrypt
 from authsome.vault.entry import Entry, Opened, render, unseal
-from authsome.vault.files import TamperedError, locked, make_folder, read, replace
+from authsome.vault.files import TamperedError, locked, make_folder, read, refuse_links, replace, subfolders
 from authsome.vault.history import Repository
 from authsome.vault.keyring import Keyring, parse_keyring, put, with_exposed
 from authsome.vault.rekey import sweep
@@ -247,7 +247,8 @@ def _same(one: Opened | None, other: Opened | None) -> bool:
 
 def entries(folder: Path) -> list[Path]:
     """Return the files of a profile's entries."""
-    return sorted(path for path in (folder / "connections").glob("*/*.age") if not path.name.startswith("."))
+    providers = subfolders(folder / "connections")
+    return sorted(path for each in providers for path in each.glob("*.age") if not path.name.startswith("."))
 
 
 def opened(content: bytes, path: Path, keys: Keyring) -> Opened | None:
@@ -268,6 +269,7 @@ def carry_out(plan: Plan) -> None:
                 f"{place.folder} was changed by somebody else meanwhile, so nothing was joined",
                 hint="run it again: authsome vault resolve",
             )
+        refuse_links(*{each.path.parent for each in plan.changes})
         sweep(place.folder)
         if plan.write:
             put(place.folder, keys)
