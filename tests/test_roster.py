@@ -20,6 +20,7 @@ from authsome.provider import Catalogue, Provider
 from authsome.vault import Given, Identity, Vault, age, find_identity, joining, keyring, own, roster
 from authsome.vault.armor import look
 from authsome.vault.entry import render, signed, unseal
+from authsome.vault.folder import Folder
 from authsome.vault.keyring import Exposure, Member
 from authsome.vault.pins import Pins
 from authsome.vault.sound import verify
@@ -1031,6 +1032,29 @@ def test_a_second_clone_on_the_machine_of_a_removal_needs_no_second_word(vault: 
     assert rolled_back
     with pytest.raises(AuthsomeError, match="was rolled back"):
         rolled_back.keys()
+
+
+def test_a_forgotten_clone_makes_no_new_one_pass_that_was_rolled_back(vault: Vault, tmp_path: Path) -> None:
+    """Who was removed can push what was before; a clone that nobody has opened since still knows those keys."""
+    _somebody(vault)
+
+    def place(name: str) -> Folder:
+        folder = tmp_path / name / ".authsome" / "profiles" / "default"
+        if not folder.exists():
+            shutil.copytree(vault.own.path, folder)
+        found = Vault(vault.home, "default", {"HOME": str(vault.home)}, project=tmp_path / name).shared
+        assert found
+        return found
+
+    for name in ("worked in", "forgotten"):
+        assert place(name).keys().epoch == 1
+    roster.remove(place("worked in"), "bob", 0.0)
+    new = place("new")
+    assert not new.accepted(new.unchecked())
+    with pytest.raises(AuthsomeError, match="was rolled back: its keys are those before epoch 2") as caught:
+        new.keys()
+    assert "authsome trust" in (caught.value.hint or "")
+    assert place("forgotten").keys().epoch == 1
 
 
 @pytest.mark.parametrize(
