@@ -290,6 +290,17 @@ def _git(line: CommandLine, *words: str) -> None:
     subprocess.run(["git", *words], cwd=line.project, env=env, check=True, capture_output=True)
 
 
+def test_a_rotation_says_how_a_projects_vault_opens_with_the_new_identity(team: CommandLine) -> None:
+    done = team("identity", "rotate", "--quiet")
+    assert done.code == 0
+    assert "profiles/default is still for the former identity" in done.err
+    assert team("check").code == 4
+    command = done.err.partition("&& authsome ")[2].replace("~/.authsome", str(team.home)).split()
+    assert team(*command).code == 0
+    assert team("check").code == 0
+    assert _key(team) == OPENAI_KEY
+
+
 LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
 
 

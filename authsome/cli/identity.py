@@ -1,10 +1,12 @@
 """`authsome identity`: the key that opens the vault on this machine."""
 
 import os
+import shlex
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data, group, talk
+from authsome.cli.frame import Option, Settings, command, data, group, say, talk
 from authsome.cli.stations import given, home, keychain, passphrase, profile_name, sealed
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 
     from authsome.vault import Identity
     from authsome.vault.keychain import Keychain
+    from authsome.vault.own import Rotation
 
 _group = group("identity", "Show, make, protect and rotate the key that opens the vault.")
 _of = partial(command, of=_group)
@@ -109,6 +112,7 @@ def rotate(settings: Settings) -> None:
 
     _begin(settings, "identity rotate")
     done = own.rotate(home(), _ask(settings), _keychain(settings))
+    _tell_elsewhere(done)
     if settings.json:
         shown = _shown(settings, done.identity)
         data(
@@ -122,6 +126,22 @@ def rotate(settings: Settings) -> None:
         return
     data(f"Rotated: {done.identity.recipient} opens {', '.join(done.profiles) or 'no profile yet'}.\n")
     talk(settings, f"The former identity is kept in {done.kept}: delete it when no vault elsewhere needs it.")
+
+
+def _tell_elsewhere(done: "Rotation") -> None:
+    """Say of the vaults of projects that they are still for the former identity: their files are in git."""
+    from authsome.vault import keyring
+    from authsome.vault.pins import Pins
+
+    for folder in Pins(home(), os.environ).places():
+        if not folder.is_relative_to(home().resolve()) and folder.is_dir():
+            with suppress(AuthsomeError):  # what is wrong with it is said where it is used
+                if done.former in keyring.members(folder):
+                    add = f"recipients add {done.identity.recipient} --shared --profile {folder.name}"
+                    say(
+                        f"authsome: {folder} is still for the former identity. To open it with the new one: "
+                        f"cd {shlex.quote(str(folder.parents[2]))} && authsome --identity {done.kept} {add}"
+                    )
 
 
 def _begin(settings: Settings, doing: str) -> None:

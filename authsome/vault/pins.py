@@ -119,6 +119,10 @@ class Pins:
         replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
         return True
 
+    def places(self) -> list[Path]:
+        """Return where the profiles lie that were accepted on this machine."""
+        return sorted(Path(pin.place) for pin in self._all())
+
     def newest(self, keys: Keyring, provider: str, connection: str) -> int:
         """Return the highest generation of an entry that was seen here, 0 if none was."""
         try:
