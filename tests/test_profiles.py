@@ -17,6 +17,7 @@ from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
+OTHER_MEMBER = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 MANIFEST = "version: 1\nproviders: {openai: }\n"
 
 
@@ -301,6 +302,32 @@ def test_a_rotation_says_how_a_projects_vault_opens_with_the_new_identity(team: 
     assert _key(team) == OPENAI_KEY
 
 
+def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team: CommandLine) -> None:
+    """Each hint is run as it is printed, in a project whose profile is another one by itself."""
+    at = ("--profile", "work")
+    team.login("openai", OPENAI_KEY, "--shared", *at)
+    team.login("openai", OPENAI_KEY, *at)
+    other = _elsewhere(team)
+    assert "authsome trust --profile work;" in other("check", *at).err
+
+    def hint(*words: str, given: str = "") -> list[str]:
+        return team(*words, given=given).err.rpartition("authsome ")[2].split("\n")[0].split()
+
+    again = hint("login", "openai", "--stdin", "--shared", *at, given=OTHER_OPENAI_KEY)
+    assert again == ["login", "openai", "--force", "--profile", "work", "--shared"]
+    assert team(*again, "--stdin", given=OTHER_OPENAI_KEY).code == 0
+    assert team("logout", "openai", *at).code == 0
+    assert _key(team, *at) == OTHER_OPENAI_KEY
+    assert hint("logout", "openai", *at) == ["logout", "openai", "--profile", "work", "--shared"]
+    assert team("recipients", "add", OTHER_MEMBER, "--name", "bob", "--shared", *at).code == 0
+    removing = hint("recipients", "remove", "bob", "--shared", *at)
+    assert removing == ["recipients", "remove", "bob", "--profile", "work", "--shared", "--yes"]
+    assert team(*removing).code == 0
+    removing = hint("profile", "remove", "work", "--shared")
+    assert team(*removing).code == 0
+    assert not (team.project / ".authsome" / "profiles" / "work").exists()
+
+
 LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
 
 
@@ -321,7 +348,7 @@ def test_a_link_in_the_place_of_a_folder_leads_no_writer_elsewhere(team: Command
         "logout openai --shared",
         "login openai --shared --stdin",
         "login openai --shared --stdin --force",
-        "recipients add age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg --shared",
+        f"recipients add {OTHER_MEMBER} --shared",
         "recipients remove nobody --shared --yes",
         *(["profile remove default --shared --yes"] if where in LINKED else []),
     ):

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, say, talk
-from authsome.cli.stations import human, open_catalogue, open_project, open_vault, sealed, survey
+from authsome.cli.stations import again, human, open_catalogue, open_project, open_vault, sealed, survey
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -71,7 +71,7 @@ def login(
     if folder.holds(provider, connection) and not force:
         raise AuthsomeError(
             f"{provider} ({connection}) is already connected",
-            hint=f"to replace it: {login_command(provider, connection)} --force",
+            hint=f"to replace it: {login_command(provider, connection)} --force{again(settings, shared=shared)}",
             code=ExitCode.USAGE,
         )
     if stdin:
@@ -140,11 +140,11 @@ def logout(
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:
-            raise _not_connected(vault, provider, connection)
+            raise _not_connected(settings, vault, provider, connection)
         account = "" if connection == DEFAULT_CONNECTION else f" --connection {connection}"
         raise AuthsomeError(
             f"{full_name(provider, connection)} is held in {holder.path}, which this would not change",
-            hint=f"authsome logout {provider}{account}{'' if shared else ' --shared'}",
+            hint=f"authsome logout {provider}{account}{again(settings)}{'' if shared else ' --shared'}",
             code=ExitCode.USAGE,
         )
     if settings.json:
@@ -156,7 +156,7 @@ def logout(
     talk(settings, "The key itself is still valid; to end it, delete it at the provider.")
 
 
-def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeError:
+def _not_connected(settings: Settings, vault: "Vault", provider: str, connection: str) -> AuthsomeError:
     from authsome.manifest import login_command
 
     open_catalogue().find(provider)
@@ -164,7 +164,7 @@ def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeEr
     hint = did_you_mean(connection, others, f"it has: {', '.join(others)}") if others else None
     return AuthsomeError(
         f"{provider} ({connection}) is not connected",
-        hint=hint or login_command(provider, connection),
+        hint=hint or login_command(provider, connection) + again(settings),
         code=ExitCode.MISSING,
     )
 
@@ -240,7 +240,7 @@ def get(
     folder = vault.holder(provider, connection)
     entry = folder.read(provider, connection) if folder else None
     if folder is None or entry is None:
-        raise _not_connected(vault, provider, connection)
+        raise _not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screens.details(holding(entry, known), known, source, own=folder.own)
     if show_secret:

@@ -4,7 +4,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, say, talk
-from authsome.cli.stations import confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
+from authsome.cli.stations import again, confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
@@ -133,9 +133,9 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
         raise _unknown(vault)
     held = [f"{provider}/{connection}" for provider, connection in folder.names()]
     what = f"{folder.path} with {', '.join(held) if held else 'no connection'}"
-    again = f"authsome profile remove {name}{' --shared' if shared else ''} --yes"
     if not yes:
-        confirm(settings, vault.profile, f"Delete {what}?", again)
+        same = f"authsome profile remove {name}{again(settings, shared=shared or None)} --yes"
+        confirm(settings, vault.profile, f"Delete {what}?", same)
     profiles.remove(folder.path)
     if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
         talk(settings, "It was the profile of this machine; now that is default.")
@@ -171,7 +171,7 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
             if not settings.json:
                 data(screens.profile_folder(shown))
             if not yes:
-                confirm(settings, vault.profile, "Accept this vault?", "authsome trust --yes")
+                confirm(settings, vault.profile, "Accept this vault?", f"authsome trust{again(settings)} --yes")
             folder.accept(keys)
         accepted.append(shown | {"trusted": True})
     if settings.json:

@@ -4,6 +4,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 """
 
 import os
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,6 +102,13 @@ def agrees(settings: Settings, profile: str, question: str) -> bool | None:
     from authsome import bridge
 
     return bridge.agrees(question, _around(settings, profile))
+
+
+def again(settings: Settings, *, shared: bool | None = None) -> str:
+    """Return the options with which a command that is printed is about the same profile as the one that was typed."""
+    said = {"--profile": settings.profile, "--file": settings.file, "--identity": settings.identity}
+    options = "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
+    return options if shared is None else f"{options} {'--shared' if shared else '--no-shared'}"
 
 
 def confirm(settings: Settings, profile: str, question: str, unattended: str) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, group, say, talk
 from authsome.cli.stations import (
+    again,
     agrees,
     given,
     home,
@@ -150,7 +151,7 @@ def _ask(settings: Settings, plan: "Plan") -> None:
         return
     raise AuthsomeError(
         "what this merge brings could be the work of somebody who is no member, so nothing was changed",
-        hint="ask who is said to have done it; if all of it is right: authsome vault resolve --yes",
+        hint=f"ask who is said to have done it; if all of it is right: authsome vault resolve{again(settings)} --yes",
         code=ExitCode.UNTRUSTED,
     )
 

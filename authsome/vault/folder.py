@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.provider import Provider, check_name
+from authsome.provider import DEFAULT_CONNECTION, Provider, check_name
 from authsome.vault import rekey
 from authsome.vault.age import Identity, encrypt
 from authsome.vault.armor import FormError, look
@@ -328,10 +328,12 @@ class Folder:
         if entry.generation > newest:
             self._access.pins.saw(keys, entry.provider, entry.connection, entry.generation)
         elif entry.generation < newest:
+            account = "" if entry.connection == DEFAULT_CONNECTION else f" --connection {entry.connection}"
+            same = f"{account} --profile {self.profile} {'--no-shared' if self.own else '--shared'}"
             self._access.given.warn(
                 f"authsome: {path} was rolled back: its credential is number {entry.generation} of this connection, "
                 f"this machine has seen number {newest}{_history(path)}; "
-                f"if the older one is right, store it again: authsome login {entry.provider} --force"
+                f"if the older one is right, store it again: authsome login {entry.provider} --force{same}"
             )
 
     def _tell_git(self) -> None:

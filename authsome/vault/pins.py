@@ -219,7 +219,8 @@ def _parse(path: Path) -> Pin:
 def _untrusted(folder: Path, keys: Keyring) -> AuthsomeError:
     return AuthsomeError(
         f"the project's vault {folder} is not trusted on this machine yet ({keys.fingerprint})",
-        hint=f"look at it and accept it: authsome trust; where nobody can: {VARIABLE}={keys.fingerprint}",
+        hint=f"look at it and accept it: authsome trust --profile {keys.profile}; "
+        f"where nobody can: {VARIABLE}={keys.fingerprint}",
         code=ExitCode.UNTRUSTED,
     )
 
