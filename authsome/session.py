@@ -6,6 +6,7 @@ checked before it is stored, and stored before it is used. Refuses to be printed
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from authsome import plan
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
 from authsome.provider import PLACEHOLDER, Provider, placeholder
-from authsome.vault import Holding, TamperedError, Vault, holding
+from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
     from authsome.bridge import Human
@@ -166,7 +167,7 @@ def login(
     from authsome.bridge import Question  # noqa: PLC0415  as in `_ask`
 
     provider = declared.provider
-    before = vault.read(*declared.key)
+    before = _replaced(vault, declared, shared=shared)
     question = Question(
         provider=provider.name,
         display_name=provider.display_name,
@@ -189,6 +190,18 @@ def login(
             say(f"Hint: {error.hint}")
         else:
             return
+
+
+def _replaced(vault: Vault, declared: Declared, *, shared: bool | None) -> Entry | None:
+    """Return the entry whose hosts were agreed to before.
+
+    What is wrong in the folder that is not written to, a project's that nobody has accepted for example, keeps nobody
+    from a credential of their own.
+    """
+    entry = vault.place(shared=shared).read(*declared.key)
+    with suppress(AuthsomeError):
+        return entry or vault.read(*declared.key)
+    return None
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, *, shared: bool | None = None) -> bool:

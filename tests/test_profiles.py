@@ -328,6 +328,23 @@ def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team:
     assert not (team.project / ".authsome" / "profiles" / "work").exists()
 
 
+@pytest.mark.parametrize("wrong", ["not accepted", "damaged"])
+def test_what_is_wrong_with_a_projects_vault_keeps_nobody_from_a_credential_of_their_own(
+    team: CommandLine, wrong: str
+) -> None:
+    other = _elsewhere(team)
+    if wrong == "damaged":
+        assert other("trust", "--yes").code == 0
+        (_shared(other) / "connections" / "openai" / "default.age").write_text("nonsense")
+    assert other("check").code == (5 if wrong == "damaged" else 7)
+    person = Person([EXECUTABLE, "login", "openai"], other.environ(), other.project)
+    assert person.sees("OpenAI")
+    person.types(f"{OTHER_OPENAI_KEY}\n")
+    assert person.ends() == 0
+    assert other("check").code == 0
+    assert _key(other) == OTHER_OPENAI_KEY
+
+
 LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
 
 
