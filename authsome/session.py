@@ -168,6 +168,9 @@ def login(
 
     provider = declared.provider
     before = _replaced(vault, declared, shared=shared)
+    if shared is None and not (folder := vault.place(shared=None)).own:
+        # NOTE: the preset may have come with the repository; it is not too late yet to keep a key for oneself.
+        say(f"This goes to {folder.path}, where all its members can read it: the preset is `{vault.preset}`.")
     question = Question(
         provider=provider.name,
         display_name=provider.display_name,

@@ -345,6 +345,21 @@ def test_what_is_wrong_with_a_projects_vault_keeps_nobody_from_a_credential_of_t
     assert _key(other) == OTHER_OPENAI_KEY
 
 
+def test_who_is_asked_is_told_first_that_the_preset_shares_what_they_type(team: CommandLine) -> None:
+    """The preset may come with a pull."""
+    (_shared(team) / "preset").write_text("team\n")
+    person = Person([EXECUTABLE, "login", "anthropic", "--quiet"], team.environ(), team.project)
+    assert person.sees("Anthropic")
+    assert "where all its members can read it: the preset is `team`." in " ".join(person.screen.split())
+    person.types(f"{ANTHROPIC_KEY}\n")
+    assert person.ends() == 0
+    person = Person([EXECUTABLE, "login", "openai", "--no-shared"], team.environ(), team.project)
+    assert person.sees("OpenAI")
+    assert "all its members" not in person.screen
+    person.types(f"{OTHER_OPENAI_KEY}\n")
+    assert person.ends() == 0
+
+
 LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
 
 
