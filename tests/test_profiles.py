@@ -313,6 +313,10 @@ def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team:
     def hint(*words: str, given: str = "") -> list[str]:
         return team(*words, given=given).err.rpartition("authsome ")[2].split("\n")[0].split()
 
+    missing = "authsome login openai --profile nobody\n"
+    assert f"To do:\n  {missing}" in team("check", "--profile", "nobody").out
+    for words in ("run --profile nobody -- true", "export --profile nobody", "export openai --profile nobody"):
+        assert team(*words.split()).err.endswith(f"run where a person can answer:\n  {missing}")
     again = hint("login", "openai", "--stdin", "--shared", *at, given=OTHER_OPENAI_KEY)
     assert again == ["login", "openai", "--force", "--profile", "work", "--shared"]
     assert team(*again, "--stdin", given=OTHER_OPENAI_KEY).code == 0
@@ -358,6 +362,16 @@ def test_who_is_asked_is_told_first_that_the_preset_shares_what_they_type(team: 
     assert "all its members" not in person.screen
     person.types(f"{OTHER_OPENAI_KEY}\n")
     assert person.ends() == 0
+
+
+@pytest.mark.parametrize("words", ["list", "check", "login openai --stdin", "run -- true"])
+def test_a_working_folder_that_is_gone_is_said_to_be(team: CommandLine, words: str) -> None:
+    script = f'mkdir gone && cd gone && rmdir ../gone && exec "$0" {words}'
+    done = subprocess.run(
+        ["sh", "-c", script, EXECUTABLE], cwd=team.project, env=team.environ(), capture_output=True, check=False
+    )
+    assert done.returncode == (125 if "run" in words else 2)
+    assert done.stderr == b"Error: the folder this was called in is gone\nHint: cd to one that is there\n"
 
 
 LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]

@@ -297,6 +297,7 @@ def export(
         project = open_project(settings, catalogue)
         wanted = _declared(project, catalogue.get(provider), check_name(connection, "connection"))
         position = session.survey(open_vault(settings, project), (replace(wanted, required=True),))
+        position = replace(position, plan=position.plan.addressed(again(settings)))
     live = session.reconcile(position, partial(human, settings, position.vault), say)
     values = exporting.variables(position.declared, live)
     if settings.json:

@@ -5,6 +5,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 
 import os
 import shlex
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,16 @@ def open_catalogue() -> Catalogue:
     return Catalogue(home())
 
 
+def working_folder() -> Path:
+    """Return the folder that the command was called in, or raise (exit code 2) if somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise AuthsomeError(
+            "the folder this was called in is gone", hint="cd to one that is there", code=ExitCode.USAGE
+        ) from None
+
+
 def manifest_name(settings: Settings) -> str | None:
     """Return the manifest that the options or the environment name, if they do."""
     return settings.file or os.environ.get("AUTHSOME_FILE")
@@ -44,7 +55,7 @@ def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None"
     """Return the manifest's project; without a manifest the default connections that `vault` holds."""
     from authsome import manifest
 
-    path = manifest.find(Path.cwd(), manifest_name(settings))
+    path = manifest.find(working_folder(), manifest_name(settings))
     if path is not None:
         return manifest.load(path, catalogue)
     return manifest.default_project(catalogue, vault.names() if vault else ())
@@ -138,8 +149,8 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
 
     catalogue = open_catalogue()
     project = open_project(settings, catalogue, open_vault(settings))
-    vault = open_vault(settings, project)
-    return project, survey(vault, project.connections)
+    position = survey(open_vault(settings, project), project.connections)
+    return project, replace(position, plan=position.plan.addressed(again(settings)))
 
 
 def declared(settings: Settings) -> "Project":

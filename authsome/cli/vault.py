@@ -21,6 +21,7 @@ from authsome.cli.stations import (
     passphrase,
     profile_name,
     sealed,
+    working_folder,
 )
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 
@@ -90,7 +91,7 @@ def textconv(
         shown |= {"state": f"this file {error}"}
     else:
         shown |= {"state": "encrypted", "recipients": list(outside.stanzas), "bytes": outside.size}
-        here = Path.cwd()
+        here = working_folder()
         roots = (*(folder / PROJECT_FOLDER for folder in (here, *here.parents)), home())
         shown |= Reader(home(), os.environ, settings.identity, roots).describe(content, path)
     data(screens.as_json("vault_file", **shown) if settings.json else screens.vault_file(shown))
