@@ -327,6 +327,7 @@ def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team:
     removing = hint("recipients", "remove", "bob", "--shared", *at)
     assert removing == ["recipients", "remove", "bob", "--profile", "work", "--shared", "--yes"]
     assert team(*removing).code == 0
+    assert "authsome login openai --force --profile work --shared\n" in team("list", "--exposed", *at).out
     removing = hint("profile", "remove", "work", "--shared")
     assert team(*removing).code == 0
     assert not (team.project / ".authsome" / "profiles" / "work").exists()

@@ -131,7 +131,7 @@ def remove(
                 settings, vault.profile, question, f"authsome recipients remove {shlex.quote(clean(who))}{same} --yes"
             )
     done = roster.remove(folder, who, time.time(), force=force)
-    rows = _exposed_rows(open_catalogue(), done.exposed, shared=not folder.own)
+    rows = _exposed_rows(settings, open_catalogue(), done.exposed, shared=not folder.own)
     if settings.json:
         shown = {"removed": list(map(_shown, done.members)), "renewed": done.renewed, "left": list(map(str, done.left))}
         data(screens.as_json("recipients_removed", **shown, fingerprint=folder.keys().fingerprint, exposed=rows))
@@ -306,13 +306,13 @@ def show_exposed(settings: Settings) -> None:
         row
         for folder in vault.folders
         if folder.exists
-        for row in _exposed_rows(catalogue, roster.exposed(folder), shared=folder is vault.shared)
+        for row in _exposed_rows(settings, catalogue, roster.exposed(folder), shared=folder is vault.shared)
     ]
     data(screens.as_json("exposed", connections=rows) if settings.json else screens.exposed(rows))
 
 
 def _exposed_rows(
-    catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
+    settings: Settings, catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
 ) -> "Sequence[Mapping[str, Any]]":
     from authsome.manifest import login_command
 
@@ -323,7 +323,7 @@ def _exposed_rows(
             keys_url = catalogue.get(provider).keys_url
         except AuthsomeError:  # a definition that is no longer there hides no exposure
             keys_url = None
-        login = login_command(provider, connection) + " --force" + (" --shared" if shared else "")
+        login = login_command(provider, connection) + " --force" + again(settings, shared=shared or None)
         rows.append(
             {
                 "name": name,
