@@ -379,7 +379,7 @@ def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
     steps = [
         {
-            **asdict(step),
+            **{name: value for name, value in asdict(step).items() if name != "options"},  # the command has them
             "needs_person": step.needs_person,
             "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
         }
