@@ -6,7 +6,7 @@ person.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from authsome.manifest import Declared, full_name, login_command
@@ -35,6 +35,7 @@ class Step:
     Attributes:
         why: The manifest's words, not ours.
         detail: What exactly differs, where the state alone does not say it.
+        options: With which a command is about the profile that was compared, each after a space.
     """
 
     provider: str
@@ -43,6 +44,7 @@ class Step:
     required: bool = True
     why: str | None = None
     detail: str | None = None
+    options: str = ""
 
     @property
     def name(self) -> str:
@@ -58,7 +60,7 @@ class Step:
     def command(self) -> str:
         """The command that mends the step."""
         force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
-        return login_command(self.provider, self.connection) + force
+        return login_command(self.provider, self.connection) + force + self.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,10 @@ class Plan:
     """All steps, the manifest's first and in its order."""
 
     steps: tuple[Step, ...]
+
+    def addressed(self, options: str) -> "Plan":
+        """Return the plan whose commands have these options."""
+        return Plan(tuple(replace(step, options=options) for step in self.steps))
 
     @property
     def ready(self) -> bool:

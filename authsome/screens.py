@@ -119,7 +119,8 @@ def profiles(rows: Sequence[Mapping[str, Any]]) -> str:
     shown = [["", "PROFILE", "LIES IN", "CONNECTIONS", "PRESET"]]
     for row in rows:
         places = [place for place in ("home", "project") if row[place]]
-        cells = [row["profile"], ", ".join(places) or "not made yet", str(row["connections"]), row["preset"]]
+        rest = ["?", "damaged"] if row["connections"] is None else [str(row["connections"]), row["preset"]]
+        cells = [row["profile"], ", ".join(places) or "not made yet", *rest]
         shown.append(["*" if row["current"] else "", *cells])
     return table(shown)
 
@@ -378,7 +379,7 @@ def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
     steps = [
         {
-            **asdict(step),
+            **{name: value for name, value in asdict(step).items() if name != "options"},  # the command has them
             "needs_person": step.needs_person,
             "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
         }

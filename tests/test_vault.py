@@ -1,4 +1,5 @@
 import base64
+import fcntl
 import hashlib
 import hmac
 import json
@@ -8,6 +9,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
-from authsome.vault import Entry, Identity, Vault, find_identity, holding
+from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
 
@@ -541,3 +544,31 @@ def test_a_vault_opens_again_for_an_identity_that_could_be_read_only_once(tmp_pa
     vault.read("openai", "default")
     once.unlink()
     assert vault.again().again().read("openai", "default") == vault.read("openai", "default")
+
+
+def test_who_waited_for_a_profile_that_was_made_anew_holds_the_new_one(vault: Vault, tmp_path: Path) -> None:
+    """Held was the folder that had been there: two writers at once, and each took the other for gone."""
+    folder = vault.own.path
+    vault.own.create()
+    taken, done = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        with files.locked(folder):
+            taken.set()
+            done.wait(10)
+
+    waiting = threading.Thread(target=wait)
+    with files.locked(folder):
+        waiting.start()
+        time.sleep(0.2)
+        folder.rename(tmp_path / "removed")
+        vault.own.create()
+    try:
+        assert taken.wait(10)
+        descriptor = os.open(folder, os.O_RDONLY)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(descriptor)
+    finally:
+        done.set()
+        waiting.join()

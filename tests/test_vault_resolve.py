@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from authsome.vault import Identity, keyring, roster
+from authsome.errors import AuthsomeError
+from authsome.vault import Given, Identity, keyring, merge, roster
 from authsome.vault.age import encrypt
 from authsome.vault.entry import Entry, render
 from authsome.vault.sound import verify
@@ -106,6 +107,55 @@ def test_members_added_on_both_sides_are_members(ada: Clone, ben: Clone, tmp_pat
         ada.git("clone", "-q", str(ada.project), str(newcomer.project))
         newcomer.trust()
         assert newcomer.held() == after
+
+
+@pytest.mark.usefixtures("cleo")
+@pytest.mark.parametrize("changed_keys", [False, True], ids=["members-in-conflict", "keys-in-conflict"])
+def test_a_removal_in_the_middle_of_a_merge_is_not_undone_and_loses_nothing(
+    ada: Clone, ben: Clone, dora: Clone, tmp_path: Path, changed_keys: bool
+) -> None:
+    """The new keys lie nowhere but in the keyring of the working tree."""
+    eve, finn = _newcomer(tmp_path / "eve"), _newcomer(tmp_path / "finn")
+    for who, newcomer in ((ada, eve), (ben, finn)):
+        who.admit(newcomer)
+        if changed_keys:
+            who.remove(dora)
+        who.commit(newcomer.root.name)
+    ada.merge(ben)
+    ada.put("github", "default", GITHUB_TOKEN)
+    assert ada("recipients", "remove", "cleo", "--yes", "--shared", *(["--force"] if changed_keys else [])).code == 0
+    held = BASE | {("github", "default"): GITHUB_TOKEN}
+    said = _resolve(ada, code=3)
+    assert "were changed in the middle of the merge" in said
+    assert ada.held() == held
+    command = said.partition("keep what was changed: ")[2].partition(";")[0].replace("~", str(ada.root))
+    ada.git(*command.split()[1:])
+    _resolve(ada, "--yes")
+    assert ada.held() == held
+    assert "cleo" not in _names(ada)
+    ada.git("add", "-A")
+    assert ada.git("diff", "--name-only", "--diff-filter=U").stdout == ""
+
+
+def test_what_is_stored_or_removed_while_a_person_thinks_is_not_overwritten(
+    ada: Clone, ben: Clone, cleo: Clone, tmp_path: Path
+) -> None:
+    ada.admit(_newcomer(tmp_path / "dora"))
+    ada.commit("dora")
+    ben.admit(_newcomer(tmp_path / "eve"))
+    ben.commit("eve")
+    assert ada.merge(ben) == PROFILE_FILES
+    place = merge.Place(ada.folder, "default", False, ada.home, {"HOME": str(ada.root)}, Given())
+    plan = merge.examine(place, now=0.0)
+    ada.put("github", "default", GITHUB_TOKEN)
+    with pytest.raises(AuthsomeError, match="changed by somebody else meanwhile"):
+        merge.carry_out(plan)
+    plan = merge.examine(place, now=0.0)
+    ada.remove(cleo)
+    with pytest.raises(AuthsomeError, match="changed by somebody else meanwhile"):
+        merge.carry_out(plan)
+    assert ada.held() == BASE | {("github", "default"): GITHUB_TOKEN}
+    assert "cleo" not in _names(ada)
 
 
 @pytest.mark.parametrize("attributes", [True, False], ids=["attributes", "marks-in-the-files"])

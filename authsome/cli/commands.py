@@ -6,7 +6,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, talk
-from authsome.cli.stations import human, intake, open_catalogue, open_project, open_vault, sealed, survey, wanted
+from authsome.cli.stations import (
+    again,
+    human,
+    intake,
+    open_catalogue,
+    open_project,
+    open_vault,
+    sealed,
+    survey,
+    wanted,
+)
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -78,7 +88,7 @@ def login(
     vault = open_vault(settings, project)
     folder = vault.place(shared=shared)
     if folder.holds(provider, connection) and not force:
-        raise _connected(provider, connection)
+        raise _connected(provider, connection, again(settings, shared=shared))
     taking = intake(check=not stdin if check is None else check, shared=shared)
     if stdin:
         verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
@@ -92,12 +102,12 @@ def login(
         talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
 
 
-def _connected(provider: str, connection: str) -> AuthsomeError:
+def _connected(provider: str, connection: str, options: str) -> AuthsomeError:
     from authsome.manifest import login_command
 
     return AuthsomeError(
         f"{provider} ({connection}) is already connected",
-        hint=f"to replace it: {login_command(provider, connection)} --force",
+        hint=f"to replace it: {login_command(provider, connection)} --force{options}",
         code=ExitCode.USAGE,
     )
 
@@ -165,11 +175,11 @@ def logout(
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:
-            raise _not_connected(vault, provider, connection)
+            raise _not_connected(settings, vault, provider, connection)
         account = "" if connection == DEFAULT_CONNECTION else f" --connection {connection}"
         raise AuthsomeError(
             f"{full_name(provider, connection)} is held in {holder.path}, which this would not change",
-            hint=f"authsome logout {provider}{account}{'' if shared else ' --shared'}",
+            hint=f"authsome logout {provider}{account}{again(settings)}{'' if shared else ' --shared'}",
             code=ExitCode.USAGE,
         )
     if settings.json:
@@ -181,7 +191,7 @@ def logout(
     talk(settings, "The key itself is still valid; to end it, delete it at the provider.")
 
 
-def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeError:
+def _not_connected(settings: Settings, vault: "Vault", provider: str, connection: str) -> AuthsomeError:
     from authsome.manifest import login_command
 
     open_catalogue().find(provider)
@@ -189,7 +199,7 @@ def _not_connected(vault: "Vault", provider: str, connection: str) -> AuthsomeEr
     hint = did_you_mean(connection, others, f"it has: {', '.join(others)}") if others else None
     return AuthsomeError(
         f"{provider} ({connection}) is not connected",
-        hint=hint or login_command(provider, connection),
+        hint=hint or login_command(provider, connection) + again(settings),
         code=ExitCode.MISSING,
     )
 
@@ -265,7 +275,7 @@ def get(
     folder = vault.holder(provider, connection)
     entry = folder.read(provider, connection) if folder else None
     if folder is None or entry is None:
-        raise _not_connected(vault, provider, connection)
+        raise _not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screens.details(holding(entry, known), known, source, own=folder.own)
     if show_secret:
@@ -322,6 +332,7 @@ def export(
         project = open_project(settings, catalogue)
         named = _declared(project, catalogue.get(provider), check_name(connection, "connection"))
         position = session.survey(open_vault(settings, project), (replace(named, required=True),))
+        position = replace(position, plan=position.plan.addressed(again(settings)))
     live = session.reconcile(position, partial(human, settings, position.vault), intake())
     values = exporting.variables(position.declared, live)
     if settings.json:

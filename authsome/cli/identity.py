@@ -1,21 +1,13 @@
 """`authsome identity`: the key that opens the vault on this machine."""
 
 import os
+import shlex
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data, group, talk
-from authsome.cli.stations import (
-    given,
-    home,
-    keychain,
-    open_catalogue,
-    open_project,
-    open_vault,
-    passphrase,
-    profile_name,
-    sealed,
-)
+from authsome.cli.frame import Option, Settings, command, data, group, say, talk
+from authsome.cli.stations import given, home, keychain, passphrase, profile_name, sealed
 from authsome.errors import AuthsomeError, ExitCode
 
 if TYPE_CHECKING:
@@ -23,6 +15,7 @@ if TYPE_CHECKING:
 
     from authsome.vault import Identity
     from authsome.vault.keychain import Keychain
+    from authsome.vault.own import Rotation
 
 _group = group("identity", "Show, make, protect and rotate the key that opens the vault.")
 _of = partial(command, of=_group)
@@ -115,10 +108,11 @@ def rotate(settings: Settings) -> None:
     Example: authsome identity rotate
     """
     from authsome import screens
-    from authsome.vault import keyring, own
+    from authsome.vault import own
 
     _begin(settings, "identity rotate")
     done = own.rotate(home(), _ask(settings), _keychain(settings))
+    _tell_elsewhere(done)
     if settings.json:
         shown = _shown(settings, done.identity)
         data(
@@ -132,11 +126,22 @@ def rotate(settings: Settings) -> None:
         return
     data(f"Rotated: {done.identity.recipient} opens {', '.join(done.profiles) or 'no profile yet'}.\n")
     talk(settings, f"The former identity is kept in {done.kept}: delete it when no vault elsewhere needs it.")
-    shared = open_vault(settings, open_project(settings, open_catalogue())).shared
-    if shared and done.former in keyring.members(shared.path):
-        talk(settings, "This project's vault needs it; to be a member with the new one, and with that alone:")
-        talk(settings, f"  authsome recipients add {done.identity.recipient} --shared --identity {done.kept}")
-        talk(settings, f"  authsome recipients remove {done.former} --shared")
+
+
+def _tell_elsewhere(done: "Rotation") -> None:
+    """Say of the vaults of projects that they are still for the former identity: their files are in git."""
+    from authsome.vault import keyring
+    from authsome.vault.pins import Pins
+
+    for folder in Pins(home(), os.environ).places():
+        if not folder.is_relative_to(home().resolve()) and folder.is_dir():
+            with suppress(AuthsomeError):  # what is wrong with it is said where it is used
+                if done.former in keyring.members(folder):
+                    add = f"recipients add {done.identity.recipient} --shared --profile {folder.name}"
+                    say(
+                        f"authsome: {folder} is still for the former identity. To open it with the new one: "
+                        f"cd {shlex.quote(str(folder.parents[2]))} && authsome --identity {done.kept} {add}"
+                    )
 
 
 def _begin(settings: Settings, doing: str) -> None:

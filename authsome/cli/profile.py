@@ -3,9 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
-from authsome.cli.stations import confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.cli.frame import Argument, Option, Settings, command, data, group, say, talk
+from authsome.cli.stations import again, confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
+from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
     from authsome.vault import Folder, Vault
@@ -31,17 +31,20 @@ def list_(settings: Settings) -> None:
     own, shared = profiles.listed(home()), profiles.listed(project)
     rows: list[dict[str, Any]] = []
     for name in sorted({*own, *shared, vault.profile}):
-        each = _vault(settings, name)
-        rows.append(
-            {
-                "profile": name,
-                "current": name == vault.profile,
-                "home": name in own,
-                "project": name in shared,
-                "connections": len(each.names()),
-                "preset": each.preset,
-            }
-        )
+        row = {
+            "profile": name,
+            "current": name == vault.profile,
+            "home": name in own,
+            "project": name in shared,
+            "connections": None,
+            "preset": None,
+        }
+        try:
+            each = _vault(settings, name)
+            row |= {"connections": len(each.names()), "preset": each.preset}
+        except AuthsomeError as error:  # it must not hide the others
+            say(f"authsome: {clean(error.message)}")
+        rows.append(row)
     data(screens.as_json("profiles", profiles=rows) if settings.json else screens.profiles(rows))
 
 
@@ -130,9 +133,9 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
         raise _unknown(vault)
     held = [f"{provider}/{connection}" for provider, connection in folder.names()]
     what = f"{folder.path} with {', '.join(held) if held else 'no connection'}"
-    again = f"authsome profile remove {name}{' --shared' if shared else ''} --yes"
     if not yes:
-        confirm(settings, vault.profile, f"Delete {what}?", again)
+        same = f"authsome profile remove {name}{again(settings, shared=shared or None)} --yes"
+        confirm(settings, vault.profile, f"Delete {what}?", same)
     profiles.remove(folder.path)
     if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
         talk(settings, "It was the profile of this machine; now that is default.")
@@ -168,7 +171,7 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
             if not settings.json:
                 data(screens.profile_folder(shown))
             if not yes:
-                confirm(settings, vault.profile, "Accept this vault?", "authsome trust --yes")
+                confirm(settings, vault.profile, "Accept this vault?", f"authsome trust{again(settings)} --yes")
             folder.accept(keys)
         accepted.append(shown | {"trusted": True})
     if settings.json:

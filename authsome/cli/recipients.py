@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
-from authsome.cli.stations import agrees, confirm, given, home, open_catalogue, open_project, open_vault, sealed
+from authsome.cli.stations import again, agrees, confirm, given, home, open_catalogue, open_project, open_vault, sealed
 from authsome.errors import AuthsomeError, ExitCode, clean
 
 if TYPE_CHECKING:
@@ -126,10 +126,12 @@ def remove(
         roster.check_removable(keys, leaving)
         if not yes:
             question = f"Remove {screens.members(leaving)} from the profile `{vault.profile}`?"
-            again = f"authsome recipients remove {shlex.quote(clean(who))}{' --shared' * (not folder.own)} --yes"
-            confirm(settings, vault.profile, question, again)
+            same = again(settings, shared=not folder.own if vault.shared else None)
+            confirm(
+                settings, vault.profile, question, f"authsome recipients remove {shlex.quote(clean(who))}{same} --yes"
+            )
     done = roster.remove(folder, who, time.time(), force=force)
-    rows = _exposed_rows(open_catalogue(), done.exposed, shared=not folder.own)
+    rows = _exposed_rows(settings, open_catalogue(), done.exposed, shared=not folder.own)
     if settings.json:
         shown = {"removed": list(map(_shown, done.members)), "renewed": done.renewed, "left": list(map(str, done.left))}
         data(screens.as_json("recipients_removed", **shown, fingerprint=folder.keys().fingerprint, exposed=rows))
@@ -262,14 +264,15 @@ def _ask_each(
         if not isinstance(each, joining.Request):
             continue
         question = f"Add {row['name'] or 'them'}? They will read everything in this profile."
+        review = f"authsome recipients review{again(settings, shared=not folder.own if vault.shared else None)}"
         agreed = agrees(settings, vault.profile, question)
         if agreed:
             done = roster.accept(folder, each)
             _tell(settings, done.added, done.known)
         elif agreed is None:
-            talk(settings, f"To answer it: authsome recipients review --accept {each.fingerprint}, or --reject")
+            talk(settings, f"To answer it: {review} --accept {each.fingerprint}, or --reject")
         else:
-            talk(settings, f"Left as it is; to delete it: authsome recipients review --reject {each.fingerprint}")
+            talk(settings, f"Left as it is; to delete it: {review} --reject {each.fingerprint}")
         data("\n")
 
 
@@ -303,13 +306,13 @@ def show_exposed(settings: Settings) -> None:
         row
         for folder in vault.folders
         if folder.exists
-        for row in _exposed_rows(catalogue, roster.exposed(folder), shared=folder is vault.shared)
+        for row in _exposed_rows(settings, catalogue, roster.exposed(folder), shared=folder is vault.shared)
     ]
     data(screens.as_json("exposed", connections=rows) if settings.json else screens.exposed(rows))
 
 
 def _exposed_rows(
-    catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
+    settings: Settings, catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
 ) -> "Sequence[Mapping[str, Any]]":
     from authsome.manifest import login_command
 
@@ -320,7 +323,7 @@ def _exposed_rows(
             keys_url = catalogue.get(provider).keys_url
         except AuthsomeError:  # a definition that is no longer there hides no exposure
             keys_url = None
-        login = login_command(provider, connection) + " --force" + (" --shared" if shared else "")
+        login = login_command(provider, connection) + " --force" + again(settings, shared=shared or None)
         rows.append(
             {
                 "name": name,

@@ -4,6 +4,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 """
 
 import os
+import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,16 @@ def open_catalogue() -> Catalogue:
     return Catalogue(home())
 
 
+def working_folder() -> Path:
+    """Return the folder that the command was called in, or raise (exit code 2) if somebody has deleted it."""
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise AuthsomeError(
+            "the folder this was called in is gone", hint="cd to one that is there", code=ExitCode.USAGE
+        ) from None
+
+
 def manifest_name(settings: Settings) -> str | None:
     """Return the manifest that the options or the environment name, if they do."""
     return settings.file or os.environ.get("AUTHSOME_FILE")
@@ -45,7 +56,7 @@ def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None"
     """Return the manifest's project; without a manifest the default connections that `vault` holds."""
     from authsome import manifest
 
-    path = manifest.find(Path.cwd(), manifest_name(settings))
+    path = manifest.find(working_folder(), manifest_name(settings))
     if path is not None:
         return manifest.load(path, catalogue)
     return manifest.default_project(catalogue, vault.names() if vault else ())
@@ -105,6 +116,13 @@ def agrees(settings: Settings, profile: str, question: str) -> bool | None:
     return bridge.agrees(question, _around(settings, profile))
 
 
+def again(settings: Settings, *, shared: bool | None = None) -> str:
+    """Return the options with which a command that is printed is about the same profile as the one that was typed."""
+    said = {"--profile": settings.profile, "--file": settings.file, "--identity": settings.identity}
+    options = "".join(f" {option} {shlex.quote(value)}" for option, value in said.items() if value)
+    return options if shared is None else f"{options} {'--shared' if shared else '--no-shared'}"
+
+
 def confirm(settings: Settings, profile: str, question: str, unattended: str) -> None:
     """Have something agreed to, or raise (exit code 3); `unattended` is the command that does it without a question."""
     agreed = agrees(settings, profile, question)
@@ -132,8 +150,8 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
 
     catalogue = open_catalogue()
     project = open_project(settings, catalogue, open_vault(settings))
-    vault = open_vault(settings, project)
-    return project, survey(vault, project.connections)
+    position = survey(open_vault(settings, project), project.connections)
+    return project, replace(position, plan=position.plan.addressed(again(settings)))
 
 
 def declared(settings: Settings) -> "Project":
@@ -159,6 +177,9 @@ def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shar
     from authsome import bridge
 
     place = vault.place(shared=shared)
+    if shared is None and not place.own:
+        # NOTE: the preset may have come with the repository; it is not too late yet to keep a key for oneself.
+        say(f"This goes to {place.path}, where all its members can read it: the preset is `{vault.preset}`.")
     about = f"{place.path}, for all members of the project" if not place.own else f"the profile {vault.profile}"
     return bridge.door(replace(_around(settings, vault.profile), wanted=wanted), say, about)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, group, say, talk
 from authsome.cli.stations import (
+    again,
     agrees,
     given,
     home,
@@ -20,6 +21,7 @@ from authsome.cli.stations import (
     passphrase,
     profile_name,
     sealed,
+    working_folder,
 )
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 
@@ -89,7 +91,7 @@ def textconv(
         shown |= {"state": f"this file {error}"}
     else:
         shown |= {"state": "encrypted", "recipients": list(outside.stanzas), "bytes": outside.size}
-        here = Path.cwd()
+        here = working_folder()
         roots = (*(folder / PROJECT_FOLDER for folder in (here, *here.parents)), home())
         shown |= Reader(home(), os.environ, settings.identity, roots).describe(content, path)
     data(screens.as_json("vault_file", **shown) if settings.json else screens.vault_file(shown))
@@ -150,7 +152,7 @@ def _ask(settings: Settings, plan: "Plan") -> None:
         return
     raise AuthsomeError(
         "what this merge brings could be the work of somebody who is no member, so nothing was changed",
-        hint="ask who is said to have done it; if all of it is right: authsome vault resolve --yes",
+        hint=f"ask who is said to have done it; if all of it is right: authsome vault resolve{again(settings)} --yes",
         code=ExitCode.UNTRUSTED,
     )
 

@@ -55,7 +55,7 @@ def say(text: str) -> None:
 
 def explain(error: AuthsomeError) -> None:
     """Write an error and its remedy."""
-    say(f"Error: {error.message}")
+    say(f"Error: {clean(error.message)}")  # NOTE: a file's name with a line break in it could say what to do next
     if error.hint:
         say(f"Hint: {error.hint}")
 

@@ -162,5 +162,6 @@ class Vault:
 
 def _beside(project: Path | None, home: Path) -> Path | None:
     """Return the folder beside a manifest that holds `profiles/`; in one's home folder that would be the home."""
-    root = project / PROJECT_FOLDER if project else None
-    return root if root and root.absolute() != home.absolute() else None
+    if project is None or project.resolve() / PROJECT_FOLDER == home.parent.resolve() / home.name:
+        return None
+    return project / PROJECT_FOLDER

@@ -52,6 +52,26 @@ def unmerged(path: Path, mend: str) -> AuthsomeError:
     return AuthsomeError(f"{path} has a conflict that git left", hint=mend, code=ExitCode.INTEGRITY)
 
 
+def refuse_links(*folders: Path) -> None:
+    """Raise (exit code 5) if a folder of a vault is a symbolic link: what is written or deleted lies elsewhere then."""
+    for each in folders:
+        if each.is_symlink():
+            raise TamperedError(each, "is a symbolic link", hint=f"look where it leads, then: rm {each}")
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, links left out; none if it is not there.
+
+    NOTE: not by `glob`, which follows links and takes a folder that cannot be read for an empty one.
+    """
+    with file_errors("read", folder):
+        try:
+            with os.scandir(folder) as found:
+                return [Path(each.path) for each in found if each.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            return []
+
+
 def read(path: Path) -> bytes:
     """Return a small regular file; a symbolic link or anything else in its place is an error."""
     try:
@@ -185,14 +205,25 @@ def _sync(path: Path, flags: int) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the profile for one writer; a lock on the folder itself leaves no file behind, also not in git."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    descriptor = _locked(folder, deadline)
+    while not _is_at(folder, descriptor):  # somebody removed it and made another one while we waited
+        os.close(descriptor)
+        descriptor = _locked(folder, deadline)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(folder: Path, deadline: float) -> int:
+    """Return the descriptor of a folder that nobody else holds."""
     with file_errors("lock", folder):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise AuthsomeError(
@@ -204,6 +235,16 @@ def locked(folder: Path) -> Iterator[None]:
                     f"cannot lock {folder}: {(error.strerror or '').lower()}",
                     hint="point AUTHSOME_HOME at a local file system",
                 ) from error
-        yield
-    finally:
+            else:
+                return descriptor
+    except BaseException:
         os.close(descriptor)
+        raise
+
+
+def _is_at(folder: Path, descriptor: int) -> bool:
+    """Whether a folder is the one that was opened; one that is gone is for whoever looks into it to tell."""
+    try:
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+    except OSError:
+        return True

@@ -7,7 +7,8 @@
 
 Promises that a write is whole or did not happen (also on `kill -9`), that two writers lose nothing, that what is
 written can be read back, and that every file opens with stock `age`. Refuses what was not written by a member of the
-profile, and a profile that is not the one this machine knows. Never creates anew what it failed to read.
+profile, a profile that is not the one this machine knows, and a link in the place of a folder: a repository can bring
+one, and what is stored or deleted would be somewhere else. Never creates anew what it failed to read.
 """
 
 import os
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.provider import Provider, check_name
+from authsome.provider import DEFAULT_CONNECTION, Provider, check_name
 from authsome.vault import rekey
 from authsome.vault.age import Identity, encrypt
 from authsome.vault.armor import FormError, look
@@ -30,6 +31,7 @@ from authsome.vault.files import (
     locked,
     make_folder,
     read,
+    refuse_links,
     replace,
     sync_folder,
 )
@@ -96,6 +98,7 @@ class Folder:
 
     def __init__(self, root: Path, profile: str, access: Access, *, own: bool) -> None:
         self.path = root / "profiles" / check_name(profile, "profile")
+        refuse_links(self.path / "connections", *(() if own else (root, root / "profiles", self.path)))
         self.profile = profile
         self.own = own
         self._access = access
@@ -129,7 +132,7 @@ class Folder:
         """Yield provider, connection and path of every entry. NOTE: ten thousand take a fifth of the time of a glob."""
         with file_errors("read", self.path):
             for provider in _scanned(self.path / "connections"):
-                if provider.name.startswith(".") or not provider.is_dir():
+                if provider.name.startswith(".") or not provider.is_dir(follow_symlinks=False):
                     continue
                 for each in _scanned(provider.path):
                     if each.name.endswith(".age") and not each.name.startswith("."):
@@ -318,8 +321,11 @@ class Folder:
         return [self.path.parent, self.path, connections, *connections.glob("*/")]
 
     def _file(self, provider: str, connection: str) -> Path:
-        check_name(provider, "provider")
-        return self.path / "connections" / provider / f"{check_name(connection, 'connection')}.age"
+        path = (
+            self.path / "connections" / check_name(provider, "provider") / f"{check_name(connection, 'connection')}.age"
+        )
+        refuse_links(path.parent)
+        return path
 
     def _compare(self, keys: Keyring, entry: Entry, path: Path) -> None:
         """Say of an entry that it is older than one seen here, and remember a newer one."""
@@ -327,10 +333,12 @@ class Folder:
         if entry.generation > newest:
             self._access.pins.saw(keys, entry.provider, entry.connection, entry.generation)
         elif entry.generation < newest:
+            account = "" if entry.connection == DEFAULT_CONNECTION else f" --connection {entry.connection}"
+            same = f"{account} --profile {self.profile} {'--no-shared' if self.own else '--shared'}"
             self._access.given.warn(
                 f"authsome: {path} was rolled back: its credential is number {entry.generation} of this connection, "
                 f"this machine has seen number {newest}{_history(path)}; "
-                f"if the older one is right, store it again: authsome login {entry.provider} --force"
+                f"if the older one is right, store it again: authsome login {entry.provider} --force{same}"
             )
 
     def _tell_git(self) -> None:

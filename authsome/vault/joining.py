@@ -15,7 +15,7 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, clean, file_errors
 from authsome.vault.age import bare, check_recipient, fingerprint
-from authsome.vault.files import READ_ONLY_HINT, TamperedError, make_folder, read, replace
+from authsome.vault.files import READ_ONLY_HINT, TamperedError, make_folder, read, refuse_links, replace
 from authsome.vault.keyring import Member
 
 FOLDER = "requests"
@@ -121,7 +121,7 @@ def request_path(folder: Path, recipient: str) -> Path:
 def write_request(folder: Path, name: str, recipient: str) -> Path:
     """Write a request, or leave it as it is, and return where it stands."""
     path = request_path(folder, recipient)
-    _refuse_link(path.parent)
+    refuse_links(path.parent)
     content = f"# {tidy(name)}\n{recipient}\n".encode()
     make_folder(path.parent)
     try:
@@ -154,7 +154,7 @@ def read_request(path: Path) -> Request:
 def requests(folder: Path) -> Iterator[Request | TamperedError]:
     """Yield who asks to become a member of a profile, and what is wrong where that cannot be told."""
     place = folder / FOLDER
-    _refuse_link(place)
+    refuse_links(place)
     if not place.is_dir():
         return
     with file_errors("read", place):
@@ -170,11 +170,6 @@ def drop(request: Request) -> None:
     """Forget a request."""
     with file_errors("delete", request.path, hint=READ_ONLY_HINT):
         request.path.unlink(missing_ok=True)
-
-
-def _refuse_link(place: Path) -> None:
-    if place.is_symlink():
-        raise TamperedError(place, "is a symbolic link", hint=f"look where it leads, then: rm {place}")
 
 
 _HINT = "if nobody knows of it, delete the file"

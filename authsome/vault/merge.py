@@ -8,6 +8,7 @@ Refuses to choose between two secrets. Adds and commits nothing.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -16,7 +17,7 @@ from pathlib import Path
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.vault.age import OpenError, encrypt
 from authsome.vault.entry import Entry, Opened, render, unseal
-from authsome.vault.files import TamperedError, locked, make_folder, read, replace
+from authsome.vault.files import TamperedError, locked, make_folder, read, refuse_links, replace, subfolders
 from authsome.vault.history import Repository
 from authsome.vault.keyring import Keyring, parse_keyring, put, with_exposed
 from authsome.vault.rekey import sweep
@@ -53,6 +54,7 @@ class Plan:
         deleted: Those of them that one side deleted.
         lost: Entries that open with no keys that are known.
         settled: Files that were in conflict, and are not any more.
+        seen: The files as they were looked at.
     """
 
     place: Place
@@ -65,6 +67,7 @@ class Plan:
     deleted: frozenset[Path]
     lost: tuple[Path, ...]
     settled: tuple[Path, ...]
+    seen: Mapping[Path, tuple[int, int]]
 
     @property
     def empty(self) -> bool:
@@ -85,9 +88,20 @@ def examine(place: Place, now: float) -> Plan:
             hint=f"see what it says: git -C {place.folder} status",
             code=ExitCode.USAGE,
         )
+    seen = _seen(place.folder)  # before any of it is read
     conflicts = repository.unmerged()
     joined = join(place, repository, conflicts)
-    return _Examination(place, repository, joined, conflicts).plan(now)
+    return _Examination(place, repository, joined, conflicts).plan(now, seen)
+
+
+def _seen(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return what differs when one of a profile's files is another one."""
+    found = {}
+    for path in (folder / KEYRING, folder / LIST, *entries(folder)):
+        with suppress(FileNotFoundError):
+            status = path.lstat()
+            found[path] = status.st_ino, status.st_mtime_ns
+    return found
 
 
 class _Examination:
@@ -107,7 +121,7 @@ class _Examination:
         self._exposed: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._settled: list[Path] = [place.folder / name for name in (KEYRING, LIST) if name in conflicts]
 
-    def plan(self, now: float) -> Plan:
+    def plan(self, now: float, seen: Mapping[Path, tuple[int, int]]) -> Plan:
         """Return what comes of it."""
         folder = self._place.folder
         in_conflict = {folder / name: stages for name, stages in self._conflicts.items() if name.endswith(".age")}
@@ -129,6 +143,7 @@ class _Examination:
             frozenset(path for path in self._undecided if len(in_conflict[path].keys() & _SIDES) == 1),
             tuple(self._lost),
             tuple(self._settled),
+            seen,
         )
 
     def _keys(self, now: float) -> Keyring:
@@ -232,7 +247,8 @@ def _same(one: Opened | None, other: Opened | None) -> bool:
 
 def entries(folder: Path) -> list[Path]:
     """Return the files of a profile's entries."""
-    return sorted(path for path in (folder / "connections").glob("*/*.age") if not path.name.startswith("."))
+    providers = subfolders(folder / "connections")
+    return sorted(path for each in providers for path in each.glob("*.age") if not path.name.startswith("."))
 
 
 def opened(content: bytes, path: Path, keys: Keyring) -> Opened | None:
@@ -247,6 +263,13 @@ def carry_out(plan: Plan) -> None:
     """Do what was planned, and see that every entry opens; raises (exit code 5) if one does not."""
     place, keys = plan.place, plan.keys
     with locked(place.folder):
+        # NOTE: a person may have thought about it for minutes. Keys that somebody else made meanwhile lie nowhere else.
+        if _seen(place.folder) != plan.seen:
+            raise AuthsomeError(
+                f"{place.folder} was changed by somebody else meanwhile, so nothing was joined",
+                hint="run it again: authsome vault resolve",
+            )
+        refuse_links(*{each.path.parent for each in plan.changes})
         sweep(place.folder)
         if plan.write:
             put(place.folder, keys)

@@ -58,6 +58,8 @@ class Pins:
             return
         pin = self._read(folder)
         if pin is None:
+            if newest := self._later(keys):
+                raise _another(folder, newest, keys)
             if not own and not self._known(keys.fingerprint):
                 raise _untrusted(folder, keys)
             self._note(folder, None, keys)
@@ -77,7 +79,7 @@ class Pins:
         except TamperedError:
             return False
         if pin is None:
-            return own or self._known(keys.fingerprint)
+            return self._later(keys) is None and (own or self._known(keys.fingerprint))
         return keys.fingerprint in (pin.fingerprint, *pin.coming) or self._newer(pin, keys)
 
     def accept(self, folder: Path, keys: Keyring) -> bool:
@@ -116,6 +118,10 @@ class Pins:
                 return False
         replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
         return True
+
+    def places(self) -> list[Path]:
+        """Return where the profiles lie that were accepted on this machine."""
+        return sorted(Path(pin.place) for pin in self._all())
 
     def newest(self, keys: Keyring, provider: str, connection: str) -> int:
         """Return the highest generation of an entry that was seen here, 0 if none was."""
@@ -158,11 +164,20 @@ class Pins:
 
     def _known(self, fingerprint: str) -> bool:
         """Whether a profile was accepted at another place of this machine: a second clone needs no second word."""
+        return any(pin.fingerprint == fingerprint for pin in self._all())
+
+    def _later(self, keys: Keyring) -> Pin | None:
+        """Return the pin of later keys of the same profile.
+
+        NOTE: a clone that nobody has looked into since still has the former ones for right. They must not make a new
+        clone of a repository pass that was rolled back to before a removal.
+        """
+        return next((pin for pin in self._all() if pin.vault_id == keys.vault_id and pin.epoch > keys.epoch), None)
+
+    def _all(self) -> Iterator[Pin]:
         for path in (self._home / "pins").glob("*.json"):
             with suppress(AuthsomeError, FileNotFoundError):
-                if _parse(path).fingerprint == fingerprint:
-                    return True
-        return False
+                yield _parse(path)
 
     def _read(self, folder: Path) -> Pin | None:
         try:
@@ -204,7 +219,8 @@ def _parse(path: Path) -> Pin:
 def _untrusted(folder: Path, keys: Keyring) -> AuthsomeError:
     return AuthsomeError(
         f"the project's vault {folder} is not trusted on this machine yet ({keys.fingerprint})",
-        hint=f"look at it and accept it: authsome trust; where nobody can: {VARIABLE}={keys.fingerprint}",
+        hint=f"look at it and accept it: authsome trust --profile {keys.profile}; "
+        f"where nobody can: {VARIABLE}={keys.fingerprint}",
         code=ExitCode.UNTRUSTED,
     )
 

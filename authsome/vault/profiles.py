@@ -10,7 +10,7 @@ from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.provider import check_name
-from authsome.vault.files import READ_ONLY_HINT, locked, make_folder, read, replace, sync_folder
+from authsome.vault.files import READ_ONLY_HINT, locked, make_folder, read, refuse_links, replace, sync_folder
 
 _CHOICE = "profile"
 _LEAVING = re.compile(r"\.[a-z0-9][a-z0-9_-]*\.leaving\.[0-9a-f]{8}")
@@ -45,12 +45,20 @@ def use_no_more(home: Path, profile: str) -> bool:
 
 
 def listed(root: Path | None) -> list[str]:
-    """Return the profiles of a home or of a project's `.authsome`, sorted."""
+    """Return the profiles of a home or of a project's `.authsome`, sorted; a folder of another name is none."""
     if root is None:
         return []
     with file_errors("read", root / "profiles"):
         folders = list((root / "profiles").glob("*/"))
-    return sorted(folder.name for folder in folders if not folder.name.startswith("."))
+    return sorted(folder.name for folder in folders if _is_name(folder.name))
+
+
+def _is_name(name: str) -> bool:
+    try:
+        check_name(name, "profile")
+    except AuthsomeError:
+        return False
+    return True
 
 
 def remove(folder: Path) -> None:
@@ -58,10 +66,11 @@ def remove(folder: Path) -> None:
 
     It is renamed first: killed in between, what is left is no profile any more, and the next removal deletes it.
     """
+    refuse_links(folder)
     with locked(folder), file_errors("delete", folder, hint=READ_ONLY_HINT):
         leaving = folder.with_name(f".{folder.name}.leaving.{os.urandom(4).hex()}")
         folder.rename(leaving)
         sync_folder(folder.parent)
         for each in folder.parent.iterdir():
-            if _LEAVING.fullmatch(each.name):
+            if _LEAVING.fullmatch(each.name) and not each.is_symlink():
                 shutil.rmtree(each)

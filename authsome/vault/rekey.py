@@ -24,7 +24,7 @@ from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.vault import keyring
 from authsome.vault.age import encrypt
 from authsome.vault.entry import signed, unseal
-from authsome.vault.files import Batch, TamperedError, read
+from authsome.vault.files import Batch, TamperedError, read, subfolders
 from authsome.vault.keyring import Exposure, Keyring
 from authsome.vault.pins import Pins
 
@@ -141,19 +141,11 @@ def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
 
 
 def _entries(connections: Path) -> list[Path]:
-    """Return the files of all entries.
-
-    NOTE: not by `glob`, which takes a folder that cannot be read for an empty one; what is missed here is lost.
-    """
+    """Return the files of all entries; what is missed here is lost."""
     found: list[Path] = []
-    with file_errors("read", connections):
-        try:
-            providers = _scanned(connections)
-        except FileNotFoundError:
-            return []
-        for provider in providers:
-            if provider.is_dir():
-                found += (Path(each.path) for each in _scanned(Path(provider.path)) if _is_entry(each.name))
+    for provider in subfolders(connections):
+        with file_errors("read", provider):
+            found += (Path(each.path) for each in _scanned(provider) if _is_entry(each.name))
     return sorted(found)
 
 
@@ -178,9 +170,10 @@ def _end(work: Work, new: Keyring, batch: Batch, found: _Found) -> Outcome:
 
 def sweep(folder: Path) -> None:
     """Delete the drafts of writers that were killed; who holds the folder knows that none is at work."""
-    for path in (*folder.glob(".*"), *(folder / "connections").glob("*/.*")):
-        if _DRAFT.fullmatch(path.name) and not path.is_dir():
-            path.unlink(missing_ok=True)
+    for each in (folder, *subfolders(folder / "connections")):
+        for path in each.glob(".*"):
+            if _DRAFT.fullmatch(path.name) and not path.is_dir():
+                path.unlink(missing_ok=True)
 
 
 def _telling(paths: list[Path], say: Callable[[str], None]) -> Iterator[Path]:

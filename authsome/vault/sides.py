@@ -135,6 +135,8 @@ def _both(place: Place, versions: Versions, old: set[str], here: Keyring | None,
             code=ExitCode.UNTRUSTED,
         )
     keys = _merged(versions, old, begun)
+    if here and _means(here) not in map(_means, (ours, theirs, keys)):
+        raise _changed_meanwhile(place)
     done = here is not None and _is_done(place, here, keys)
     keys = here if here and done else keys
     before, after = ({each.recipient for each in one.roster} for one in (ours, keys))
@@ -145,6 +147,24 @@ def _both(place: Place, versions: Versions, old: set[str], here: Keyring | None,
         doubts=() if done else tuple(dict.fromkeys(_doubts(place, keys, versions, old, brought))),
         added=tuple(each for each in keys.roster if each.recipient not in before),
         removed=tuple(each for each in ours.roster if each.recipient not in after),
+    )
+
+
+def _means(keys: Keyring) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the recipients of a keyring's identities, and those of its members."""
+    own, members = (each.recipient for each in keys.identities), (each.recipient for each in keys.roster)
+    return frozenset(own), frozenset(members)
+
+
+def _changed_meanwhile(place: Place) -> AuthsomeError:
+    """Return the error of a keyring that is neither side's. NOTE: it may hold keys that lie nowhere else."""
+    kept = f"git add -- {place.folder / KEYRING} {place.folder / LIST}"
+    return AuthsomeError(
+        f"members or keys of {place.folder} were changed in the middle of the merge, and joining its sides would undo "
+        "that",
+        hint=f"keep what was changed: {kept}; then: authsome vault resolve; "
+        "then add whom only the other side had: authsome recipients add",
+        code=ExitCode.MISSING,
     )
 
 

@@ -66,6 +66,9 @@ def _root(folder: Path, counted: _Count, *, private: bool) -> Iterator[Problem]:
         for each in _listed(folder):
             if each.is_file(follow_symlinks=False) and _SECRET_MARK in _start(Path(each.path)):
                 yield Problem(Path(each.path), "holds a secret key in the clear")
+    for each in _listed(folder):
+        if each.name == "profiles" and each.is_symlink():
+            yield Problem(Path(each.path), "is a symbolic link")
     for each in _listed(folder / "profiles"):
         if each.name in _OF_GIT or _DRAFT.fullmatch(each.name):
             continue
