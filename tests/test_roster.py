@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -565,7 +566,8 @@ def _cut_short(vault: Vault, moved: int = 0) -> keyring.Keyring:
     """Leave the vault as a removal does that was ended between two of its steps, with some entries in place."""
     keys = _again(vault).own.keys()
     rows = [row for row in keys.head["roster"] if row["name"] != "bob"]
-    new = keyring.successor(keys, rows)
+    files = {f"{path.parent.name}/{path.stem}": sha256(path.read_bytes()).hexdigest() for path in _entries(vault)}
+    new = keyring.with_renewing(keyring.successor(keys, rows), files)
     Pins(vault.home, {}).expect(vault.own.path, keys, new, new.settled())
     keyring.begin(vault.own.path, new)
     for path in _entries(vault)[:moved]:
@@ -586,6 +588,30 @@ def test_a_removal_that_was_cut_short_is_ended_by_the_same_command(vault: Vault,
     _holds_all(vault)
     with pytest.raises(AuthsomeError, match="no member of the profile `default` is bob"):
         _remove(vault)
+
+
+def test_what_a_removed_member_writes_while_the_removal_is_half_done_does_not_open(vault: Vault) -> None:
+    """They know the former identity, and so the MAC's key; a new credential and one put in the place of another."""
+    _somebody(vault)
+    before = _cut_short(vault, 1)
+    path = vault.own.path / "connections" / "openai" / "team.age"
+    good = path.read_bytes()
+    opened = unseal(good, path, before, "openai", "team")
+    forged = replace(opened.entry, fields={"api_key": "sk-CANARY-of-the-removed-member"}, generation=1)
+    for name in ("team", "new"):
+        entry = replace(forged, connection=name)
+        path.with_stem(name).write_bytes(
+            age.encrypt(render(entry, before, "default"), [before.identity.recipient], before.identity)
+        )
+        with pytest.raises(AuthsomeError, match="was written under keys that a removed member knows"):
+            _again(vault).read("openai", name)
+    with pytest.raises(AuthsomeError, match="do not open"):
+        _remove(vault)
+    path.write_bytes(good)
+    path.with_stem("new").unlink()
+    _remove(vault)
+    _settled(vault, before.identity)
+    _holds_all(vault)
 
 
 def test_an_entry_that_was_damaged_in_between_is_not_given_up_by_a_writer(vault: Vault, openai: Provider) -> None:
@@ -1109,7 +1135,7 @@ def test_a_newcomer_asks_and_a_member_lets_them_in(team: CommandLine) -> None:
     _git(team, "commit", "-qm", "nadia would like to join")
     assert team("vault", "verify", ".authsome").code == 0
     shown = team("recipients", "review", "--shared").out
-    assert re.search(r"came with: +brought by commit [0-9a-f]+ of \S+ by New Comer: nadia would like to join", shown)
+    assert re.search(r"came with: +commit [0-9a-f]+ of \S+ by New Comer: nadia would like to join", shown)
     assert asked["fingerprint"] in shown
     assert asked["recipient"] in shown
     assert team("recipients", "review", "--shared", "--accept", asked["fingerprint"]).code == 0
@@ -1161,7 +1187,7 @@ def _hostile(folder: Path, elsewhere: Path) -> Iterable[tuple[Path, str]]:
         yield place / name, said
     linked = joining.request_path(folder, key)
     linked.symlink_to(elsewhere / "request")
-    yield linked, "is not a request"
+    yield linked, "is a symbolic link"
     os.mkfifo(place / "h.txt")
     yield place / "h.txt", "is not a regular file"
     (place / "i.txt").mkdir()

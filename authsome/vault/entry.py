@@ -141,6 +141,8 @@ def unseal(ciphertext: bytes, path: Path, keys: Keyring, provider: str, connecti
             raise unmerged(path, f"keep one side: git checkout --ours -- {path} (or --theirs), then: git add {path}")
         raise TamperedError(path, "was not encrypted to this profile, or is damaged", hint=_RESTORE)
     text, identity = found
+    if identity is keys.former and not keys.renews(f"{provider}/{connection}", ciphertext):
+        raise TamperedError(path, "was written under keys that a removed member knows, after the removal began")
     return Opened(_parse(text, path, keys, provider, connection), text, identity)
 
 

@@ -37,10 +37,11 @@ def _blob(file: Path) -> str | None:
 
     NOTE: `git status` would put a changed file through whatever filter the repository names.
     """
-    if not file.is_symlink():
-        return _git(file, "hash-object", "--no-filters", "--", file.name)
-    named = _printed(file.parent, "hash-object", "--stdin", given=os.fsencode(file.readlink()))
-    return None if named is None else named.decode().strip()
+    if file.is_symlink():
+        named = _printed(file.parent, "hash-object", "--stdin", given=os.fsencode(file.readlink()))
+        return None if named is None else named.decode().strip()
+    # A pipe in its place would never be read to its end.
+    return _git(file, "hash-object", "--no-filters", "--", file.name) if file.is_file() else None
 
 
 def _git(path: Path, *arguments: str) -> str | None:

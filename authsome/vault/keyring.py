@@ -99,8 +99,15 @@ class Keyring:
 
     def settled(self) -> "Keyring":
         """Return the keyring once no entry is encrypted to the former identity any more."""
-        head = {name: value for name, value in self.head.items() if name != "was"}
+        head = {name: value for name, value in self.head.items() if name not in ("was", "renewing")}
         return changed(self, former=None, head=head)
+
+    def renews(self, name: str, ciphertext: bytes) -> bool:
+        """Whether a file to the former identity was there when the removal began.
+
+        NOTE: who is being removed knows that identity, and could write more of them until the removal is ended.
+        """
+        return bool(self.head.get("renewing", {}).get(name) == sha256(ciphertext).hexdigest())
 
 
 def compose(head: Mapping[str, Any], identities: Sequence[Identity], reader: Identity) -> Keyring:
@@ -177,8 +184,16 @@ def successor(keys: Keyring, roster: list[dict[str, str]]) -> Keyring:
 
 def with_exposed(keys: Keyring, exposed: Mapping[str, Exposure]) -> Keyring:
     """Return a keyring that says what removed members could read."""
-    head = {**keys.head, "exposed": {name: asdict(each) for name, each in exposed.items()}}
-    return compose(head, keys.identities, keys.reader)
+    return _saying(keys, "exposed", {name: asdict(each) for name, each in exposed.items()})
+
+
+def with_renewing(keys: Keyring, files: Mapping[str, str]) -> Keyring:
+    """Return a keyring that says which files to the former identity there are: the SHA-256 of each entry's."""
+    return _saying(keys, "renewing", dict(files))
+
+
+def _saying(keys: Keyring, name: str, what: Mapping[str, Any]) -> Keyring:
+    return compose({**keys.head, name: what}, keys.identities, keys.reader)
 
 
 def begin(folder: Path, keys: Keyring) -> None:

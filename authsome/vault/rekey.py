@@ -9,7 +9,8 @@ writes next, or tries the same again, ends it. The order makes it so:
     4. each draft takes its entry's place
     5. the keyring holds the new identity alone
 
-Cut short before 3 nothing has changed; after it entries of both identities open, and `finish` goes on from there.
+Cut short before 3 nothing has changed; after it entries of both identities open, and `finish` goes on from there. Of
+those to the former one only the files that were there when it began: who was removed could write more.
 Refuses to begin over an entry that does not open. The caller holds the folder.
 """
 
@@ -18,6 +19,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
@@ -83,7 +85,7 @@ def start(
         if found.damaged and not force:
             raise _does_not_open(found.damaged, "Nothing was changed")
         batch.sync()
-        new = keyring.with_exposed(new, expose(found.generations))
+        new = keyring.with_renewing(keyring.with_exposed(new, expose(found.generations)), found.files)
         work.pins.expect(work.folder, keys, new, new.settled())
         keyring.begin(work.folder, new)
         return _end(work, new, batch, found)
@@ -113,18 +115,22 @@ def finish(work: Work, keys: Keyring, *, force: bool | None = None) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
+    """What there is, by `provider/connection`; of what is to be encrypted anew the SHA-256 of the file as it is."""
+
     generations: dict[str, int]
+    files: dict[str, str]
     damaged: list[Path]
 
 
 def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
     """Add to the batch what each entry is to be that is not encrypted to the new identity yet."""
     sweep(work.folder)
-    found = _Found({}, [])
+    found = _Found({}, {}, [])
     for path in _telling(_entries(work.folder / "connections"), work.say):
         name = f"{path.parent.name}/{path.stem}"
         try:
-            opened = unseal(read(path), path, keys, path.parent.name, path.stem)
+            content = read(path)
+            opened = unseal(content, path, keys, path.parent.name, path.stem)
         except FileNotFoundError:
             continue
         except TamperedError:
@@ -136,6 +142,7 @@ def _prepare(work: Work, keys: Keyring, new: Keyring, batch: Batch) -> _Found:
         newest = work.pins.newest(keys, path.parent.name, path.stem)
         found.generations[name] = max(opened.entry.generation, newest)
         if opened.by is not new.identity:
+            found.files[name] = sha256(content).hexdigest()
             batch.add(path, encrypt(signed(opened.text, new.mac_key), [new.identity.recipient], new.identity))
     return found
 

@@ -233,6 +233,7 @@ def _merged(versions: Versions, old: set[str], begun: Keyring | None) -> Keyring
     changed = [each for each in (ours, theirs) if not base or each.identity.recipient != base.identity.recipient]
     head: dict[str, Any] = {**ours.head, **theirs.head, "roster": roster, "epoch": epoch}
     head.pop("was", None)
+    head.pop("renewing", None)
     exposed = _exposed(ours.exposed, theirs.exposed)
     if exposed := _exposed(exposed, begun.exposed) if begun else exposed:
         head["exposed"] = {name: asdict(each) for name, each in exposed.items()}
