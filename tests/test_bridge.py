@@ -124,6 +124,6 @@ def test_new_hosts_are_agreed_to_in_a_word(authsome: CommandLine, answer: str, c
     assert ("evil.example" in hosts) is (code == 0)
 
 
-def test_the_ci_preset_asks_nobody_and_the_default_a_person() -> None:
+def test_the_ci_preset_asks_nobody_and_the_default_a_person(tmp_path: Path) -> None:
     assert preset.load("ci").ask == ()
-    assert preset.load(preset.chosen("anything-else", [])).ask == ("browser", "terminal")
+    assert preset.load(preset.chosen("anything-else", tmp_path)).ask == ("browser", "terminal")

@@ -20,6 +20,8 @@ from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
 OTHER_MEMBER = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
+NOWHERE = "http://127.0.0.1:9"
+"""A proxy that is none: what is typed is shown to no provider."""
 MANIFEST = "version: 1\nproviders: {openai: }\n"
 
 
@@ -354,6 +356,7 @@ def test_what_is_wrong_with_a_projects_vault_keeps_nobody_from_a_credential_of_t
         assert other("trust", "--yes").code == 0
         (_shared(other) / "connections" / "openai" / "default.age").write_text("nonsense")
     assert other("check").code == (5 if wrong == "damaged" else 7)
+    other.env["HTTPS_PROXY"] = NOWHERE
     person = Person([EXECUTABLE, "login", "openai"], other.environ(), other.project)
     assert person.sees("OpenAI")
     person.types(f"{OTHER_OPENAI_KEY}\n")
@@ -364,6 +367,7 @@ def test_what_is_wrong_with_a_projects_vault_keeps_nobody_from_a_credential_of_t
 
 def test_who_is_asked_is_told_first_that_the_preset_shares_what_they_type(team: CommandLine) -> None:
     """The preset may come with a pull."""
+    team.env["HTTPS_PROXY"] = NOWHERE
     (_shared(team) / "preset").write_text("team\n")
     person = Person([EXECUTABLE, "login", "anthropic", "--quiet"], team.environ(), team.project)
     assert person.sees("Anthropic")
@@ -623,6 +627,22 @@ def test_tokens_that_change_by_themselves_never_go_to_the_project(authsome: Comm
     entry = vault.own.read("tokens", "default")
     assert entry
     assert entry.fields == {"access_token": OPENAI_KEY}
+
+
+def test_a_repository_widens_no_profile_whose_name_says_what_it_is(authsome: CommandLine) -> None:
+    authsome.declare("version: 1\nprofile: ci\nproviders: {openai: }\n")
+    brought = authsome.project / ".authsome" / "profiles" / "ci"
+    brought.mkdir(parents=True)
+    (brought / "preset").write_text("team\n")
+    authsome.login("anthropic", "sk-ant-CANARY-0123456789abcdefghij", "--profile", "other")
+    done = authsome("login", "openai", "--stdin", given=OPENAI_KEY)
+    assert done.code == 4
+    assert "the profile's preset counts only what is given" in done.err
+    assert not (brought / "keyring.age").exists()
+    (brought.parent / "mine").mkdir()
+    (brought.parent / "mine" / "preset").write_text("team\n")
+    rows = json.loads(authsome("profile", "list", "--json").out)["profiles"]
+    assert {row["profile"]: row["preset"] for row in rows} == {"ci": "ci", "mine": "team", "other": "default"}
 
 
 def test_a_profile_keeps_the_preset_it_was_made_with(authsome: CommandLine) -> None:

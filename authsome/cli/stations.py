@@ -139,7 +139,7 @@ def _around(settings: Settings, profile: str) -> "Around":
     from authsome.vault import preset
 
     def allowed() -> "Sequence[str]":
-        return preset.load(preset.chosen(profile, [home() / "profiles" / profile])).ask
+        return preset.load(preset.chosen(profile, home() / "profiles" / profile)).ask
 
     return bridge.Around(os.environ, allowed, settings.no_input)
 

@@ -64,8 +64,9 @@ class Vault:
     ) -> None:
         self.home, self._project = home, project
         self.profile = check_name(profile, "profile")
-        roots = [home, *([beside] if (beside := _beside(project, home)) else [])]
-        self.preset = preset.chosen(profile, [root / "profiles" / profile for root in roots])
+        beside = _beside(project, home)
+        place = Path("profiles") / profile
+        self.preset = preset.chosen(profile, home / place, beside / place if beside else None)
         found = given or Given()
         if self.preset != preset.DEFAULT:  # which leaves out nothing, and to read it takes longer than to open a vault
             found = replace(found, files=preset.load(self.preset).identity)

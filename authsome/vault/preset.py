@@ -5,7 +5,6 @@ that a cloned repository cannot make up its own.
 """
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -54,13 +53,23 @@ def check(name: str) -> str:
     return name
 
 
-def chosen(profile: str, folders: Iterable[Path]) -> str:
-    """Return the preset that the first of a profile's folders names, else the one of its own name, else `default`."""
-    for path in (folder / FILE_NAME for folder in folders):
-        if not os.path.lexists(path):
-            continue
-        try:
-            return check(read(path).decode(errors="replace").strip())
-        except AuthsomeError as error:
-            raise AuthsomeError(f"{path}: {error.message}", hint=error.hint, code=ExitCode.INVALID) from None
-    return profile if (bundled("profiles") / f"{profile}.yaml").is_file() else DEFAULT
+def chosen(profile: str, own: Path, shared: Path | None = None) -> str:
+    """Return the preset that the home's folder names, else that of the profile's name, else the project's or `default`.
+
+    NOTE: the project's comes last. A repository must not have a profile called `ci` take the keys of the machine.
+    """
+    if found := _named(own):
+        return found
+    if profile != DEFAULT and (bundled("profiles") / f"{profile}.yaml").is_file():
+        return profile
+    return (_named(shared) if shared else None) or DEFAULT
+
+
+def _named(folder: Path) -> str | None:
+    path = folder / FILE_NAME
+    if not os.path.lexists(path):
+        return None
+    try:
+        return check(read(path).decode(errors="replace").strip())
+    except AuthsomeError as error:
+        raise AuthsomeError(f"{path}: {error.message}", hint=error.hint, code=ExitCode.INVALID) from None
