@@ -29,6 +29,7 @@ from authsome.vault.files import locked
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from disks import small_disk
 from sweep import points
 from terminal import Person
 
@@ -996,15 +997,8 @@ def test_a_file_system_that_gives_a_file_one_name_only_is_written_to(held: Comma
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     """A disk of 64 KiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", folder], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("no file system may be mounted here")
-    yield folder
-    subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "small", 64) as disk:
+        yield disk
 
 
 def test_a_full_disk_leaves_what_was_there(held: CommandLine, offline: Path, small: Path) -> None:
