@@ -407,3 +407,10 @@ def test_a_diff_in_git_says_what_shows_and_asks_nobody(authsome: CommandLine) ->
     assert shown.count("+sha256:") == 2
     assert " state:       encrypted\n" in shown
     assert "+recipients:  X25519\n" in shown
+
+
+def test_textconv_waits_for_no_pipe(authsome: CommandLine) -> None:
+    os.mkfifo(authsome.project / "pipe.age")
+    done = authsome("vault", "textconv", str(authsome.project / "pipe.age"))
+    assert done.code == 5
+    assert "is not a regular file" in done.err

@@ -9,6 +9,7 @@ from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
     from authsome.vault import Folder, Vault
+    from authsome.vault.keyring import Keyring
 
 _of = partial(command, of=group("profile", "List, make, choose and remove profiles."))
 _Name = Annotated[str, Argument(metavar="NAME", help="The profile, for example `work`.")]
@@ -166,8 +167,8 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
     accepted = []
     for folder in folders:
         keys = folder.unchecked()
-        shown = _folder(folder)
-        if not folder.accepted(keys):
+        shown = _opened(folder, keys)
+        if not shown["trusted"]:
             if not settings.json:
                 data(screens.profile_folder(shown))
             if not yes:
@@ -211,26 +212,28 @@ def _answer(settings: Settings, vault: "Vault", status: str) -> None:
 
 def _folder(folder: "Folder") -> dict[str, Any]:
     """Return what can be shown of a profile's folder; what only an identity opens is None without one."""
-    shown: dict[str, Any] = {
-        "path": str(folder.path),
-        "shared": not folder.own,
-        "connections": [f"{provider}/{connection}" for provider, connection in folder.names()],
-        "fingerprint": None,
-        "epoch": None,
-        "members": None,
-        "trusted": None,
-        "locked": None,
-    }
     try:
-        keys = folder.unchecked()
+        return _opened(folder, folder.unchecked())
     except AuthsomeError as error:
         if error.code is not ExitCode.LOCKED:
             raise
-        return shown | {"locked": error.message}
-    members = [{"name": each.name, "recipient": each.recipient} for each in keys.roster]
-    return shown | {
+        unknown = dict.fromkeys(("fingerprint", "epoch", "members", "trusted"))
+        return _outside(folder) | unknown | {"locked": error.message}
+
+
+def _opened(folder: "Folder", keys: "Keyring") -> dict[str, Any]:
+    return _outside(folder) | {
         "fingerprint": keys.fingerprint,
         "epoch": keys.epoch,
-        "members": members,
+        "members": [{"name": each.name, "recipient": each.recipient} for each in keys.roster],
         "trusted": folder.accepted(keys),
+        "locked": None,
+    }
+
+
+def _outside(folder: "Folder") -> dict[str, Any]:
+    return {
+        "path": str(folder.path),
+        "shared": not folder.own,
+        "connections": [f"{provider}/{connection}" for provider, connection in folder.names()],
     }

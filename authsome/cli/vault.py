@@ -82,6 +82,8 @@ def textconv(
     from authsome.vault.inside import Reader
 
     isolation.withhold()  # before there is a secret in this process
+    if path.exists() and not path.is_file():  # a pipe in its place would hold up a whole `git diff`
+        raise AuthsomeError(f"{path} is not a regular file", hint=f"ls -l {path}", code=ExitCode.INTEGRITY)
     with file_errors("read", path), path.open("rb") as opened:
         content = opened.read(_MAX_BYTES)
     shown: dict[str, object] = {"sha256": sha256(content).hexdigest()}
