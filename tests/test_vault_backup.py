@@ -32,6 +32,7 @@ from conftest import EXECUTABLE, CommandLine
 from disks import small_disk
 from sweep import points
 from terminal import Person
+from weight import PEAK
 
 PASSPHRASE = "correct CANARY battery stäple"
 FIELDS = {"api_key": OPENAI_KEY}
@@ -1163,9 +1164,6 @@ def _many(home: Path, number: int) -> None:
         path.chmod(0o600)
 
 
-_WEIGHED = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)\n"
-
-
 @pytest.mark.slow
 def test_ten_thousand_entries_are_backed_up_and_restored_in_seconds(
     held: CommandLine, offline: Path, tmp_path: Path
@@ -1179,7 +1177,10 @@ def test_ten_thousand_entries_are_backed_up_and_restored_in_seconds(
     for script, words in scripts:
         started = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-c", script + _WEIGHED, *words], check=True, capture_output=True, text=True
+            [sys.executable, "-c", f"{PEAK}{script}\nprint(peak() >> 10)\n", *words],
+            check=True,
+            capture_output=True,
+            text=True,
         )
         taken, mebibytes = time.monotonic() - started, int(done.stdout.split()[-1])
         print(f"{taken:.2f} s, {mebibytes} MiB")
