@@ -1,19 +1,15 @@
 """A project in git that two people work on: real clones, real merges."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-
-import pytest
 
 from authsome.provider import Catalogue
 from authsome.vault import Identity, Vault, find_identity, roster
 from authsome.vault.keyring import change_roster
 from conftest import EXECUTABLE, CommandLine
 
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="the program `git` is not installed")
 PROFILE = Path(".authsome") / "profiles" / "default"
 
 

@@ -21,15 +21,13 @@ from authsome.provider import Catalogue, Provider
 from authsome.vault import Given, Identity, Vault, armor, find_identity, keyring, own, passphrase, program
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from programs import needs_age, needs_ssh, needs_strace
 from terminal import Person
 from weight import PEAK
 
 FIELDS = {"api_key": OPENAI_KEY}
 PASSPHRASE = "correct CANARY battery stäple"
 QUICK = 4  # the cost of what only tests read
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
-needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="the program `ssh-keygen` is not installed")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import time
@@ -20,11 +19,11 @@ from authsome.vault.keychain import Keychain, NoAnswerError
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from desktop import Assassin, Desktop
+from programs import needs_strace
 from terminal import Person
 
 PASSPHRASE = "correct CANARY battery stäple"
 OTHER = "another CANARY passphrase"
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
 
 
 @pytest.fixture

@@ -28,6 +28,7 @@ from authsome.vault.sound import verify
 from bech32 import bech32
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
+from programs import needs_age, needs_git, needs_ssh, needs_strace
 from terminal import Person
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,10 +38,6 @@ HELD = {
     ("openai", "default"): OPENAI_KEY,
     ("openai", "team"): OTHER_OPENAI_KEY,
 }
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="the program `git` is not installed")
-needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="the program `ssh-keygen` is not installed")
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
 
 
 @pytest.fixture

@@ -21,10 +21,10 @@ from authsome.provider import Catalogue, Provider
 from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
+from programs import needs_age
 
 GOLDEN = Path(__file__).parent / "golden"
 FIELDS = {"api_key": OPENAI_KEY}
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
 
 
 @pytest.fixture

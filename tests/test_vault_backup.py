@@ -30,6 +30,7 @@ from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from disks import small_disk
+from programs import needs_age, needs_ssh, needs_strace
 from sweep import points
 from terminal import Person
 from weight import PEAK
@@ -37,10 +38,7 @@ from weight import PEAK
 PASSPHRASE = "correct CANARY battery stäple"
 FIELDS = {"api_key": OPENAI_KEY}
 DEFINITION = {"name": "acme", "host_url": "api.acme.example", "api_key": {}}
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
 needs_tar = pytest.mark.skipif(shutil.which("tar") is None, reason="the program `tar` is not installed")
-needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="the program `strace` is not installed")
-needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="the program `ssh-keygen` is not installed")
 
 _NEW = [("New passphrase of", PASSPHRASE), ("The same again", PASSPHRASE)]
 _OLD = [("Passphrase of", PASSPHRASE)]

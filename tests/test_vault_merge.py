@@ -12,10 +12,10 @@ from authsome.vault import Given, Vault, gitfiles
 from authsome.vault.armor import conflicted
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
-from repository import Clone, clone, needs_git, shared_project
+from programs import needs_age, needs_git
+from repository import Clone, clone, shared_project
 
 pytestmark = needs_git
-needs_age = pytest.mark.skipif(shutil.which("age") is None, reason="the program `age` is not installed")
 
 
 @pytest.fixture

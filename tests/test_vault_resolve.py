@@ -16,7 +16,8 @@ from authsome.vault.entry import Entry, render
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE
-from repository import Clone, clone, needs_git, shared_project
+from programs import needs_git
+from repository import Clone, clone, shared_project
 from sweep import points
 from terminal import Person
 

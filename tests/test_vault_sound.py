@@ -20,6 +20,7 @@ from authsome.vault.armor import FormError, armored, look, unarmored
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from programs import needs_git
 
 FIELDS = {"api_key": OPENAI_KEY}
 
@@ -245,9 +246,6 @@ def _git(authsome: CommandLine, *words: str) -> subprocess.CompletedProcess[str]
         text=True,
         check=False,
     )
-
-
-needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="the program `git` is not installed")
 
 
 @needs_git

@@ -7,6 +7,7 @@ should be.
 
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Iterator
@@ -57,6 +58,15 @@ def refuse_links(*folders: Path) -> None:
     for each in folders:
         if each.is_symlink():
             raise TamperedError(each, "is a symbolic link", hint=f"look where it leads, then: rm {each}")
+
+
+def scanned(folder: str | Path) -> "list[os.DirEntry[str]]":
+    """Return what lies in a folder; nothing if it is not there."""
+    try:
+        with os.scandir(folder) as found:
+            return list(found)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -114,6 +124,10 @@ def _write_new(path: Path, content: bytes, *, sync: bool = True) -> None:
         file.flush()
         if sync:
             os.fsync(descriptor)
+
+
+DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
+"""The name of what a writer leaves that is at work, or was killed."""
 
 
 def _draft_of(path: Path) -> Path:

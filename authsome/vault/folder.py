@@ -11,7 +11,6 @@ profile, a profile that is not the one this machine knows, and a link in the pla
 one, and what is stored or deleted would be somewhere else. Never creates anew what it failed to read.
 """
 
-import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,6 +32,7 @@ from authsome.vault.files import (
     read,
     refuse_links,
     replace,
+    scanned,
     sync_folder,
 )
 from authsome.vault.gitfiles import DIFF, FILE_NAME, write_attributes
@@ -131,10 +131,10 @@ class Folder:
     def _listed(self) -> Iterator[tuple[str, str, str]]:
         """Yield provider, connection and path of every entry. NOTE: ten thousand take a fifth of the time of a glob."""
         with file_errors("read", self.path):
-            for provider in _scanned(self.path / "connections"):
+            for provider in scanned(self.path / "connections"):
                 if provider.name.startswith(".") or not provider.is_dir(follow_symlinks=False):
                     continue
-                for each in _scanned(provider.path):
+                for each in scanned(provider.path):
                     if each.name.endswith(".age") and not each.name.startswith("."):
                         yield provider.name, each.name.removesuffix(".age"), each.path
 
@@ -362,14 +362,6 @@ class Folder:
         except TamperedError as error:
             error.add(_history(error.path))
             raise
-
-
-def _scanned(folder: str | Path) -> "list[os.DirEntry[str]]":
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
 
 
 def _damage(path: str) -> str | None:

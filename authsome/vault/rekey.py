@@ -15,7 +15,6 @@ Refuses to begin over an entry that does not open. The caller holds the folder.
 """
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,13 +25,12 @@ from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.vault import keyring
 from authsome.vault.age import encrypt
 from authsome.vault.entry import signed, unseal
-from authsome.vault.files import Batch, TamperedError, read, subfolders
+from authsome.vault.files import DRAFT, Batch, TamperedError, read, subfolders
 from authsome.vault.keyring import Exposure, Keyring
 from authsome.vault.pins import Pins
 
 QUIET_SECONDS = 1.0
 """How long it may take before it is said how far it is."""
-_DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +177,7 @@ def sweep(folder: Path) -> None:
     """Delete the drafts of writers that were killed; who holds the folder knows that none is at work."""
     for each in (folder, *subfolders(folder / "connections")):
         for path in each.glob(".*"):
-            if _DRAFT.fullmatch(path.name) and not path.is_dir():
+            if DRAFT.fullmatch(path.name) and not path.is_dir():
                 path.unlink(missing_ok=True)
 
 

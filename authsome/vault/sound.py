@@ -6,7 +6,6 @@ it was moved only shows with an identity.
 """
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,13 +16,12 @@ from authsome.provider import check_name
 from authsome.vault import joining, preset
 from authsome.vault.age import check_recipient
 from authsome.vault.armor import FormError, conflicted, look
-from authsome.vault.files import TamperedError, read
+from authsome.vault.files import DRAFT, TamperedError, read, scanned
 from authsome.vault.keyring import listed
 
 _SECRET_MARK = b"AGE-SECRET-KEY-"
 _OF_GIT = (".gitattributes", ".gitignore", ".gitkeep")
 _JOIN = "; join both sides: authsome vault resolve"
-_DRAFT = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +61,14 @@ def verify(folder: Path, *, private: bool) -> Report:
 
 def _root(folder: Path, counted: _Count, *, private: bool) -> Iterator[Problem]:
     if not private:
-        for each in _listed(folder):
+        for each in scanned(folder):
             if each.is_file(follow_symlinks=False) and _SECRET_MARK in _start(Path(each.path)):
                 yield Problem(Path(each.path), "holds a secret key in the clear")
-    for each in _listed(folder):
+    for each in scanned(folder):
         if each.name == "profiles" and each.is_symlink():
             yield Problem(Path(each.path), "is a symbolic link")
-    for each in _listed(folder / "profiles"):
-        if each.name in _OF_GIT or _DRAFT.fullmatch(each.name):
+    for each in scanned(folder / "profiles"):
+        if each.name in _OF_GIT or DRAFT.fullmatch(each.name):
             continue
         counted.profiles += 1
         yield from _entry_of_folder(each, "profile", private=private)
@@ -83,7 +81,7 @@ def _profile(folder: Path, counted: _Count, *, private: bool) -> Iterator[Proble
     for path in (recipients, keyring):
         if not os.path.lexists(path):
             yield Problem(path, "is missing")
-    for each in _listed(folder):
+    for each in scanned(folder):
         yield from _part(each, counted, private=private)
     if os.path.lexists(recipients) and os.path.lexists(keyring):
         yield from _members(recipients, keyring)
@@ -93,10 +91,10 @@ def _part(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> Itera
     """Look at what lies directly in a profile."""
     path, is_folder = Path(found.path), found.is_dir(follow_symlinks=False)
     if found.name == "connections" and is_folder:
-        for provider in _listed(path):
+        for provider in scanned(path):
             yield from _provider(provider, counted, private=private)
     elif found.name == joining.FOLDER and is_folder:
-        for request in _listed(path):
+        for request in scanned(path):
             yield from _request(request, counted)
     elif found.name in ("recipients.txt", "keyring.age"):
         counted.files += 1
@@ -116,7 +114,7 @@ def _preset(path: Path) -> Iterator[Problem]:
 
 
 def _request(found: "os.DirEntry[str]", counted: _Count) -> Iterator[Problem]:
-    if found.name in _OF_GIT or (found.name.startswith(".") and _DRAFT.fullmatch(found.name)):
+    if found.name in _OF_GIT or (found.name.startswith(".") and DRAFT.fullmatch(found.name)):
         return
     counted.files += 1
     path = Path(found.path)
@@ -166,7 +164,7 @@ def _provider(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> I
     yield from _entry_of_folder(found, "provider", private=private)
     if not found.is_dir(follow_symlinks=False):
         return
-    for each in _listed(Path(found.path)):
+    for each in scanned(Path(found.path)):
         if not each.name.endswith(".age") or each.name.startswith("."):
             yield from _stranger(each)
             continue
@@ -214,7 +212,7 @@ def _stranger(found: "os.DirEntry[str]") -> Iterator[Problem]:
     start = _start(path) if found.is_file(follow_symlinks=False) else b""
     if _SECRET_MARK in start:
         yield Problem(path, "holds a secret key in the clear")
-    elif not (_DRAFT.fullmatch(found.name) and (not start or start.startswith(b"-----BEGIN AGE "))):
+    elif not (DRAFT.fullmatch(found.name) and (not start or start.startswith(b"-----BEGIN AGE "))):
         # A draft is what a writer leaves that is at work, or was killed; it is encrypted, too.
         yield Problem(path, "does not belong in a vault, and is not encrypted")
 
@@ -245,11 +243,3 @@ def _start(path: Path) -> bytes:
         return b""
     with os.fdopen(descriptor, "rb") as file:
         return file.read(1 << 16)
-
-
-def _listed(folder: Path) -> list["os.DirEntry[str]"]:
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
