@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from authsome import audit, documents, screens
+from authsome import audit, documents
 from authsome.audit import chain, process
 from authsome.rules import Use
+from authsome.screens import run as screen
 from conftest import EXECUTABLE, CommandLine
 
 START = 1_790_000_000.0
@@ -145,5 +146,5 @@ def test_follow_ends_when_nobody_reads_it_any_more(authsome: CommandLine) -> Non
 
 
 def test_a_summary_reads_like_the_manual(snapshot: SnapshotAssertion) -> None:
-    assert screens.summary(audit.summary(use for _, use in USES)) == snapshot
-    assert screens.summary(audit.summary([])) == "authsome: the agent sent no request\n"
+    assert screen.summary(audit.summary(use for _, use in USES)) == snapshot
+    assert screen.summary(audit.summary([])) == "authsome: the agent sent no request\n"

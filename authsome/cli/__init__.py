@@ -28,7 +28,22 @@ def main() -> None:
             settings, command, more = asked
             agent.run(settings, command, **more)
         # Importing them registers their commands, `run` first.
-        from authsome.cli import run, commands, doctor, frame, history, identity, profile, recipients, vault, why  # noqa: F401,I001
+        from authsome.cli import (  # noqa: I001
+            run,  # noqa: F401
+            check,  # noqa: F401
+            login,  # noqa: F401
+            show,  # noqa: F401
+            export,  # noqa: F401
+            demo,  # noqa: F401
+            doctor,  # noqa: F401
+            frame,
+            history,  # noqa: F401
+            identity,  # noqa: F401
+            profile,  # noqa: F401
+            recipients,  # noqa: F401
+            vault,  # noqa: F401
+            why,  # noqa: F401
+        )
 
         frame.main()
     finally:

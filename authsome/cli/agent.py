@@ -143,17 +143,17 @@ def _run(settings: Settings, start: _Start, command: list[str], *, summary: bool
     held = [each.name for each in project.connections if start.session.holds(each)]
     if start.fake:
         # NOTE: a test that passes against a fake must not be mistaken for one that passed; so even with --quiet.
-        from authsome import screens
+        from authsome.screens import run as screen
 
-        say(screens.fake(held, start.fake.file))
+        say(screen.fake(held, start.fake.file))
     for each in project.connections:
         if not each.scrub:
             # NOTE: the manifest may be a stranger's, so what it opens is said even with --quiet.
             say(f"authsome: answers to {each.name} pass unread (`scrub: off`): a key said back reaches the agent")
     if settings.verbose:
-        from authsome import screens
+        from authsome.screens import run as screen
 
-        talk(settings, screens.started(held, isolation.withhold()))
+        talk(settings, screen.started(held, isolation.withhold()))
     return _serve(settings, start, command, summary=summary)
 
 
@@ -274,18 +274,18 @@ def _beside(
 def _look_back(start: _Start, log: _Log, *, summary: bool) -> None:
     """Say what there is to say when the child has ended."""
     if summary:
-        from authsome import screens
+        from authsome.screens import run as screen
 
-        say(screens.summary(log.summary()).rstrip())
+        say(screen.summary(log.summary()).rstrip())
     elif misplaced := log.summary().misplaced:
         # NOTE: an agent that sends its placeholder around takes somebody else for the provider; so even with --quiet.
-        from authsome import screens
+        from authsome.screens import run as screen
 
-        say(screens.misplaced(list(misplaced)))
+        say(screen.misplaced(list(misplaced)))
     if start.fake and start.fake.file and (misses := start.fake.stage.unanswered()):
-        from authsome import screens
+        from authsome.screens import run as screen
 
-        say(screens.unanswered(misses, start.fake.file))
+        say(screen.unanswered(misses, start.fake.file))
 
 
 def _play(stands: _Fake, rules: "Rules", failed: Callable[[BaseException], None]) -> None:

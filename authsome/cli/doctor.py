@@ -19,6 +19,7 @@ def doctor(
     Example: authsome doctor --clients
     """
     from authsome import clients as trying, screens
+    from authsome.screens import run as screen
 
     sealed("doctor")
     if not clients:
@@ -26,6 +27,6 @@ def doctor(
             "say what to try: `--clients` is all there is", hint="authsome doctor --clients", code=ExitCode.USAGE
         )
     results = trying.examine(lambda name: talk(settings, f"trying {name} …"))
-    data(screens.as_json("clients", **screens.clients_data(results)) if settings.json else screens.clients(results))
+    data(screens.as_json("clients", **screen.clients_data(results)) if settings.json else screen.clients(results))
     if any(each.verdict is not trying.Verdict.WORKS for each in results):
         raise Exit(ExitCode.REFUSED)

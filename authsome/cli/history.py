@@ -76,18 +76,20 @@ def _check(doing: str | None, run: str | None, *, last: bool, follow: bool, veri
 
 def _show(settings: Settings, lines: "list[Line]") -> None:
     from authsome import screens
+    from authsome.screens import log as screen
 
     if settings.json:
-        data(screens.as_json("log", lines=[screens.log_data(line) for line in lines]))
+        data(screens.as_json("log", lines=[screen.log_data(line) for line in lines]))
     else:
-        data(screens.log(lines))
+        data(screen.log(lines))
 
 
 def _verify(settings: Settings, folder: "Path") -> None:
     from authsome import audit, screens
+    from authsome.screens import log as screen
 
     found = audit.verify(folder)
-    data(screens.as_json("verdict", **screens.verdict_data(found)) if settings.json else screens.verdict(found))
+    data(screens.as_json("verdict", **screen.verdict_data(found)) if settings.json else screen.verdict(found))
     if found.problems:
         explain(
             AuthsomeError("the audit log was changed or is damaged", hint=f"keep a copy before it is rotated: {folder}")
@@ -98,6 +100,7 @@ def _verify(settings: Settings, folder: "Path") -> None:
 def _suggest(settings: Settings, lines: "list[Line]", connection: str | None) -> None:
     from authsome import screens
     from authsome.audit import suggest
+    from authsome.screens import log as screen
 
     uses = [line.use for line in lines]
     names = {use.connection for use in uses if use.connection}
@@ -109,19 +112,20 @@ def _suggest(settings: Settings, lines: "list[Line]", connection: str | None) ->
     if settings.json:
         data(screens.as_json("rules", allow=suggested, cannot_be_permitted=beyond))
     elif suggested or beyond:
-        data(screens.allow_lines(suggested, beyond))
+        data(screen.allow_lines(suggested, beyond))
     else:
-        data(screens.NOTHING_LOGGED)
+        data(screen.NOTHING_LOGGED)
 
 
 def _follow(settings: Settings, folder: "Path", tail: "list[Line]", run: str | None, after: int) -> None:
     from authsome import audit, screens
+    from authsome.screens import log as screen
 
     def show(line: "Line") -> None:
         if settings.json:
-            data(json.dumps({"schema_version": screens.SCHEMA_VERSION, **screens.log_data(line)}) + "\n")
+            data(json.dumps({"schema_version": screens.SCHEMA_VERSION, **screen.log_data(line)}) + "\n")
         else:
-            data(screens.log_line(line))
+            data(screen.log_line(line))
 
     moments = _while_read()
     try:

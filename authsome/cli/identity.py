@@ -187,6 +187,7 @@ def _shown(settings: Settings, identity: "Identity") -> dict[str, Any]:
 
 def _answer(settings: Settings, identity: "Identity", status: str = "found") -> None:
     from authsome import screens
+    from authsome.screens import vault as screen
 
     shown = {"status": status, **_shown(settings, identity)}
-    data(screens.as_json("identity", **shown) if settings.json else screens.identity(shown))
+    data(screens.as_json("identity", **shown) if settings.json else screen.identity(shown))

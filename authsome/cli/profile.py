@@ -25,6 +25,7 @@ def list_(settings: Settings) -> None:
     Example: authsome profile list
     """
     from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault import profiles
 
     vault = _vault(settings, None)
@@ -46,7 +47,7 @@ def list_(settings: Settings) -> None:
         except AuthsomeError as error:  # it must not hide the others
             say(f"authsome: {clean(error.message)}")
         rows.append(row)
-    data(screens.as_json("profiles", profiles=rows) if settings.json else screens.profiles(rows))
+    data(screens.as_json("profiles", profiles=rows) if settings.json else screen.profiles(rows))
 
 
 @_of("create")
@@ -158,6 +159,7 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
     Example: authsome trust
     """
     from authsome import screens
+    from authsome.screens import vault as screen
 
     sealed("trust")
     vault = _vault(settings, None)
@@ -170,7 +172,7 @@ def trust(settings: Settings, yes: _Yes = False) -> None:
         shown = _opened(folder, keys)
         if not shown["trusted"]:
             if not settings.json:
-                data(screens.profile_folder(shown))
+                data(screen.profile_folder(shown))
             if not yes:
                 confirm(settings, vault.profile, "Accept this vault?", f"authsome trust{again(settings)} --yes")
             folder.accept(keys)
@@ -200,6 +202,7 @@ def _unknown(vault: "Vault") -> AuthsomeError:
 
 def _answer(settings: Settings, vault: "Vault", status: str) -> None:
     from authsome import screens
+    from authsome.screens import vault as screen
 
     folders = [_folder(folder) for folder in vault.folders if folder.exists]
     if settings.json:
@@ -207,7 +210,7 @@ def _answer(settings: Settings, vault: "Vault", status: str) -> None:
         return
     data(f"Profile {vault.profile} (preset {vault.preset})\n")
     for each in folders:
-        data("\n" + screens.profile_folder(each))
+        data("\n" + screen.profile_folder(each))
 
 
 def _folder(folder: "Folder") -> dict[str, Any]:

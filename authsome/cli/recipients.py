@@ -35,6 +35,7 @@ def list_(settings: Settings, shared: _Shared = None) -> None:
     Example: authsome recipients list --shared
     """
     from authsome import screens
+    from authsome.screens import vault as screen
 
     sealed("recipients list")
     keys = _folder(_vault(settings), shared=shared).keys()
@@ -42,7 +43,7 @@ def list_(settings: Settings, shared: _Shared = None) -> None:
     if settings.json:
         data(screens.as_json("recipients", profile=keys.profile, recipients=rows))
     else:
-        data(screens.recipients(rows))
+        data(screen.recipients(rows))
         if keys.former:
             talk(settings, "A removal was cut short; the next write ends it.")
 
@@ -116,6 +117,7 @@ def remove(
     Example: authsome recipients remove bob --shared
     """
     from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault import roster
 
     sealed("recipients remove")
@@ -125,7 +127,7 @@ def remove(
     if leaving := roster.find(keys, who, gone=keys.former is not None):
         roster.check_removable(keys, leaving)
         if not yes:
-            question = f"Remove {screens.members(leaving)} from the profile `{vault.profile}`?"
+            question = f"Remove {screen.members(leaving)} from the profile `{vault.profile}`?"
             same = again(settings, shared=not folder.own if vault.shared else None)
             confirm(
                 settings, vault.profile, question, f"authsome recipients remove {shlex.quote(clean(who))}{same} --yes"
@@ -137,11 +139,11 @@ def remove(
         data(screens.as_json("recipients_removed", **shown, fingerprint=folder.keys().fingerprint, exposed=rows))
         return
     if done.members:
-        data(f"Removed {screens.members(done.members)}; new keys for {screens.counted(done.renewed, 'credential')}.\n")
+        data(f"Removed {screen.members(done.members)}; new keys for {screens.counted(done.renewed, 'credential')}.\n")
     else:
         data(f"Ended the removal that was interrupted; {clean(who[:80])} is no member.\n")
     if rows:
-        data(f"\nRemoved members could read these, replace each:\n{screens.exposed(rows)}")
+        data(f"\nRemoved members could read these, replace each:\n{screen.exposed(rows)}")
     talk(
         settings,
         f"The profile's fingerprint is {folder.keys().fingerprint} now; others accept it with `authsome trust`."
@@ -254,13 +256,13 @@ def _ask_each(
     found: "Sequence[tuple[Request | AuthsomeError, Mapping[str, Any]]]",
 ) -> None:
     """Show each request, and ask for it if there is somebody to ask."""
-    from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault import joining, roster
 
     if not found:
-        data(screens.requests([]))
+        data(screen.requests([]))
     for each, row in found:
-        data(screens.request(row))
+        data(screen.request(row))
         if not isinstance(each, joining.Request):
             continue
         question = f"Add {row['name'] or 'them'}? They will read everything in this profile."
@@ -298,6 +300,7 @@ def _request_row(found: "Request | AuthsomeError", keys: "Keyring") -> "Mapping[
 def show_exposed(settings: Settings) -> None:
     """Answer `authsome list --exposed`."""
     from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault import roster
 
     sealed("list --exposed")
@@ -308,7 +311,7 @@ def show_exposed(settings: Settings) -> None:
         if folder.exists
         for row in _exposed_rows(settings, catalogue, roster.exposed(folder), shared=folder is vault.shared)
     ]
-    data(screens.as_json("exposed", connections=rows) if settings.json else screens.exposed(rows))
+    data(screens.as_json("exposed", connections=rows) if settings.json else screen.exposed(rows))
 
 
 def _exposed_rows(

@@ -51,6 +51,7 @@ def verify(
     Example: authsome vault verify .authsome
     """
     from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault.sound import verify
 
     if folder is not None and not folder.is_dir():
@@ -59,7 +60,7 @@ def verify(
         )
     looked = folder or home()
     found = verify(looked, private=looked.absolute() == home().absolute())
-    data(screens.as_json("vault", **screens.soundness_data(found)) if settings.json else screens.soundness(found))
+    data(screens.as_json("vault", **screen.soundness_data(found)) if settings.json else screen.soundness(found))
     if found.problems:
         raise Exit(ExitCode.INTEGRITY)
 
@@ -77,6 +78,7 @@ def textconv(
     Example: git config diff.authsome.textconv "authsome vault textconv"
     """
     from authsome import isolation, screens
+    from authsome.screens import vault as screen
     from authsome.vault import PROJECT_FOLDER
     from authsome.vault.armor import FormError, look
     from authsome.vault.inside import Reader
@@ -96,7 +98,7 @@ def textconv(
         here = working_folder()
         roots = (*(folder / PROJECT_FOLDER for folder in (here, *here.parents)), home())
         shown |= Reader(home(), os.environ, settings.identity, roots).describe(content, path)
-    data(screens.as_json("vault_file", **shown) if settings.json else screens.vault_file(shown))
+    data(screens.as_json("vault_file", **shown) if settings.json else screen.vault_file(shown))
 
 
 @_of("resolve")
@@ -114,6 +116,7 @@ def resolve(
     Example: authsome vault resolve
     """
     from authsome import screens
+    from authsome.screens import vault as screen
     from authsome.vault import merge
 
     sealed("vault resolve")
@@ -131,9 +134,7 @@ def resolve(
         _ask(settings, plan)
     if not plan.empty:
         merge.carry_out(plan)
-    data(
-        screens.as_json("vault_resolve", **screens.resolution_data(plan)) if settings.json else screens.resolution(plan)
-    )
+    data(screens.as_json("vault_resolve", **screen.resolution_data(plan)) if settings.json else screen.resolution(plan))
     if plan.write and os.environ.get("AUTHSOME_VAULT_PIN"):
         talk(settings, f"AUTHSOME_VAULT_PIN has to name {plan.keys.fingerprint} now.")
     if plan.lost:
@@ -182,6 +183,7 @@ def export(
     Example: authsome vault export --to backup.age
     """
     from authsome import isolation, screens
+    from authsome.screens import vault as screen
     from authsome.vault import backup
 
     sealed("vault export")
@@ -189,9 +191,7 @@ def export(
     if settings.profile is not None:
         # NOTE: the identity goes along, so one profile's file would open the others of whoever made it.
         raise AuthsomeError("a backup holds every profile", hint="leave out --profile", code=ExitCode.USAGE)
-    path = None if to == "-" else backup.target(to, home(), force=force)
-    if path is None:
-        _check_output(settings)
+    path = _target(settings, to, force=force)
     recipients = [each.strip() for each in recipient or ()]
     backup.check_recipients(recipients)
     found = backup.gather(home(), partial(talk, settings))
@@ -207,12 +207,17 @@ def export(
         _output(content)
     else:
         backup.put(path, content, home(), force=force)
-        shown = screens.exported_data(found, path, recipients, len(content))
-        data(screens.as_json("vault_export", **shown) if settings.json else screens.exported(shown))
+        shown = screen.exported_data(found, path, recipients, len(content))
+        data(screens.as_json("vault_export", **shown) if settings.json else screen.exported(shown))
     _advise(settings, found, recipients)
 
 
-def _check_output(settings: Settings) -> None:
+def _target(settings: Settings, to: str, *, force: bool) -> Path | None:
+    """Return the file to write, None for standard output; refuse what that cannot carry."""
+    from authsome.vault import backup
+
+    if to != "-":
+        return backup.target(to, home(), force=force)
     if settings.json:
         raise AuthsomeError(
             "standard output cannot carry both the backup and JSON", hint="--to FILE --json", code=ExitCode.USAGE
@@ -223,6 +228,7 @@ def _check_output(settings: Settings) -> None:
             hint="authsome vault export --to - | ssh host 'cat > backup.age'",
             code=ExitCode.USAGE,
         )
+    return None
 
 
 def _output(content: bytes) -> None:
@@ -262,6 +268,7 @@ def import_(
     """
     from authsome import isolation, screens
     from authsome.provider import check_name
+    from authsome.screens import vault as screen
     from authsome.vault import backup
 
     sealed("vault import")
@@ -275,8 +282,8 @@ def import_(
     ask = partial(passphrase, settings, profile, otherwise=unattended)
     contents = backup.opened(content, name, home(), os.environ, given(settings, profile), ask)
     done = backup.restore(home(), contents, settings.profile, partial(talk, settings))
-    shown = screens.restored_data(done)
-    data(screens.as_json("vault_import", file=name, **shown) if settings.json else screens.restored(done))
+    shown = screen.restored_data(done)
+    data(screens.as_json("vault_import", file=name, **shown) if settings.json else screen.restored(done))
     if done.identity is None:
         talk(settings, "It holds no identity.txt: give the key that opens the profiles with `--identity`.")
     elif done.identity.status is backup.Status.BESIDE:

@@ -25,6 +25,7 @@ def why(
     from authsome import rules, screens, why as asking
     from authsome.plan import State
     from authsome.provider import Host
+    from authsome.screens import project as screen
 
     asked = asking.parse(url, method, connection and check_name(connection, "connection"))
     try:
@@ -43,6 +44,6 @@ def why(
         egress=[Host.parse(host) for host in project.egress.allow],
     )
     answer = asking.explain(asked, made, steps)
-    data(screens.as_json("why", **screens.why_data(answer, waiting)) if settings.json else screens.why(answer, waiting))
+    data(screens.as_json("why", **screen.why_data(answer, waiting)) if settings.json else screen.why(answer, waiting))
     if answer.code:
         raise Exit(answer.code)

@@ -43,12 +43,21 @@ def test_every_use_of_a_run_is_a_line_and_no_line_holds_a_secret(setup: Setup) -
     ]
     upload = _log(setup)[1]
     assert (upload["sent"], upload["received"]) == (5, len(json.dumps({"bytes": 5})))
-    assert "curl" in json.dumps(upload["client"])
     tunnel = _log(setup)[3]
     assert int(str(tunnel["sent"])) > 200  # a TLS hello at least
     assert int(str(tunnel["received"])) > 200
     assert not sings((setup.line.home / "audit" / "log.jsonl").read_bytes())
     assert setup.line("log", "--verify").code == 0
+
+
+def test_a_client_that_is_still_there_is_named(setup: Setup) -> None:
+    """One that has gone before the log looks is not; this one waits for the rest of what it uploads."""
+    setup.connect("openai")
+    setup.declare("  openai:")
+    ran = setup.run("sh", "-c", "(printf 123; sleep 3) | curl -s -o /dev/null -T - https://api.openai.com/upload")
+    assert ran.err == "", ran
+    (upload,) = _log(setup)
+    assert "curl" in json.dumps(upload["client"])
 
 
 def test_a_run_can_say_afterwards_what_was_used(setup: Setup) -> None:

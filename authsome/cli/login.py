@@ -1,0 +1,148 @@
+"""`authsome login` and `authsome logout`: a credential comes, a credential goes."""
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+from authsome.cli.frame import Option, Settings, command, data, talk
+from authsome.cli.named import Connection, Name, declared as find_declared, not_connected
+from authsome.cli.stations import again, human, intake, open_catalogue, open_project, open_vault, sealed, wanted
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import DEFAULT_CONNECTION, check_name
+
+if TYPE_CHECKING:
+    from authsome.manifest import Declared
+    from authsome.vault import Folder, Vault
+
+_Shared = Annotated[
+    bool | None,
+    Option("--shared/--no-shared", help="In the vault checked in with the project, or at home.", show_default=False),
+]
+
+
+@command("login")
+def login(
+    settings: Settings,
+    provider: Name,
+    connection: Connection = DEFAULT_CONNECTION,
+    force: Annotated[bool, Option("--force", help="Replace the credential that is held.")] = False,
+    stdin: Annotated[bool, Option("--stdin", help="Read the key from standard input.")] = False,
+    shared: _Shared = None,
+    browser: Annotated[bool, Option("--browser", help="Ask on a page in the browser.")] = False,
+    terminal: Annotated[bool, Option("--terminal", help="Ask at the terminal.")] = False,
+    check: Annotated[
+        bool | None,
+        Option(
+            "--check/--no-check",
+            help="Show the key to its provider first; with --stdin only on request.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Store a credential.
+
+    With `--shared` all members of the project's vault have it.
+
+    Example: authsome login openai
+    """
+    from authsome import session
+
+    sealed("login")
+    check_name(connection, "connection")
+    catalogue = open_catalogue()
+    project = open_project(settings, catalogue)
+    declared = find_declared(project, catalogue.get(provider), connection)
+    vault = open_vault(settings, project)
+    folder = vault.place(shared=shared)
+    if folder.holds(provider, connection) and not force:
+        raise _connected(provider, connection, again(settings, shared=shared))
+    taking = intake(check=not stdin if check is None else check, shared=shared)
+    if stdin:
+        verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
+        if check:
+            talk(settings, f"{declared.name}: {verdict.stored}")
+    else:
+        asking = human(settings, vault, wanted(browser=browser, terminal=terminal), shared=shared)
+        session.collect(vault, [replace(declared, required=True)], asking, taking)
+    _logged_in(settings, vault, folder, declared)
+    if stdin:
+        talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
+
+
+def _connected(provider: str, connection: str, options: str) -> AuthsomeError:
+    from authsome.manifest import login_command
+
+    return AuthsomeError(
+        f"{provider} ({connection}) is already connected",
+        hint=f"to replace it: {login_command(provider, connection)} --force{options}",
+        code=ExitCode.USAGE,
+    )
+
+
+def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared") -> None:
+    """Say that a credential is stored, and for whom."""
+    provider, connection = declared.key
+    if settings.json:
+        from authsome import screens
+
+        data(screens.as_json("login", provider=provider, connection=connection, status="connected"))
+    else:
+        data(f"Successfully logged in to {provider} ({connection}).\n")
+    if not folder.own:
+        talk(settings, f"All members of {folder.path} have it once it is checked in.")
+        if vault.own.holds(provider, connection):
+            talk(settings, "On this machine your own of the home still counts.")
+
+
+def _read_stdin() -> str:
+    """Return what is piped in, as text; a key is small."""
+    if sys.stdin is None or sys.stdin.closed:
+        raise AuthsomeError("standard input is closed", hint="pipe the key in", code=ExitCode.MISSING)
+    raw = sys.stdin.buffer.read((1 << 20) + 1)
+    if len(raw) > 1 << 20:
+        raise AuthsomeError("standard input is larger than 1 MiB", hint="pipe in the key alone", code=ExitCode.USAGE)
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        raise AuthsomeError(
+            "standard input is not UTF-8 text", hint="pipe in the key alone", code=ExitCode.USAGE
+        ) from None
+    if not text.strip():
+        raise AuthsomeError("no key came on standard input", hint="nothing was stored", code=ExitCode.MISSING)
+    return text
+
+
+@command("logout")
+def logout(
+    settings: Settings,
+    provider: Name,
+    connection: Connection = DEFAULT_CONNECTION,
+    shared: Annotated[bool, Option("--shared", help="Out of the vault checked in with the project.")] = False,
+) -> None:
+    """Forget a credential on this machine.
+
+    The provider is not contacted; the key stays valid there.
+
+    Example: authsome logout openai
+    """
+    from authsome.manifest import full_name
+
+    sealed("logout")
+    vault = open_vault(settings, open_project(settings, open_catalogue()))
+    if not vault.place(shared=shared).delete(provider, connection):
+        holder = vault.holder(provider, connection)
+        if holder is None:
+            raise not_connected(settings, vault, provider, connection)
+        account = "" if connection == DEFAULT_CONNECTION else f" --connection {connection}"
+        raise AuthsomeError(
+            f"{full_name(provider, connection)} is held in {holder.path}, which this would not change",
+            hint=f"authsome logout {provider}{account}{again(settings)}{'' if shared else ' --shared'}",
+            code=ExitCode.USAGE,
+        )
+    if settings.json:
+        from authsome import screens
+
+        data(screens.as_json("logout", provider=provider, connection=connection, status="not connected"))
+    else:
+        data(f"Logged out of {provider} ({connection}).\n")
+    talk(settings, "The key itself is still valid; to end it, delete it at the provider.")

@@ -1,0 +1,115 @@
+"""`authsome list`, `get` and `inspect`: what is held and how it is defined, without a secret unless asked for."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from authsome.cli.frame import Option, Settings, command, data
+from authsome.cli.named import Connection, Name, not_connected
+from authsome.cli.stations import open_catalogue, open_project, open_vault, sealed
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.provider import DEFAULT_CONNECTION
+
+if TYPE_CHECKING:
+    from authsome.vault import Folder
+
+
+@command("list")
+def list_(
+    settings: Settings,
+    exposed: Annotated[
+        bool, Option("--exposed", help="Show what removed members could read and was not replaced since.")
+    ] = False,
+) -> None:
+    """Show what is connected, and whose definition it uses.
+
+    Example: authsome list
+    """
+    from authsome import screens
+    from authsome.provider import Source
+    from authsome.screens import project as screen
+
+    if exposed:
+        from authsome.cli import recipients
+
+        recipients.show_exposed(settings)
+        return
+    catalogue = open_catalogue()
+    project = open_project(settings, catalogue)
+    held = open_vault(settings, project).states()
+    known = catalogue.names()
+    shown = {*held, *(each.key for each in project.connections)}
+    named = {provider for provider, _ in shown}
+    shown |= {
+        (name, DEFAULT_CONNECTION) for name, source in known.items() if source is Source.CUSTOM and name not in named
+    }
+    rows = [
+        {
+            "provider": provider,
+            "connection": connection,
+            "source": str(known.get(provider, "no definition")),
+            **_state(held.get((provider, connection))),
+        }
+        for provider, connection in sorted(shown)
+    ]
+    data(screens.as_json("list", connections=rows) if settings.json else screen.listing(rows))
+
+
+def _state(held: "tuple[Folder, str | None] | None") -> dict[str, str | None]:
+    """Return how a connection stands as far as its file shows without being opened, and which vault has it."""
+    if held is None:
+        return {"status": "not connected", "vault": None}
+    folder, damage = held
+    return {"status": "damaged" if damage else "connected", "vault": "home" if folder.own else "project"}
+
+
+@command("get")
+def get(
+    settings: Settings,
+    provider: Name,
+    connection: Connection = DEFAULT_CONNECTION,
+    field: Annotated[str | None, Option("--field", help="Show one value, for example `status`.")] = None,
+    show_secret: Annotated[bool, Option("--show-secret", help="Show the secret itself.")] = False,
+) -> None:
+    """Show one connection, without its secret.
+
+    Example: authsome get openai --field status
+    """
+    from authsome import screens
+    from authsome.screens import project as screen
+    from authsome.vault import holding
+
+    if show_secret:
+        sealed("get --show-secret")
+    catalogue = open_catalogue()
+    source, _ = catalogue.find(provider)
+    vault = open_vault(settings, open_project(settings, catalogue))
+    folder = vault.holder(provider, connection)
+    entry = folder.read(provider, connection) if folder else None
+    if folder is None or entry is None:
+        raise not_connected(settings, vault, provider, connection)
+    known = catalogue.get(provider)
+    details = screen.details(holding(entry, known), known, source, own=folder.own)
+    if show_secret:
+        details |= entry.fields
+    if field is not None:
+        if field not in details:
+            hint = did_you_mean(field, details, f"fields: {', '.join(details)}")
+            raise AuthsomeError(f"{provider} has no field `{field}`", hint=hint, code=ExitCode.USAGE)
+        details = {field: details[field]}
+    if settings.json:
+        data(screens.as_json("connection", **details))
+    else:
+        data(screens.value(details[field]) + "\n" if field else screens.fields(details))
+
+
+@command("inspect")
+def inspect_(settings: Settings, provider: Name) -> None:
+    """Print the definition of a provider as JSON.
+
+    Example: authsome inspect openai > ~/.authsome/providers/openai.json
+    """
+    from authsome.documents import read_text
+
+    del settings  # the definition is JSON, and the whole answer
+    catalogue = open_catalogue()
+    catalogue.get(provider)
+    data(read_text(catalogue.find(provider)[1]))

@@ -1,0 +1,43 @@
+"""How values look, as text for people and as JSON for programs.
+
+Promises that text is readable without colour and that JSON carries a `schema_version`. Refuses to pass on control
+characters: words of a manifest or a file name must not be able to repaint the terminal.
+
+Every function returns text or plain data; printing is the command line's. What all screens share is here.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from authsome.errors import clean
+
+SCHEMA_VERSION = 1
+
+
+def as_json(kind: str, **data: Any) -> str:
+    """Return one JSON object with `schema_version` and `kind`, ending in a newline."""
+    return json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **data}, ensure_ascii=False, indent=2) + "\n"
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows as aligned columns, two spaces apart."""
+    cells = [[clean(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "".join(line.rstrip() + "\n" for line in lines)
+
+
+def fields(values: Mapping[str, Any]) -> str:
+    """Return names and values below each other."""
+    return table([(f"{name}:", value(each)) for name, each in values.items()])
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number of things, as in a sentence."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def value(each: Any) -> str:
+    """Return one value as `--field` prints it."""
+    return ", ".join(map(str, each)) if isinstance(each, list) else str(each)

@@ -1,0 +1,119 @@
+"""The screens of connections, the plan, and what a run does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from authsome.errors import clean
+from authsome.manifest import Egress
+from authsome.plan import Plan, State, Step
+from authsome.provider import Provider, Source, placeholder
+from authsome.screens import table
+from authsome.vault import Holding
+
+if TYPE_CHECKING:
+    from authsome.why import Answer
+
+_MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+
+
+def listing(rows: Sequence[Mapping[str, str | None]]) -> str:
+    """Return `authsome list`."""
+    if not rows:
+        return "No connections yet. Log in with `authsome login PROVIDER`, for example `authsome login openai`.\n"
+    names = ["provider", "connection", "status", "source"]
+    if any(row["vault"] == "project" for row in rows):
+        names.append("vault")
+    return table([[name.upper() for name in names], *([row[name] or "" for name in names] for row in rows)])
+
+
+def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> dict[str, Any]:
+    """Return what `get` shows: everything but the values."""
+    return {
+        "provider": held.provider,
+        "display_name": provider.display_name,
+        "connection": held.connection,
+        "status": status(held, provider),
+        "auth_type": provider.auth_type,
+        "source": str(source),
+        "vault": "home" if own else "project",
+        "hosts": list(held.hosts),
+        "generation": held.generation,
+        "created_at": held.created_at,
+        "updated_at": held.updated_at,
+        "placeholder": placeholder(held.connection),
+        **dict.fromkeys(held.field_names, REDACTED),
+    }
+
+
+REDACTED = "***"
+
+
+def status(held: Holding, provider: Provider) -> str:
+    """Return `connected`, or why the connection cannot be used."""
+    if held.off_pattern:
+        return "off pattern"
+    return "hosts changed" if provider.beyond(held.hosts) else "connected"
+
+
+def plan(made: Plan, egress: Egress) -> str:
+    """Return `authsome check`."""
+    if not made.steps:
+        return "Nothing is declared and nothing is held.\n"
+    rows = [(_MARKS.get(step.state, "!!"), step.name, _state(step)) for step in made.steps]
+    text = table(rows)
+    reasons = [(step.name, step.why) for step in made.steps if step.why]
+    if reasons:
+        text += "\nThe manifest says why:\n" + "".join(f"  {name}: {clean(why)}\n" for name, why in reasons)
+    if egress.default == "deny":
+        allowed = ", ".join(egress.allow) or "none"
+        text += f"\nHosts that no provider declares are refused, but for: {clean(allowed)}\n"
+    if made.blocking:
+        text += "\nTo do:\n" + "".join(f"  {step.command}\n" for step in made.blocking)
+    return text
+
+
+def _state(step: Step) -> str:
+    return f"{step.state} ({step.detail})" if step.detail else str(step.state)
+
+
+def plan_data(made: Plan) -> dict[str, Any]:
+    """Return `authsome check --json`."""
+    steps = [
+        {
+            **{name: value for name, value in asdict(step).items() if name != "options"},  # the command has them
+            "needs_person": step.needs_person,
+            "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
+        }
+        for step in made.steps
+    ]
+    return {"ready": made.ready, "steps": steps}
+
+
+def why(answer: "Answer", waiting: Sequence[Step]) -> str:
+    """Return `authsome why`."""
+    marks = {True: "ok", False: "!!", None: "--"}
+    text = clean(f"{answer.method} {answer.url}") + "\n\n"
+    text += table([(marks[check.passed], check.name, check.detail) for check in answer.checks])
+    text += f"\n{clean(_verdict(answer))}\n"
+    if answer.refusal and answer.refusal.hint:
+        text += f"Hint: {clean(answer.refusal.hint)}\n"
+    if others := [step.name for step in waiting if step.name != answer.connection]:
+        text += f"A run would first ask for: {', '.join(others)}\n"
+    return text
+
+
+def _verdict(answer: "Answer") -> str:
+    if refusal := answer.refusal:
+        return f"Refused with {refusal.status} {refusal.error}."
+    return {
+        "injected": f"Carried, with the credential of {answer.connection}.",
+        "passed": "Carried as it is, without a credential.",
+        "tunnelled": "Tunnelled untouched: not decrypted, and without a credential.",
+        "forwarded": "Forwarded in the clear, without a credential.",
+    }[answer.outcome]
+
+
+def why_data(answer: "Answer", waiting: Sequence[Step]) -> dict[str, Any]:
+    """Return `authsome why --json`."""
+    return {**asdict(answer), "first_asks_for": [step.name for step in waiting]}
