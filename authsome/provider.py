@@ -4,11 +4,12 @@ Promises that a `Provider` is complete and safe to act on: every host is an exac
 field name, every template uses fields that exist. Refuses a definition that could send a credential somewhere its
 author did not name: patterns for hosts, plain `http`, control characters, placements without a host.
 
-A definition is a JSON file, bundled with the program or put into `<home>/providers/` by its user; the user's wins.
+A definition is a JSON file: bundled with the program, put into `<home>/providers/` by its user, or brought along by a
+project. The user's wins, and a project's counts only where it is trusted (see `trust`).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -37,6 +38,7 @@ class Source(StrEnum):
     """Where a definition was found."""
 
     BUNDLED = "bundled"
+    PROJECT = "project"
     CUSTOM = "custom"
 
 
@@ -241,7 +243,11 @@ def _fill(template: str, secrets: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Provider:
-    """One service, ready to be acted on."""
+    """One service, ready to be acted on.
+
+    Attributes:
+        oauth: The definition's settings for OAuth, None without any.
+    """
 
     name: str
     display_name: str
@@ -254,6 +260,8 @@ class Provider:
     docs: str | None = None
     private_addresses: bool = False
     test: TestRequest | None = None
+    flow: str = "api_key"
+    oauth: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -292,6 +300,8 @@ def resolve(definition: Definition) -> Provider:
         docs=definition.docs,
         private_addresses=definition.private_addresses,
         test=definition.test,
+        flow=definition.flow,
+        oauth=definition.oauth or None,
     )
 
 
@@ -368,12 +378,21 @@ def _template(text: str, names: set[str]) -> str:
 class Catalogue:
     """All definitions there are, by name; a file is read when somebody asks for it and not before.
 
-    Without a home there are the bundled ones.
+    The user's own count before the project's, and those before the bundled ones.
+
+    Args:
+        home: Without one there are no definitions of the user's own.
+        project: The folder in which a project brings its own, if it does.
+        trusts: Raises for a definition of the project that nobody has agreed to.
     """
 
-    def __init__(self, home: Path | None) -> None:
+    def __init__(
+        self, home: Path | None, project: Path | None = None, trusts: Callable[[Definition], None] | None = None
+    ) -> None:
         own = ((Source.CUSTOM, home / "providers"),) if home else ()
-        self._folders = (*own, (Source.BUNDLED, bundled("providers")))
+        theirs = ((Source.PROJECT, project),) if project else ()
+        self._folders = (*own, *theirs, (Source.BUNDLED, bundled("providers")))
+        self._trusts = trusts
         self._loaded: dict[str, Provider] = {}
 
     def usable(self) -> "Iterator[Provider]":
@@ -404,14 +423,22 @@ class Catalogue:
             code=ExitCode.USAGE,
         )
 
+    @staticmethod
+    def read(path: Path) -> Definition:
+        """Return the definition in a file; one that is wrong is an error (exit code 6) with file and line."""
+        definition = documents.shape(Definition, documents.read_json(path))
+        if definition.name != path.stem:
+            raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
+        return definition
+
     def get(self, name: str) -> Provider:
         """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
         if name not in self._loaded:
-            _, path = self.find(name)
-            definition = documents.shape(Definition, documents.read_json(path))
-            if definition.name != name:
-                raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
+            source, path = self.find(name)
+            definition = self.read(path)
             try:
+                if source is Source.PROJECT and self._trusts:
+                    self._trusts(definition)
                 self._loaded[name] = resolve(definition)
             except ValueError as error:
                 raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error

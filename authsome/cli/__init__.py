@@ -41,6 +41,7 @@ def main() -> None:
             identity,  # noqa: F401
             profile,  # noqa: F401
             recipients,  # noqa: F401
+            trust,  # noqa: F401
             vault,  # noqa: F401
             why,  # noqa: F401
         )

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, talk
 from authsome.cli.named import Connection, declared
-from authsome.cli.stations import again, human, intake, open_catalogue, open_project, open_vault, sealed, survey
+from authsome.cli.stations import (
+    again,
+    check_trust,
+    human,
+    intake,
+    open_catalogue,
+    open_project,
+    open_vault,
+    sealed,
+    survey,
+)
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -34,12 +44,13 @@ def export(
     if provider is None:
         _, position = survey(settings)
     else:
-        catalogue = open_catalogue()
+        catalogue = open_catalogue(settings)
         project = open_project(settings, catalogue)
+        check_trust(settings, project)
         named = declared(project, catalogue.get(provider), check_name(connection, "connection"))
         position = session.survey(open_vault(settings, project), (replace(named, required=True),))
         position = replace(position, plan=position.plan.addressed(again(settings)))
-    live = session.reconcile(position, partial(human, settings, position.vault), intake())
+    live = session.reconcile(position, partial(human, settings, position.vault), intake(settings))
     values = exporting.variables(position.declared, live)
     if settings.json:
         data(screens.as_json("export", variables=values))

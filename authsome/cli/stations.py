@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from authsome.manifest import Project
     from authsome.provider import Provider
     from authsome.session import Intake, Position, Verdict
+    from authsome.trust import Trust
     from authsome.vault import Given, Vault
     from authsome.vault.keychain import Keychain
 
@@ -32,9 +33,25 @@ def home() -> Path:
     return find_home(os.environ)
 
 
-def open_catalogue() -> Catalogue:
-    """Return all definitions there are."""
-    return Catalogue(home())
+def open_catalogue(settings: Settings) -> Catalogue:
+    """Return all definitions that may be acted on: those of the project only if they are trusted."""
+    trust = open_trust(settings)
+    return Catalogue(home(), trust.definitions, trust.check_definition) if trust else Catalogue(home())
+
+
+def show_catalogue(settings: Settings) -> Catalogue:
+    """Return all definitions there are, to be shown: also those of the project that nobody trusts."""
+    trust = open_trust(settings)
+    return Catalogue(home(), trust.definitions if trust else None)
+
+
+def open_trust(settings: Settings) -> "Trust | None":
+    """Return what is known of the manifest's project, None without a manifest."""
+    from authsome import manifest
+    from authsome.trust import Trust
+
+    path = manifest.find(working_folder(), manifest_name(settings))
+    return Trust(home(), path, os.environ) if path else None
 
 
 def working_folder() -> Path:
@@ -148,10 +165,16 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
     """Return the project and how it stands: the pipeline up to the plan."""
     from authsome.session import survey
 
-    catalogue = open_catalogue()
-    project = open_project(settings, catalogue, open_vault(settings))
+    project = open_project(settings, open_catalogue(settings), open_vault(settings))
+    check_trust(settings, project)
     position = survey(open_vault(settings, project), project.connections)
     return project, replace(position, plan=position.plan.addressed(again(settings)))
+
+
+def check_trust(settings: Settings, project: "Project") -> None:
+    """Raise (exit code 7) if the manifest takes away what nobody here has agreed to."""
+    if project.manifest and (trust := open_trust(settings)):
+        trust.check_manifest(project.manifest)
 
 
 def declared(settings: Settings) -> "Project":
@@ -159,7 +182,7 @@ def declared(settings: Settings) -> "Project":
     from authsome import manifest
 
     try:
-        catalogue = open_catalogue()
+        catalogue = show_catalogue(settings)  # no secret is at stake
     except RuntimeError:  # Python's word for a user whom the machine does not know
         catalogue = Catalogue(None)
     project = open_project(settings, catalogue)
@@ -191,11 +214,11 @@ def wanted(*, browser: bool, terminal: bool) -> str | None:
     return "browser" if browser else "terminal" if terminal else None
 
 
-def intake(*, check: bool = True, shared: bool | None = None) -> "Intake":
+def intake(settings: Settings, *, check: bool = True, shared: bool | None = None) -> "Intake":
     """Return how credentials are taken in; with `check` they are shown to their providers first."""
     from authsome.session import Intake
 
-    known = open_catalogue().usable
+    known = open_catalogue(settings).usable
     return Intake(known, _probe, shared) if check else Intake(known, shared=shared)
 
 
