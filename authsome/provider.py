@@ -241,7 +241,11 @@ def _fill(template: str, secrets: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True)
 class Provider:
-    """One service, ready to be acted on."""
+    """One service, ready to be acted on.
+
+    Attributes:
+        oauth: The definition's settings for OAuth, None without any.
+    """
 
     name: str
     display_name: str
@@ -254,6 +258,8 @@ class Provider:
     docs: str | None = None
     private_addresses: bool = False
     test: TestRequest | None = None
+    flow: str = "api_key"
+    oauth: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -292,6 +298,8 @@ def resolve(definition: Definition) -> Provider:
         docs=definition.docs,
         private_addresses=definition.private_addresses,
         test=definition.test,
+        flow=definition.flow,
+        oauth=definition.oauth or None,
     )
 
 
