@@ -72,7 +72,7 @@ class Difference:
 
     Attributes:
         subject: The provider, `authsome.yaml`, or `egress`.
-        against: What it is compared with.
+        against: What it is, or is compared with.
     """
 
     subject: str
@@ -141,18 +141,18 @@ class Trust:
         known = None if self.damaged else self._read()
         for name, now in wishes.definitions.items():
             if known and name in known.definitions:
-                yield from _difference(name, "what was trusted before", now, known.definitions[name])
+                yield from _difference(name, "since it was trusted", now, known.definitions[name])
             elif shipped := bundled(name):
-                against = "the definition that comes with authsome, which it replaces"
+                against = "in place of the definition that comes with authsome"
                 yield from _difference(name, against, now, grants.of(shipped), always=True)
             else:
-                yield from _difference(name, "nothing: it is the project's own", now, (), always=True)
+                yield from _difference(name, "a definition of the project's own", now, (), always=True)
         if known is None or set(wishes.manifest) - set(known.manifest):
             before = known.manifest if known else ()
-            yield from _difference(manifest.FILE_NAME, "what was trusted before", wishes.manifest, before)
+            yield from _difference(manifest.FILE_NAME, "which takes away what protects you", wishes.manifest, before)
         if known and (new := _beyond(wishes.egress, known.egress)):
             gone = tuple(each for each in known.egress if each not in wishes.egress)
-            yield Difference("egress", "what was agreed to before", new, gone)
+            yield Difference("egress", "which opens more than was agreed to", new, gone)
 
     @property
     def damaged(self) -> bool:

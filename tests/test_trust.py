@@ -168,11 +168,11 @@ def test_no_other_change_does(brought: CommandLine) -> None:
 
 def test_the_screen_shows_what_is_new_and_what_is_gone(brought: CommandLine) -> None:
     out = _trust(brought)
-    assert "acme, compared with nothing: it is the project's own:\n" in out
+    assert "acme, a definition of the project's own:\n" in out
     assert "  + the key may be sent to api.acme.example\n" in out
     _define(brought.project, host_url="evil.example")
     out = _trust(brought)
-    assert "acme, compared with what was trusted before:\n" in out
+    assert "acme, since it was trusted:\n" in out
     assert "  + the key may be sent to evil.example\n  - the key may be sent to api.acme.example\n" in out
 
 
@@ -182,7 +182,7 @@ def test_a_bundled_definition_that_is_replaced_is_compared_with_the_bundled_one(
     authsome.declare("version: 1\nproviders: {openai: }\n")
     assert "openai" in _refused(authsome("check"))
     out = _trust(authsome)
-    assert "openai, compared with the definition that comes with authsome, which it replaces:\n" in out
+    assert "openai, in place of the definition that comes with authsome:\n" in out
     added = [line for line in out.splitlines() if line.startswith("  + ")]
     assert added == ["  + the key may be sent to evil.example"]
 
@@ -216,7 +216,7 @@ def test_an_egress_that_opens_more_than_the_run_before_is_noticed(authsome: Comm
     assert authsome("run", "--", "true").code == 125
     assert _refused(authsome("check")).endswith("`egress` opens more than was agreed to: every host")
     out = _trust(authsome)
-    assert "egress, compared with what was agreed to before:\n  + every host\n  - pypi.org\n" in out
+    assert "egress, which opens more than was agreed to:\n  + every host\n  - pypi.org\n" in out
     assert authsome("run", "--", "true").code == 0
 
 
