@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from authsome.provider import Definition, Field, Host, Placement, Provider, TestRequest, resolve
+from authsome.provider import Definition, Field, Host, Placement, Provider, TestRequest, Value, resolve
 
 
 def of(given: Definition | Provider) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
     """
     provider = resolve(given) if isinstance(given, Definition) else given
     return (
-        f"the provider {provider.name} calls itself {_quoted(provider.display_name)}",
+        f"the provider {_quoted(provider.name)} calls itself {_quoted(provider.display_name)}",
         *(f"the key may be sent to {host}" for host in provider.host_names),
         *(["its hosts may be in a private network"] if provider.private_addresses else []),
         *_placements(provider.placements, frozenset(provider.hosts)),
@@ -57,10 +57,20 @@ def _placements(placements: Iterable[Placement], hosts: frozenset[Host]) -> Iter
 def _placement(place: Placement, hosts: frozenset[Host]) -> str:
     where = "on every host" if place.hosts == hosts else f"on {_listed(map(str, place.hosts))}"
     paths = f", for the paths {_listed(map(_quoted, place.paths))}" if place.paths else ""
-    if place.basic is None:
-        return f"{where}{paths}, the header {place.header} becomes {_quoted(place.value or '')}"
-    user, password = map(_quoted, place.basic)
-    return f"{where}{paths}, the header {place.header} becomes Basic with user {user} and password {password}"
+    kind = f", if {place.when[0]} matches {_quoted(place.when[1].pattern)}" if place.when else ""
+    what = sorted(f"the header {name} becomes {_value(value)}" for name, value in place.headers)
+    what += sorted(f"the query parameter {name} becomes {_quoted(value)}" for name, value in place.query)
+    what += [f"the path {_quoted(place.path)} is filled in"] if place.path else []
+    gone = [f"the header {name}" for name in sorted(place.also_headers - {name.lower() for name, _ in place.headers})]
+    gone += [f"the query parameter {name}" for name in sorted(place.also_query - {name for name, _ in place.query})]
+    out = f", and {' and '.join(gone)} is taken out" if gone else ""
+    return f"{where}{paths}{kind}, {' and '.join(what)}{out}"
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return "Basic with user {} and password {}".format(*map(_quoted, value))
 
 
 def _constants(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
@@ -75,12 +85,14 @@ def _constants(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
 def _fields(fields: Iterable[Field]) -> Iterator[str]:
     """Yield what is asked for and where programs find its placeholder; the first field is what a pipe gives."""
     for number, field in enumerate(fields, 1):
-        what = f"{field.name}, called {_quoted(field.label)}, {'hidden' if field.masked else 'shown'} while it is typed"
+        what = f"{field.name}, called {_quoted(field.label)}, {'hidden' if field.secret else 'shown'} while it is typed"
         yield f"a login asks for {what}" if number == 1 else f"a login asks, as number {number}, for {what}"
         for variable in sorted(field.env):
-            yield f"the variable {variable} stands for {field.name}"
+            yield f"the variable {variable} {'stands for' if field.secret else 'holds'} {field.name}"
         if field.pattern is not None:
             yield f"{field.name} has to match {_quoted(field.pattern.pattern)}"
+        if field.default is not None:
+            yield f"where nobody says otherwise, {field.name} is {_quoted(field.default)}"
         if field.hint is not None:
             yield f"to a wrong {field.name} a login says {_quoted(field.hint)}"
 

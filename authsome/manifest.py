@@ -222,7 +222,7 @@ def undeclared(provider: Provider, connection: str = DEFAULT_CONNECTION, *, requ
 def _variables(provider: Provider, connection: str, named: str | None) -> Mapping[str, str]:
     """Return environment variable → field; a further connection has only the variable its manifest names."""
     if named is not None:
-        return {named: provider.fields[0].name}
+        return {named: provider.key.name}
     return dict(provider.env) if connection == DEFAULT_CONNECTION else {}
 
 

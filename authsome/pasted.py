@@ -33,13 +33,13 @@ def check(
     """Return the secret without the white space at its end, or raise (exit code 2) with what is wrong with it.
 
     Args:
-        field: Which of the provider's; its first one if left out.
+        field: Which of the provider's; its key if left out.
         others: Finds all providers whose keys can be told by their looks; called only if that matters.
         accepted: What the person has decided, of `CUT` and `FOREIGN`.
 
     Raises `Doubt` for what a person may decide otherwise.
     """
-    field = field or provider.fields[0]
+    field = field or provider.key
     secret = given.rstrip()
     wrong = f"This does not look like a valid {provider.display_name} {field.label}."
     if not secret:
@@ -48,6 +48,8 @@ def check(
         raise AuthsomeError(
             wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
         )
+    if not field.secret:
+        return _setting(field, secret, wrong)
     inner = _without(secret)
     if inner != secret and _fits(field, inner) and (field.pattern is None or not _fits(field, secret)):
         if CUT not in accepted:
@@ -66,6 +68,16 @@ def check(
     if FOREIGN not in accepted and (owner := _owner(provider, field, secret, others)):
         raise Doubt(FOREIGN, wrong, hint=_named(owner), offer=f"It is a key of {provider.display_name}, store it")
     return secret
+
+
+def _setting(field: Field, given: str, wrong: str) -> str:
+    """Return a value that is no secret: an account's number, a region."""
+    text = given.strip()
+    if field.pattern and not field.pattern.fullmatch(text):
+        raise AuthsomeError(wrong, hint=field.hint, code=ExitCode.USAGE)
+    if not text.isprintable():
+        raise AuthsomeError(wrong, hint="it contains a control character", code=ExitCode.USAGE)
+    return text
 
 
 def _named(owner: Provider, hint: str | None = None) -> str:
@@ -97,9 +109,9 @@ def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], I
     """
     here = _beginning(field) if field.pattern and field.pattern.fullmatch(secret) else ""
     found = [
-        (len(_beginning(each.fields[0])), each)
+        (len(_beginning(each.key)), each)
         for each in others()
-        if each.name != provider.name and (pattern := each.fields[0].pattern) and pattern.fullmatch(secret)
+        if each.name != provider.name and (pattern := each.key.pattern) and pattern.fullmatch(secret)
     ]
     if field.pattern and field.pattern.fullmatch(secret):
         found = [(length, each) for length, each in found if length > len(here)]

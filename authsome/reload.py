@@ -17,7 +17,7 @@ from authsome import manifest, rules, session
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Allowed, Project, full_name
 from authsome.plan import Step
-from authsome.provider import Catalogue, Placement
+from authsome.provider import Catalogue, Placement, matches
 from authsome.rules import Change, Rule, Rules
 from authsome.session import Session
 from authsome.trust import Trust
@@ -295,7 +295,7 @@ def _covered(line: Allowed, lines: Iterable[Allowed]) -> bool:
     """Whether a line seems to permit nothing that the lines do not; what is said hangs on it, not what is permitted."""
     shapes = [line.path.replace("**", some) for some in ("", "*", "*/*")]
     return any(
-        each.method in ("*", line.method) and all(rules.matches(each.path, shape) for shape in shapes) for each in lines
+        each.method in ("*", line.method) and all(matches(each.path, shape) for shape in shapes) for each in lines
     )
 
 

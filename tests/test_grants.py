@@ -12,12 +12,14 @@ from syrupy.assertion import SnapshotAssertion
 
 from authsome import documents, grants
 from authsome.provider import (
+    AlsoDefinition,
     ApiKey,
     BasicDefinition,
     Catalogue,
     Definition,
     Export,
     Field,
+    FieldDefinition,
     Host,
     InjectDefinition,
     Placement,
@@ -26,7 +28,6 @@ from authsome.provider import (
     bundled,
     resolve,
 )
-from authsome.rules import matches
 
 HOSTS = ("a.example", "b.example", "c.example:8443")
 PATHS = ("/", "/v1/x", "/v2/x", "/v1/x/y")
@@ -42,6 +43,8 @@ STATUSES = (200, 204, 401)
 TRIAL = Trial("https://a.example/v1")
 PLACE = InjectDefinition(value="{api_key}")
 NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"), paths=("/v1/*",))
+
+SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
 
 # Every field, and values of it that a careless sentence would not tell apart.
 KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
@@ -63,9 +66,26 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
     InjectDefinition: {
         "header": HEADERS,
         "value": (None, *WORDS),
-        "basic": (None, *(BasicDefinition(one, other) for one in WORDS[:4] for other in WORDS[:4])),
+        "basic": (None, *(BasicDefinition(one, f"{other}{{api_key}}") for one in WORDS[:4] for other in WORDS[:4])),
+        "headers": ({}, {"X-Key": "{api_key}"}, {"X-Key": "y {api_key}"}, {"X-Other": "{api_key}", "X-Key": "x"}),
+        "query": ({}, {"key": "{api_key}"}, {"key": "x", "token": "{api_key}"}, {"key": "x {api_key}"}),
+        "path": (None, "/v1/{api_key}", "/v2/{api_key}", "/**/{api_key}"),
+        "also": (AlsoDefinition(), AlsoDefinition(headers=("X-Other",)), AlsoDefinition(query=("key", "k"))),
+        "when": (None, "x.*", "y.*"),
         "hosts": HOST_LISTS,
         "paths": PATH_LISTS,
+    },
+    AlsoDefinition: {
+        "headers": ((), ("X-Other",), ("X-Key", "X-Other"), ("x-other",)),
+        "query": ((), ("a",), ("b", "a"), ("a", "b")),
+    },
+    FieldDefinition: {
+        "label": WORDS,
+        "secret": (True, False),
+        "pattern": (None, "", "^x", "^y"),
+        "hint": (None, *WORDS),
+        "env": SEVERAL,
+        "default": (None, "", "x", "y"),
     },
     Definition: {
         "name": ("acme", "acme-2"),
@@ -74,7 +94,8 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "auth_type": ("api_key", "oauth2"),
         "flow": ("api_key", "pkce", ""),
         "oauth": (None, {}, *({word: value} for word in WORDS[:4] for value in (0, 1, True, "1", ["x"], {"y": 1}))),
-        "api_key": (ApiKey(), ApiKey("X-Key"), ApiKey(env_var="B_KEY")),
+        "fields": ({}, {"api_key": FieldDefinition()}, {"api_key": FieldDefinition(), "site": SETTING}),
+        "api_key": (None, ApiKey(), ApiKey("X-Key"), ApiKey(env_var="B_KEY")),
         "inject": ((), (PLACE,), (NARROW,), (PLACE, NARROW), (NARROW, PLACE)),
         "headers": ({}, *({a: x, b: y} for a in HEADERS for b in HEADERS for x in WORDS[1:3] for y in WORDS[1:3])),
         "export": (None, Export({"api_key": "B_KEY"}), Export({"access_token": "B_KEY"})),
@@ -99,10 +120,15 @@ def _behaviour(provider: Provider) -> Any:
         *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
         *("docs", "private_addresses", "test", "flow", "oauth"),
     }
-    assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "masked"}
-    assert {each.name for each in fields(Placement)} == {"header", "value", "basic", "hosts", "paths"}
+    assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
+    assert {each.name for each in fields(Placement)} == {
+        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when")
+    }
     carried = {(host, path): _first(provider, Host.parse(host), path) for host in HOSTS for path in PATHS}
-    asked = [(each.name, each.pattern, each.hint, set(each.env), each.label, each.masked) for each in provider.fields]
+    asked = [
+        (each.name, each.pattern, each.hint, set(each.env), each.label, each.secret, each.default)
+        for each in provider.fields
+    ]
     constants: dict[str, list[tuple[str, str]]] = {}
     for name, value in provider.constant_headers:
         constants.setdefault(name.lower(), []).append((name, value))
@@ -111,14 +137,16 @@ def _behaviour(provider: Provider) -> Any:
     return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, provider.test
 
 
-def _first(provider: Provider, host: Host, path: str) -> tuple[str, str | None, tuple[str, str] | None] | None:
-    """Return what a request with the key becomes."""
-    fitting = (
-        (place.header, place.value, place.basic)
-        for place in provider.placements
-        if host in place.hosts and (not place.paths or any(matches(pattern, path) for pattern in place.paths))
-    )
-    return next(fitting, None)
+def _first(provider: Provider, host: Host, path: str) -> Any:
+    """Return what a request with the key becomes, for each kind of key."""
+    found: list[Any] = []
+    for place in provider.placements:
+        if host in place.hosts and place.serves(path):
+            out = place.header_names, place.parameters
+            found.append((set(place.headers), set(place.query), place.path, out, place.when))
+            if place.when is None:
+                break
+    return found
 
 
 def _loads(definition: Definition) -> Provider | None:
@@ -133,12 +161,20 @@ def _changed(definition: Definition, kind: type, field: str, value: Any) -> Defi
     with suppress(ValueError):
         if kind is Definition:
             return replace(definition, **{field: value})
-        if kind is InjectDefinition and definition.inject:
-            part: Any = replace(definition.inject[0], **{field: value})
-            return replace(definition, inject=(part, *definition.inject[1:]))
-        if kind is BasicDefinition and basic:
-            part = replace(NARROW, basic=replace(basic, **{field: value}))
-            return replace(definition, inject=(part, *definition.inject[1:]))
+        if kind in (InjectDefinition, BasicDefinition, AlsoDefinition):
+            first = definition.inject[0] if definition.inject else None
+            part: Any = None
+            if kind is InjectDefinition and first:
+                part = replace(first, **{field: value})
+            elif kind is BasicDefinition and basic:
+                part = replace(NARROW, basic=replace(basic, **{field: value}))
+            elif kind is AlsoDefinition:
+                part = replace(PLACE, also=replace(PLACE.also, **{field: value}))
+            return replace(definition, inject=(part, *definition.inject[1:])) if part else None
+        if kind is FieldDefinition:
+            setting = replace(SETTING, default=None) if field == "secret" else SETTING
+            part = {"api_key": FieldDefinition(), "site": replace(setting, **{field: value})}
+            return replace(definition, api_key=None, export=None, inject=(PLACE,), fields=part)
         name = {ApiKey: "api_key", Export: "export", Trial: "test"}.get(kind)
         if name and (part := getattr(definition, name)):
             return replace(definition, **{name: replace(part, **{field: value})})
@@ -158,12 +194,14 @@ def _compare(one: Provider, other: Provider) -> bool:
 @pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, known in KINDS.items() for field in known])
 def test_every_two_values_of_a_field_that_behave_differently_give_other_sentences(kind: Any, field: str) -> None:
     base = RICH
-    if (kind, field) == (InjectDefinition, "value"):
+    if (kind, field) == (InjectDefinition, "value") or (field in ("headers", "path") and kind is InjectDefinition):
         base = replace(RICH, inject=(PLACE, NARROW))
     elif kind is ApiKey:
         base = replace(RICH, inject=())  # they are where the short form counts
     elif field in ("auth_type", "export"):
         base = BASE
+    elif (kind, field) == (Definition, "fields"):
+        base = replace(RICH, api_key=None, export=None, fields={"api_key": FieldDefinition(env="C_KEY")})
     definitions = [_changed(base, kind, field, value) for value in KINDS[kind][field]]
     providers = [provider for each in definitions if each and (provider := _loads(each))]
     assert sum(_compare(one, other) for one in providers for other in providers)

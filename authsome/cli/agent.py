@@ -324,7 +324,12 @@ def _proxy_failed(broken: list[BaseException], started: Any, error: BaseExceptio
 
 
 def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:
-    return {name: placeholder(each.connection) for each in connections if live.holds(each) for name in each.env}
+    return {
+        name: live.settings(each).get(field) or placeholder(each.connection)
+        for each in connections
+        if live.holds(each)
+        for name, field in each.env.items()
+    }
 
 
 def _run_folder() -> Path:

@@ -88,8 +88,8 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screen.details(holding(entry, known), known, source, own=folder.own)
-    if show_secret:
-        details |= entry.fields
+    settings = {each.name for each in known.fields if not each.secret}
+    details |= {name: text for name, text in entry.fields.items() if show_secret or name in settings}
     if field is not None:
         if field not in details:
             hint = did_you_mean(field, details, f"fields: {', '.join(details)}")
