@@ -212,9 +212,10 @@ def in_place(position: Position) -> Session:
     settings = {}
     for each in position.declared:
         if each.key in usable and (entry := position.vault.read(*each.key)):
-            shown = {field.name: field.default or "" for field in each.provider.fields if not field.secret}
-            settings[each.key] = {name: entry.fields.get(name, default) for name, default in shown.items()}
-            secrets[each.key] = {name: text for name, text in entry.fields.items() if name not in shown}
+            defaults = {field.name: field.default for field in each.provider.fields if field.default is not None}
+            absent = {name: text for name, text in defaults.items() if name not in entry.fields}
+            settings[each.key] = {**absent, **entry.shown(each.provider)}
+            secrets[each.key] = {name: text for name, text in entry.fields.items() if name not in settings[each.key]}
     return Session(secrets, settings)
 
 

@@ -107,6 +107,16 @@ def test_a_setting_that_no_longer_fits_needs_a_person_and_one_with_a_default_doe
     assert (done.code, "missing (holds no pin)" in done.out) == (3, True)
 
 
+def test_no_definition_makes_a_setting_of_what_was_given_as_a_secret(phone: CommandLine) -> None:
+    path = phone.home / "providers" / "phone.json"
+    _login(phone, account_sid=ACCOUNT, auth_token=TOKEN)
+    fields = PHONE["fields"]
+    turned = {"auth_token": fields["auth_token"] | {"secret": False}, "account_sid": {"env": "PHONE_ACCOUNT_SID"}}
+    path.write_text(json.dumps(PHONE | {"fields": {**turned, "region": fields["region"]}}))
+    assert phone("run", "--", "sh", "-c", SHOW).out == "authsome-proxy-managed authsome-proxy-managed us1\n"
+    assert phone("get", "phone", "--field", "auth_token").out == "***\n"
+
+
 def test_a_fake_run_leaves_settings_in_answers_alone(phone: CommandLine) -> None:
     fake = phone.root / "answers.yaml"
     phone.declare("version: 1\nproviders: {phone: }\n")

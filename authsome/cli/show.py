@@ -88,8 +88,7 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screen.details(holding(entry, known), known, source, own=folder.own)
-    settings = {each.name for each in known.fields if not each.secret}
-    details |= {name: text for name, text in entry.fields.items() if show_secret or name in settings}
+    details |= entry.fields if show_secret else entry.shown(known)
     if field is not None:
         if field not in details:
             hint = did_you_mean(field, details, f"fields: {', '.join(details)}")
