@@ -159,7 +159,8 @@ def test_the_command_writes_every_format(authsome: CommandLine) -> None:
     for form in ALL:
         if form is not Format.GITHUB:  # see test_export_github.py
             done = authsome("export", "openai", "--format", form, reveals=True)
-            assert (done.code, done.out, done.err) == (0, render({"OPENAI_API_KEY": OPENAI_KEY}, form), "")
+            assert (done.code, done.out) == (0, render({"OPENAI_API_KEY": OPENAI_KEY}, form))
+            assert done.err.startswith("GitLab offers a report for download") if form == "gitlab" else not done.err
 
 
 def test_without_a_provider_everything_declared_is_exported(authsome: CommandLine) -> None:
@@ -244,6 +245,9 @@ def test_a_wrong_word_is_a_usage_error_before_anybody_is_asked(authsome: Command
         done = authsome("export", "openai", *words.split())
         assert (done.code, done.out) == (2, "")
         assert said in done.err
+    done = authsome("export", "--connection", "team")
+    assert (done.code, done.out) == (2, "")
+    assert "authsome export PROVIDER --connection team" in done.err
     assert not authsome.home.exists()
 
 
@@ -275,8 +279,10 @@ def test_a_terminal_shows_no_secret_unless_forced(authsome: CommandLine) -> None
 
 
 def test_the_pipe_that_a_terminal_is_told_to_use_works(authsome: CommandLine) -> None:
-    authsome.login("openai", OPENAI_KEY)
-    _, screen = _at_a_terminal(authsome, "--format", "shell", "--identity", str(authsome.home / "identity.txt"))
+    authsome.login("openai", OPENAI_KEY, "--connection", "team")
+    authsome.login("openai", OTHER_OPENAI_KEY)
+    words = ["--connection", "team", "--format", "shell", "--identity", str(authsome.home / "identity.txt")]
+    _, screen = _at_a_terminal(authsome, *words)
     said = re.search(r"Hint: (eval .*), or `--force` to see them", screen)
     assert said
     line = said[1].replace("authsome", shlex.quote(str(EXECUTABLE)), 1)

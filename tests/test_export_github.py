@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -262,3 +263,20 @@ def test_interrupted_while_it_writes_the_file_is_as_it_was(authsome: CommandLine
     assert not sings(done.stderr)
     assert _start(authsome, EXPORT, subprocess.PIPE).returncode == 0
     assert environment_file(step.read_text()) == {"BEFORE": "1", "OPENAI_API_KEY": OPENAI_KEY}
+
+
+@needs_strace
+def test_ended_in_the_middle_of_a_write_the_file_has_all_or_nothing(authsome: CommandLine, step: Path) -> None:
+    _hold(authsome, "CANARY" + "x" * 32_000)
+    with small_disk(step.parent / "disk", 256) as disk:
+        path = disk / "set_env"
+        authsome.env |= {"GITHUB_ENV": str(path)}
+        export = [str(EXECUTABLE), "export", "g2", "--format", "github"]
+        strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-P", str(path), "--inject=write:signal=TERM:when=1"]
+        for leaving, kept in ((8192, ["BEFORE"]), (65536, ["BEFORE", "G2_API_TOKEN"])):
+            path.write_text("BEFORE=1\n")
+            ballast = fill(disk, leaving=leaving)
+            done = _start(authsome, [*strace, *export], subprocess.PIPE)
+            assert done.returncode == -signal.SIGTERM, done.stderr
+            assert list(environment_file(path.read_text())) == kept
+            ballast.unlink()

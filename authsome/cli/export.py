@@ -1,6 +1,7 @@
 """`authsome export`: credentials as variables."""
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from authsome.session import Position
 
 _FORMATS = "env, shell, fish, powershell, json, yaml, dotenv, docker, github, gitlab, k8s or direnv."
+
+_REPORT = (
+    "GitLab offers a report for download to whoever sees the pipeline, and hides none of it in logs: "
+    "`artifacts: access: none` keeps it from people."
+)
 
 
 @command("export")
@@ -40,8 +46,16 @@ def export(
     sealed("export")
     chosen = _format(form)
     _fit_together(settings, chosen, secret_name)
+    if provider is None and connection != DEFAULT_CONNECTION:
+        raise AuthsomeError(
+            "--connection is one of a provider's",
+            hint=f"name the provider: authsome export PROVIDER --connection {shlex.quote(connection)}",
+            code=ExitCode.USAGE,
+        )
     if not force:
-        _spare_the_terminal(settings, provider, chosen)
+        named = [provider] if provider else []
+        further = [] if connection == DEFAULT_CONNECTION else ["--connection", connection]
+        _spare_the_terminal(settings, [*named, *further], chosen)
     if chosen is exporting.Format.GITHUB:
         _expect_the_runner()  # before anybody is asked for anything
     position = _position(settings, provider, connection)
@@ -54,6 +68,8 @@ def export(
         _to_the_runner(settings, values)
     else:
         data(exporting.render(values, chosen, secret_name=secret_name or exporting.SECRET_NAME))
+        if chosen is exporting.Format.GITLAB and values:
+            talk(settings, _REPORT)
     if not values:
         talk(settings, "Nothing is connected, so nothing was exported.")
     for each in position.declared:
@@ -105,20 +121,21 @@ _USES = {
     "docker": "docker run --env-file <({}) IMAGE",
     "k8s": "{} | kubectl apply -f -",
     "gitlab": "{} > authsome.env",
+    "github": "a step of a job: {}",
     "json": "{} | jq",
     "yaml": "{} | yq",
 }
 
 
-def _spare_the_terminal(settings: Settings, provider: str | None, form: "Format") -> None:
+def _spare_the_terminal(settings: Settings, named: list[str], form: "Format") -> None:
     """Refuse (exit code 2) to show secrets where somebody may look on, or a scroll-back keeps them."""
     if not sys.stdout.isatty():
         return
-    words = ["authsome", "export", *([provider] if provider else []), "--json" if settings.json else f"--format {form}"]
     use = "{} | jq" if settings.json else _USES.get(form, "{} > .env")
+    words = shlex.join(["authsome", "export", *named, *(["--json"] if settings.json else ["--format", form])])
     raise AuthsomeError(
         "this would show secrets on the terminal",
-        hint=f"{use.format(' '.join(words) + again(settings))}, or `--force` to see them",
+        hint=f"{use.format(words + again(settings))}, or `--force` to see them",
         code=ExitCode.USAGE,
     )
 

@@ -7,6 +7,7 @@ itself, and whatever is not a plain file.
 
 import os
 import re
+import signal
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,6 +24,9 @@ It sets its own `GITHUB_…` and `RUNNER_…` only, and none of them is called l
 
 _SPECIFIC = 8
 """Characters of a spelling that is worth a mask; fewer stand in any log by chance."""
+
+_ENDING = {signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+"""What would end the process on the spot; they wait for the end of a write."""
 
 
 def masks(values: Mapping[str, str]) -> str:
@@ -142,9 +146,12 @@ def _write(opened: int, length: int, octets: bytes) -> None:
     # A step may have left its last line open; the first name must not become a part of it.
     if length and os.pread(opened, 1, length - 1) != b"\n":
         octets = b"\n" + octets
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
     try:
         while octets:
             octets = octets[os.write(opened, octets) :]
     except BaseException:
         os.ftruncate(opened, length)
         raise
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
