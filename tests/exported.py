@@ -139,6 +139,7 @@ TELLING = [
         "\u2028",
         "\ufeff",
     ),
+    *("=yes", "a:=sh", "==", "`a'b\"c`", "`a'b\""),
     '{"type": "service_account", "key": "-----BEGIN\\nEND-----"}',
     "-----BEGIN KEY-----\nabc==\n-----END KEY-----\n",
 ]

@@ -18,7 +18,11 @@ from node import Install
 
 pytest_plugins = ["node_fixtures"]
 
-VALUES = [*many(seed=6, number=1500), LONG, "x" * (128 * 1024 - len("V1234=") - 1)]
+VALUES = many(seed=6, number=1500)
+# As long as docker, and as a program's environment, takes a line; one more; and many more.
+VALUES += ["x" * (longest - len("V1234=") - 1 + more) for longest in (64 * 1024, 128 * 1024) for more in (0, 1)] + [
+    LONG
+]
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 type Read = Mapping[str, str]
@@ -54,6 +58,8 @@ READERS: Mapping[str, tuple[Format, list[str], Callable[[bytes], Read]]] = {
     "dotenv, python-dotenv": (Format.DOTENV, [sys.executable, "-c", _PYTHON_DOTENV], _json),
     "env, node --env-file": (Format.ENV, _NODE, _json),
     "dotenv, node --env-file": (Format.DOTENV, _NODE, _json),
+    "env, a later node": (Format.ENV, _NODE, _json),
+    "dotenv, a later node": (Format.DOTENV, _NODE, _json),
     "env, npm's dotenv": (Format.ENV, ["node", "-e", _NPM_DOTENV], _json),
     "dotenv, npm's dotenv": (Format.DOTENV, ["node", "-e", _NPM_DOTENV], _json),
 }
@@ -82,6 +88,8 @@ def test_a_program_reads_every_value_exactly(reader: str, tmp_path: Path, reques
     if "npm" in reader:
         install: Install = request.getfixturevalue("install")
         env["NODE_PATH"] = str(install("dotenv@17") / "node_modules")
+    if "later" in reader:
+        command = [request.getfixturevalue("modern_node"), *command[1:]]
     text, expected = _carried(form)
     (tmp_path / (".envrc" if form is Format.DIRENV else "vars")).write_bytes(text.encode())
     if form is Format.DIRENV:
