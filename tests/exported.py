@@ -191,7 +191,7 @@ def fish(text: str) -> dict[str, str]:
     r"""`set -gx NAME words`: in single quotes `\\` and `\'`, outside of them `\xHH` (fish, The language: Quotes)."""
     found = {}
     for line in text.removesuffix("\n").split("\n"):
-        match = re.fullmatch(r"set -gx (\w+) (.*)", line)
+        match = re.fullmatch(r"set -gx (\w+) (.*);", line)
         assert match, line
         found[match[1]], rest = "", match[2]
         while rest:

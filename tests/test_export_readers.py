@@ -52,7 +52,7 @@ READERS: Mapping[str, tuple[Format, list[str], Callable[[bytes], Read]]] = {
     "shell, eval": (Format.SHELL, ["sh", "-c", 'eval "$(cat vars)"; exec env -0'], _environment),
     "shell, eval of zsh": (Format.SHELL, ["zsh", "-c", 'eval "$(cat vars)"; exec env -0'], _environment),
     "fish, source": (Format.FISH, [*_FISH, "cat vars | source; env -0"], _environment),
-    "fish, eval": (Format.FISH, [*_FISH, "for line in (cat vars); eval $line; end; env -0"], _environment),
+    "fish, eval": (Format.FISH, [*_FISH, "eval (cat vars); env -0"], _environment),
     "direnv": (Format.DIRENV, ["direnv", "exec", ".", "env", "-0"], _environment),
     "env, python-dotenv": (Format.ENV, [sys.executable, "-c", _PYTHON_DOTENV], _json),
     "dotenv, python-dotenv": (Format.DOTENV, [sys.executable, "-c", _PYTHON_DOTENV], _json),

@@ -27,8 +27,8 @@ def _posix(name: str, value: str) -> str:
 
 
 def fish(values: Mapping[str, str]) -> str:
-    """Return what fish runs, each variable on one line: `| source` and `eval (…)`, which joins lines, read the same."""
-    return "".join(f"set -gx {name} {_fish(name, value)}\n" for name, value in values.items())
+    """Return what fish runs; `| source` and `eval (…)`, which makes one line of all of them, read the same."""
+    return "".join(f"set -gx {name} {_fish(name, value)};\n" for name, value in values.items())
 
 
 def _fish(name: str, value: str) -> str:
