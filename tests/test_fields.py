@@ -107,6 +107,21 @@ def test_a_setting_that_no_longer_fits_needs_a_person_and_one_with_a_default_doe
     assert (done.code, "missing (holds no pin)" in done.out) == (3, True)
 
 
+def test_a_runner_is_told_to_hide_the_secrets_only(phone: CommandLine) -> None:
+    _login(phone, account_sid=ACCOUNT, auth_token=TOKEN)
+    target = phone.root / "github.env"
+    target.touch()
+    phone.env["GITHUB_ENV"] = str(target)
+    done = phone("export", "--format", "github", reveals=True)
+    assert done.code == 0, done
+    assert f"::add-mask::{TOKEN}\n" in done.out
+    assert ACCOUNT not in done.out
+    written = target.read_text()
+    target.unlink()
+    assert ACCOUNT in written
+    assert TOKEN in written
+
+
 def test_no_definition_makes_a_setting_of_what_was_given_as_a_secret(phone: CommandLine) -> None:
     path = phone.home / "providers" / "phone.json"
     _login(phone, account_sid=ACCOUNT, auth_token=TOKEN)
