@@ -12,7 +12,7 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "provider", "manifest", "vault", "pasted", "envfile", "plan"),
+    *("errors", "documents", "git", "provider", "manifest", "vault", "pasted", "envfile", "found", "committed", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",
