@@ -235,19 +235,32 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
         if answer.reuse is None:
             _refuse_twin(fields, again, answer.accepted)
-        verdict = intake.probe(provider, fields)
-        if verdict.good is False and REFUSED not in answer.accepted:
-            raise Doubt(
-                REFUSED,
-                f"{provider.display_name} refuses this key: {verdict.words}",
-                hint="make a new one there, or look whether all of it was copied",
-                offer="Store it all the same",
-                code=ExitCode.REFUSED,
-            )
-        vault.write(provider, question.connection, fields, time.time(), shared=intake.shared)
+        verdict = _stored(vault, provider, question.connection, fields, intake, answer.accepted)
         return Outcome(verdict.stored, checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def _stored(
+    vault: Vault,
+    provider: Provider,
+    connection: str,
+    fields: Mapping[str, str],
+    intake: Intake,
+    accepted: Collection[str],
+) -> Verdict:
+    """Store what its provider takes, or what a person wants stored all the same."""
+    verdict = intake.probe(provider, fields)
+    if verdict.good is False and REFUSED not in accepted:
+        raise Doubt(
+            REFUSED,
+            f"{provider.display_name} refuses this key: {verdict.words}",
+            hint="make a new one there, or look whether all of it was copied",
+            offer="Store it all the same",
+            code=ExitCode.REFUSED,
+        )
+    vault.write(provider, connection, fields, time.time(), shared=intake.shared)
+    return verdict
 
 
 def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "Question":
@@ -374,6 +387,22 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
             code=ExitCode.USAGE,
         )
     yield from ((each, found.get(each.name, each.default or "")) for each in provider.fields)
+
+
+def keep(
+    vault: Vault, provider: Provider, connection: str, found: str, intake: Intake, accepted: Collection[str] = ()
+) -> Verdict:
+    """Check and store a secret that was found somewhere.
+
+    Args:
+        accepted: What a person has decided, by the words of the doubts.
+
+    Raises `Doubt` for what a person may decide otherwise.
+    """
+    _refuse_oauth(provider)
+    fields = {provider.key.name: pasted.check(provider, found, others=intake.known, accepted=accepted)}
+    _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
+    return _stored(vault, provider, connection, fields, intake, accepted)
 
 
 def _refuse_oauth(provider: Provider) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from authsome.provider import Provider
     from authsome.session import Intake, Position, Verdict
     from authsome.trust import Trust
-    from authsome.vault import Given, Vault
+    from authsome.vault import Folder, Given, Vault
     from authsome.vault.keychain import Keychain
 
 
@@ -133,6 +133,11 @@ def agrees(settings: Settings, profile: str, question: str) -> bool | None:
     return bridge.agrees(question, _around(settings, profile))
 
 
+def somebody(settings: Settings, profile: str) -> bool:
+    """Return whether there is somebody at the terminal to ask."""
+    return not _around(settings, profile).alone
+
+
 def again(settings: Settings, *, shared: bool | None = None) -> str:
     """Return the options with which a command that is printed is about the same profile as the one that was typed."""
     said = {"--profile": settings.profile, "--file": settings.file, "--identity": settings.identity}
@@ -195,14 +200,20 @@ def declared(settings: Settings) -> "Project":
     return project
 
 
-def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shared: bool | None = None) -> "Human":
-    """Return who answers questions here; `wanted` is whom the options name."""
-    from authsome import bridge
-
+def target(vault: "Vault", *, shared: bool | None) -> "Folder":
+    """Return the folder that is written to; say so where that is the project's without anybody having said it."""
     place = vault.place(shared=shared)
     if shared is None and not place.own:
         # NOTE: the preset may have come with the repository; it is not too late yet to keep a key for oneself.
         say(f"This goes to {place.path}, where all its members can read it: the preset is `{vault.preset}`.")
+    return place
+
+
+def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shared: bool | None = None) -> "Human":
+    """Return who answers questions here; `wanted` is whom the options name."""
+    from authsome import bridge
+
+    place = target(vault, shared=shared)
     about = f"{place.path}, for all members of the project" if not place.own else f"the profile {vault.profile}"
     return bridge.door(replace(_around(settings, vault.profile), wanted=wanted), say, about)
 
