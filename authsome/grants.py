@@ -20,7 +20,7 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
     """
     provider = resolve(given) if isinstance(given, Definition) else given
     return (
-        f"the provider {provider.name} calls itself {_quoted(provider.display_name)}",
+        f"the provider {_quoted(provider.name)} calls itself {_quoted(provider.display_name)}",
         *(f"the key may be sent to {host}" for host in provider.host_names),
         *(["its hosts may be in a private network"] if provider.private_addresses else []),
         *_placements(provider.placements, frozenset(provider.hosts)),

@@ -9,7 +9,7 @@ A definition is a JSON file, bundled with the program or put into `<home>/provid
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -276,16 +276,40 @@ class Provider:
         return tuple(sorted(set(self.host_names) - set(agreed)))
 
 
+class MistakeError(ValueError):
+    """What is wrong with a definition whose parts each have the right form.
+
+    Attributes:
+        where: The keys and indices that lead to it.
+    """
+
+    def __init__(self, message: str, where: documents.Where) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+@contextmanager
+def _at(*where: str | int) -> Iterator[None]:
+    """Say of a mistake where it is; what the inner part has said stays."""
+    try:
+        yield
+    except MistakeError:
+        raise
+    except ValueError as error:
+        raise MistakeError(str(error), where) from error
+
+
 def resolve(definition: Definition) -> Provider:
-    """Return the provider a definition describes, or raise `ValueError` with what is wrong with it."""
-    urls = (definition.host_url,) if isinstance(definition.host_url, str) else definition.host_url
-    hosts = tuple(dict.fromkeys(Host.parse(url) for url in urls))
-    if not hosts:
-        raise ValueError("`host_url` names no host")
-    headers = tuple((_header_name(name), _header_value(value)) for name, value in definition.headers.items())
+    """Return the provider a definition describes, or raise `MistakeError` with what is wrong with it."""
+    hosts = _hosts(definition.host_url)
+    headers = []
+    for name, value in definition.headers.items():
+        with _at("headers", name):
+            headers.append((_header_name(name), _header_value(value)))
     fields = tuple(_fields(definition))
     if definition.test and definition.test.host not in hosts:
-        raise ValueError(f"`test` asks a host that `host_url` does not name: {definition.test.host}")
+        message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
+        raise MistakeError(message, ("test", "url"))
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -293,7 +317,7 @@ def resolve(definition: Definition) -> Provider:
         hosts=hosts,
         fields=fields,
         placements=tuple(_placements(definition, hosts, {each.name for each in fields})),
-        constant_headers=headers,
+        constant_headers=tuple(headers),
         keys_url=definition.keys_url,
         docs=definition.docs,
         private_addresses=definition.private_addresses,
@@ -303,15 +327,31 @@ def resolve(definition: Definition) -> Provider:
     )
 
 
+def _hosts(host_url: str | tuple[str, ...]) -> tuple[Host, ...]:
+    if isinstance(host_url, str):
+        with _at("host_url"):
+            return (Host.parse(host_url),)
+    found = []
+    for index, url in enumerate(host_url):
+        with _at("host_url", index):
+            found.append(Host.parse(url))
+    if not found:
+        raise MistakeError("`host_url` names no host", ("host_url",))
+    return tuple(dict.fromkeys(found))
+
+
 def _fields(definition: Definition) -> Iterator[Field]:
     exported = definition.export.env if definition.export else {}
     names = {"api_key"} if definition.auth_type == "api_key" else {"access_token", "refresh_token"}
     if unknown := sorted(set(exported) - names):
-        raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
+        message = f"`export.env` names a field that does not exist: {', '.join(unknown)}"
+        raise MistakeError(message, ("export", "env", unknown[0]))
     key = definition.api_key or ApiKey()
-    for variable in _flat([*exported.values(), key.env_var or ()]):
-        if not VARIABLE.fullmatch(variable):
-            raise ValueError(f"`{variable}` is not an environment variable")
+    placed = [(("export", "env", name), value) for name, value in exported.items()]
+    for where, value in (*placed, (("api_key", "env_var"), key.env_var or ())):
+        for variable in _flat([value]):
+            if not VARIABLE.fullmatch(variable):
+                raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
         return
@@ -330,7 +370,8 @@ def _pattern(text: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(text)
     except re.error as error:
-        raise ValueError(f"`key_pattern` is not a regular expression: {error.msg}") from error
+        message = f"`key_pattern` is not a regular expression: {error.msg}"
+        raise MistakeError(message, ("api_key", "key_pattern")) from error
 
 
 def _placements(definition: Definition, hosts: tuple[Host, ...], names: set[str]) -> Iterator[Placement]:
@@ -339,17 +380,25 @@ def _placements(definition: Definition, hosts: tuple[Host, ...], names: set[str]
         if definition.api_key:
             header, prefix = definition.api_key.header_name, definition.api_key.header_prefix
         value = f"{prefix.strip()} {{{next(iter(names))}}}".strip()
-        yield Placement(_header_name(header), _template(value, names), None, frozenset(hosts))
-    for each in definition.inject:
-        named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
-        if strange := sorted(str(host) for host in named - set(hosts)):
-            raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
-        for path in each.paths:
-            if not path.startswith("/"):
-                raise ValueError(f"`{path}`: a path starts with `/`")
-        basic = (_template(each.basic.username, names), _template(each.basic.password, names)) if each.basic else None
-        raw = _template(each.value, names) if each.value is not None else None
-        yield Placement(_header_name(each.header), raw, basic, named, each.paths)
+        with _at("api_key", "header_name"):
+            header = _header_name(header)
+        with _at("api_key", "header_prefix"):
+            yield Placement(header, _template(value, names), None, frozenset(hosts))
+    for index, each in enumerate(definition.inject):
+        with _at("inject", index):
+            yield _injected(each, hosts, names)
+
+
+def _injected(each: InjectDefinition, hosts: tuple[Host, ...], names: set[str]) -> Placement:
+    named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
+    if strange := sorted(str(host) for host in named - set(hosts)):
+        raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
+    for path in each.paths:
+        if not path.startswith("/"):
+            raise ValueError(f"`{path}`: a path starts with `/`")
+    basic = (_template(each.basic.username, names), _template(each.basic.password, names)) if each.basic else None
+    raw = _template(each.value, names) if each.value is not None else None
+    return Placement(_header_name(each.header), raw, basic, named, each.paths)
 
 
 def _header_name(text: str) -> str:
@@ -416,14 +465,21 @@ class Catalogue:
         """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
         if name not in self._loaded:
             _, path = self.find(name)
-            definition = documents.shape(Definition, documents.read_json(path))
-            if definition.name != name:
-                raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
-            try:
-                self._loaded[name] = resolve(definition)
-            except ValueError as error:
-                raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error
+            document = documents.read_json(path)
+            provider = read(document)
+            if provider.name != name:
+                raise document.error(("name",), f"is named `{provider.name}` inside")
+            self._loaded[name] = provider
         return self._loaded[name]
+
+
+def read(document: documents.Document) -> Provider:
+    """Return the provider of a definition file, or raise (exit code 6) with file and line."""
+    definition = documents.shape(Definition, document)
+    try:
+        return resolve(definition)
+    except MistakeError as error:
+        raise document.error(error.where, str(error)) from error
 
 
 def bundled(folder: str) -> Path:
