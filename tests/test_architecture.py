@@ -12,7 +12,7 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "grants", "manifest", "vault", "pasted", "plan"),
+    *("errors", "documents", "provider", "grants", "manifest", "vault", "register", "pasted", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",

@@ -41,6 +41,8 @@ def main() -> None:
             identity,  # noqa: F401
             profile,  # noqa: F401
             recipients,  # noqa: F401
+            register,  # noqa: F401
+            remove,  # noqa: F401
             vault,  # noqa: F401
             why,  # noqa: F401
         )
