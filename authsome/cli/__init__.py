@@ -37,6 +37,7 @@ def main() -> None:
             demo,  # noqa: F401
             doctor,  # noqa: F401
             frame,
+            help,  # noqa: A004, F401
             history,  # noqa: F401
             identity,  # noqa: F401
             profile,  # noqa: F401
@@ -44,6 +45,7 @@ def main() -> None:
             register,  # noqa: F401
             remove,  # noqa: F401
             vault,  # noqa: F401
+            whoami,  # noqa: F401
             why,  # noqa: F401
         )
 

@@ -7,7 +7,7 @@ The only module that knows typer.
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import wraps
 from typing import Annotated, Any, cast
@@ -16,7 +16,7 @@ import typer
 
 import authsome
 from authsome.cli.voice import Settings, data, explain, say, talk, unexpected
-from authsome.errors import AuthsomeError, ExitCode, RunExit
+from authsome.errors import AuthsomeError, ExitCode, RunExit, clean, did_you_mean
 
 __all__ = [
     "Argument",
@@ -28,6 +28,7 @@ __all__ = [
     "explain",
     "group",
     "main",
+    "manual",
     "say",
     "talk",
 ]
@@ -42,7 +43,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="More: authsome help exit-codes, authsome help environment",
 )
+
+_SEEING_ALL = frozenset({"help"})
+"""Commands that are about all the others."""
 
 
 _SHARED = {
@@ -122,8 +127,9 @@ app.callback()(_sign(_root, _parameters(_VERSION)))
 
 def main() -> None:
     """Run the command line and exit."""
-    commands = [each for each in app.registered_commands if [each.name] == sys.argv[1:2]]
-    groups = [each for each in app.registered_groups if [each.name] == sys.argv[1:2]]
+    called = [] if _SEEING_ALL.intersection(sys.argv[1:2]) else sys.argv[1:2]
+    commands = [each for each in app.registered_commands if [each.name] == called]
+    groups = [each for each in app.registered_groups if [each.name] == called]
     if commands or groups:  # typer would work out all of them to call one
         app.registered_commands, app.registered_groups = commands, groups
     try:
@@ -141,6 +147,24 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
         code = unexpected(error)
     sys.exit(code or 0)
+
+
+def manual(words: Sequence[str]) -> str:
+    """Return what `--help` says of a command, or raise (exit code 2) with the nearest one."""
+    command: Any = typer.main.get_command(app)
+    place = command.make_context("authsome", [], resilient_parsing=True)
+    for number, word in enumerate(words):
+        known = {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+        if word not in known:
+            named = " ".join(("authsome", *words[:number]))
+            raise AuthsomeError(
+                f"`{named}` has no command `{clean(word)}`",
+                hint=did_you_mean(word, known, f"{named} --help"),
+                code=ExitCode.USAGE,
+            )
+        command = known[word]
+        place = command.make_context(word, [], parent=place, resilient_parsing=True)
+    return f"{command.get_help(place)}\n"
 
 
 def _usage(error: Exception) -> int:
