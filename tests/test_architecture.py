@@ -25,6 +25,7 @@ ORDER = (
         "audit",
         "demo",
         "clients",
+        "completion",
         "screens",
         "cli",
     ),

@@ -36,6 +36,7 @@ def main() -> None:
             export,  # noqa: F401
             demo,  # noqa: F401
             doctor,  # noqa: F401
+            completion,  # noqa: F401
             frame,
             help,  # noqa: A004, F401
             history,  # noqa: F401

@@ -6,17 +6,21 @@ The only module that knows typer.
 """
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import wraps
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 import authsome
 from authsome.cli.voice import Settings, data, explain, say, talk, unexpected
 from authsome.errors import AuthsomeError, ExitCode, RunExit, clean, did_you_mean
+
+if TYPE_CHECKING:
+    from authsome import completion
 
 __all__ = [
     "Argument",
@@ -31,6 +35,7 @@ __all__ = [
     "manual",
     "say",
     "talk",
+    "tree",
 ]
 
 Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
@@ -46,7 +51,7 @@ app = typer.Typer(
     epilog="More: authsome help exit-codes, authsome help environment",
 )
 
-_SEEING_ALL = frozenset({"help"})
+_SEEING_ALL = frozenset({"help", "__complete"})
 """Commands that are about all the others."""
 
 
@@ -165,6 +170,46 @@ def manual(words: Sequence[str]) -> str:
         command = known[word]
         place = command.make_context(word, [], parent=place, resilient_parsing=True)
     return f"{command.get_help(place)}\n"
+
+
+def tree() -> "completion.Command":
+    """Return all commands with their options, as plain data."""
+    return _plain(typer.main.get_command(app))
+
+
+def _plain(command: Any) -> "completion.Command":
+    """Return one of typer's commands as plain data."""
+    from authsome import completion
+
+    visible = [each for each in command.params if not getattr(each, "hidden", False)]
+    options = [each for each in visible if each.param_type_name == "option"]
+    arguments = [each for each in visible if each.param_type_name == "argument"]
+    inner = {name: _plain(each) for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+    return completion.Command(
+        command.name,
+        command.get_short_help_str(80),
+        inner,
+        (
+            *(
+                completion.Option(
+                    (*sorted(each.opts, key=len, reverse=True), *each.secondary_opts),
+                    None if each.is_flag else _kind(each),
+                    each.help or "",
+                )
+                for each in options
+            ),
+            completion.Option(("--help", "-h"), None, "Show this message and exit."),
+        ),
+        tuple(_kind(each) for each in arguments),
+        endless=bool(arguments) and arguments[-1].nargs == -1,
+        starts=not command.context_settings.get("allow_interspersed_args", True),
+    )
+
+
+def _kind(parameter: Any) -> str:
+    """Return what the value of a parameter is: a file by its metavar, else what the parameter is called."""
+    named = re.search("FILE|FOLDER|PATH", parameter.metavar or "")
+    return "file" if named else str(parameter.name)
 
 
 def _usage(error: Exception) -> int:
