@@ -121,17 +121,17 @@ class Reload:
 
     def _load(self) -> Project:
         origin = self._origin
-        catalogue = Catalogue(origin.vault.home)
+        catalogue, choices = Catalogue(origin.vault.home), origin.project.choices  # a new choice is for the next run
         path = manifest.find(origin.start, origin.named)
         if path is not None:
             # NOTE: reading a large one takes seconds, in which the agent that wrote it would keep a logout waiting.
             if path.stat().st_size > _MAX_BYTES:
                 raise AuthsomeError(f"{path} is larger than {_MAX_BYTES >> 10} KiB", code=ExitCode.INVALID)
-            return manifest.load(path, catalogue)
+            return manifest.load(path, catalogue).filled(choices)
         if origin.project.path is not None:
             raise AuthsomeError(f"{origin.project.path} is gone", code=ExitCode.INVALID)
-        started = {each.key for each in origin.project.connections}
-        return manifest.default_project(catalogue, started | set(origin.vault.names()))
+        started = {each.held_as for each in origin.project.connections}
+        return manifest.default_project(catalogue, started | set(origin.vault.names()), choices)
 
     def _open(self, trouble: list[str]) -> Session:
         """Return the credentials that are live; what a vault that does not open no longer lists is not."""
@@ -147,7 +147,8 @@ class Reload:
             self._steps = {(step.provider, step.connection): step for step in position.plan.steps}
             return live
         try:
-            return self._session.only(self._origin.vault.names())
+            held = set(self._origin.vault.names())
+            return self._session.only({each.key for each in self._origin.project.connections if each.held_as in held})
         except (AuthsomeError, OSError):
             return self._session
 

@@ -45,6 +45,7 @@ def main() -> None:
             recipients,  # noqa: F401
             register,  # noqa: F401
             remove,  # noqa: F401
+            set_default,  # noqa: F401
             vault,  # noqa: F401
             whoami,  # noqa: F401
             why,  # noqa: F401

@@ -126,7 +126,7 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     Example: authsome profile remove old-client
     """
     from authsome import screens
-    from authsome.vault import profiles
+    from authsome.vault import defaults, profiles
 
     sealed("profile remove")
     vault = _vault(settings, name)
@@ -141,6 +141,8 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     profiles.remove(folder.path)
     if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
         talk(settings, "It was the profile of this machine; now that is default.")
+    if not any(each.exists for each in vault.folders):
+        defaults.forget(home(), name)
     data(
         screens.as_json("profile_removed", profile=name, path=str(folder.path), connections=held)
         if settings.json

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Option, Settings, command, data, talk
-from authsome.cli.named import Name, not_connected
+from authsome.cli.named import Name, forget_choice, not_connected
 from authsome.cli.stations import again, confirm, open_catalogue, open_project, open_vault, sealed
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Source, check_name
@@ -64,6 +64,7 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
         confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
     gone = [name for name in going if folder.delete(provider, name)]
     left = _holds(vault, provider)
+    forget_choice(settings, vault, provider, tuple(gone))
     answer = screen.Removal(doing, provider, gone, str(folder.path), keys_url, own)
     data(screens.as_json(doing, **screen.removal_data(answer)) if settings.json else screen.removal(answer))
     for line in screen.after(answer, str(left.path) if left else None):

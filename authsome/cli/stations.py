@@ -58,8 +58,19 @@ def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None"
 
     path = manifest.find(working_folder(), manifest_name(settings))
     if path is not None:
-        return manifest.load(path, catalogue)
-    return manifest.default_project(catalogue, vault.names() if vault else ())
+        project = manifest.load(path, catalogue)
+        return project.filled(_choices(settings, project))
+    return manifest.default_project(catalogue, vault.names() if vault else (), _choices(settings, None))
+
+
+def _choices(settings: Settings, project: "Project | None") -> "Mapping[str, str]":
+    """Return which connections `set-default` chose, by provider."""
+    from authsome.vault import defaults
+
+    try:
+        return defaults.chosen(home(), profile_name(settings, project))
+    except RuntimeError:  # there is no home, as in `declared`
+        return {}
 
 
 def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
