@@ -180,6 +180,8 @@ def find(start: Path, named: str | None = None) -> Path | None:
     """Return the manifest: the one named, else the first one upwards from `start`, else None."""
     if named is not None:
         path = start / named
+        if not named:
+            raise AuthsomeError("`--file` names no manifest", hint="name one, or leave it out", code=ExitCode.USAGE)
         if not path.is_file():
             raise AuthsomeError(f"there is no manifest at {path}", code=ExitCode.INVALID)
         return path

@@ -67,7 +67,7 @@ def create(
     from authsome.vault import preset as presets
 
     sealed("profile create")
-    if preset:
+    if preset is not None:
         presets.check(preset)
     vault = _vault(settings, name)
     folder = vault.place(shared=shared or preset == "team")
@@ -189,7 +189,9 @@ def _vault(settings: Settings, name: str | None) -> "Vault":
     """Return the vault of a profile that is named, else of the current one."""
     from dataclasses import replace
 
-    return open_vault(replace(settings, profile=name) if name else settings, open_project(settings, open_catalogue()))
+    # NOTE: an empty name is a wrong one (a variable of a script that is not set), and not the current profile's.
+    chosen = settings if name is None else replace(settings, profile=name)
+    return open_vault(chosen, open_project(settings, open_catalogue()))
 
 
 def _unknown(vault: "Vault") -> AuthsomeError:

@@ -49,7 +49,7 @@ def working_folder() -> Path:
 
 def manifest_name(settings: Settings) -> str | None:
     """Return the manifest that the options or the environment name, if they do."""
-    return settings.file or os.environ.get("AUTHSOME_FILE")
+    return settings.file if settings.file is not None else os.environ.get("AUTHSOME_FILE") or None
 
 
 def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None" = None) -> "Project":
@@ -89,13 +89,17 @@ def profile_name(settings: Settings, project: "Project | None" = None) -> str:
     from authsome.vault import used
 
     declared = project.manifest.profile if project and project.manifest else None
-    return settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or used(home()) or "default"
+    if settings.profile is not None:
+        return settings.profile
+    return os.environ.get("AUTHSOME_PROFILE") or declared or used(home()) or "default"
 
 
 def given(settings: Settings, profile: str) -> "Given":
     """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
     from authsome.vault import Given
 
+    if settings.identity == "":
+        raise AuthsomeError("--identity names no file", hint="name one, or leave it out", code=ExitCode.USAGE)
     asking, talking = partial(passphrase, settings, profile), partial(talk, settings)
     return Given(settings.identity, asking, talking, say, recall=partial(_recall, settings, profile))
 
