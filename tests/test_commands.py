@@ -87,6 +87,11 @@ def test_a_person_is_asked_before_a_definition_counts(authsome: CommandLine) -> 
     refusing.types("no\n")
     assert refusing.ends() == 3
     assert not (authsome.home / "providers").exists()
+    interrupted = Person(command, authsome.environ(), authsome.project)
+    assert interrupted.sees("Type yes: ")
+    interrupted.types("\x03")
+    assert interrupted.ends() == 130
+    assert not (authsome.home / "providers").exists()
     agreeing = Person(command, authsome.environ(), authsome.project)
     assert agreeing.sees("Type yes: ")
     agreeing.types("yes\n")
@@ -176,6 +181,18 @@ def test_revoke_says_that_a_key_stays_valid_and_where_to_end_it(
     _several(authsome)
     assert f"{authsome('revoke', 'g2')}\n\n{authsome('revoke', 'openai', '--yes', '--json')}" == snapshot
     assert authsome("revoke", "g2").code == 3
+
+
+def test_what_cannot_be_ended_with_oauth_is_refused_and_kept(authsome: CommandLine) -> None:
+    _write(authsome)
+    authsome("register", "acme.json", "--yes")
+    authsome.login("acme", ACME_KEY)
+    _write(authsome, auth_type="oauth2", flow="pkce", oauth={"token_url": "https://acme.example/token"})
+    shown = authsome("register", "acme.json", "--yes", "--force").err
+    assert '+ OAuth uses "token_url": "https://acme.example/token"' in shown
+    done = authsome("revoke", "acme")
+    assert (done.code, done.err.splitlines()[1]) == (8, "Hint: end it at the provider, then: authsome remove acme")
+    assert authsome("remove", "acme").code == 0
 
 
 def test_removing_names_the_definition_that_stays(authsome: CommandLine) -> None:
