@@ -31,6 +31,7 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+_PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
 
 
 class Source(StrEnum):
@@ -167,6 +168,8 @@ class Definition(Closed):
     Attributes:
         private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
             addresses only.
+        packages: What a project that uses the provider has installed, as `pypi:NAME` or `npm:NAME`, and as
+            `python:MODULE` where the module is not named like its package. Only `init` and `check --drift` read it.
     """
 
     name: str
@@ -184,6 +187,7 @@ class Definition(Closed):
     keys_url: str | None = None
     test: TestRequest | None = None
     private_addresses: bool = False
+    packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.auth_type == "api_key" and self.api_key is None:
@@ -254,6 +258,7 @@ class Provider:
     docs: str | None = None
     private_addresses: bool = False
     test: TestRequest | None = None
+    packages: tuple[str, ...] = ()
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -292,7 +297,14 @@ def resolve(definition: Definition) -> Provider:
         docs=definition.docs,
         private_addresses=definition.private_addresses,
         test=definition.test,
+        packages=tuple(_package(each) for each in definition.packages),
     )
+
+
+def _package(text: str) -> str:
+    if not _PACKAGE.fullmatch(text):
+        raise ValueError(f"{ascii(text)} in `packages` is not `pypi:NAME`, `npm:NAME` or `python:MODULE`")
+    return text
 
 
 def _fields(definition: Definition) -> Iterator[Field]:
