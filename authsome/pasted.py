@@ -95,9 +95,9 @@ def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], I
     The pattern of one provider may fit the keys of another one (`sk-…` those that begin with `sk-ant-`); the longer
     beginning knows better.
     """
-    here = _beginning(field) if field.pattern and field.pattern.fullmatch(secret) else ""
+    here = beginning(field) if field.pattern and field.pattern.fullmatch(secret) else ""
     found = [
-        (len(_beginning(each.fields[0])), each)
+        (len(beginning(each.fields[0])), each)
         for each in others()
         if each.name != provider.name and (pattern := each.fields[0].pattern) and pattern.fullmatch(secret)
     ]
@@ -106,7 +106,7 @@ def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], I
     return max(found, key=lambda one: one[0])[1] if found else None
 
 
-def _beginning(field: Field) -> str:
+def beginning(field: Field) -> str:
     """Return the letters that every key of a pattern begins with."""
     text = field.pattern.pattern.removeprefix("^") if field.pattern else ""
     special = re.search(_SPECIAL, text)

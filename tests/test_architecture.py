@@ -12,7 +12,7 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "pasted", "plan"),
+    *("errors", "git", "documents", "provider", "manifest", "vault", "pasted", "evidence", "outline", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",

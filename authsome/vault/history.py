@@ -4,20 +4,14 @@ Promises to run nothing that the repository could name: it may be the attacker's
 """
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_SECONDS = 5.0
-_MANY_SECONDS = 60.0
+from authsome.git import MANY_SECONDS, printed as _printed
+
 _VERSIONS = 50
 _HEADS = ("HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 _COMMIT = "--format=%h of %as by %an: %s"
-# What a repository's own settings could have git run or fetch.
-_HARMLESS = (
-    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"),
-    *("-c", "protocol.allow=never", "--no-optional-locks", "--no-pager"),
-)
 
 
 def told(path: Path) -> str:
@@ -48,22 +42,6 @@ def _git(path: Path, *arguments: str) -> str | None:
     """Return what git prints of a file, or None if it cannot say."""
     printed = _printed(path.parent, *arguments)
     return None if printed is None else printed.decode(errors="replace").strip()
-
-
-def _printed(folder: Path, *arguments: str, given: bytes = b"", seconds: float = _SECONDS) -> bytes | None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "AUTHSOME_"))}
-    try:
-        done = subprocess.run(
-            ["git", *_HARMLESS, "-C", folder, *arguments],
-            env=environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"},
-            input=given,
-            capture_output=True,
-            timeout=seconds,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
 
 
 class Repository:
@@ -110,7 +88,7 @@ class Repository:
     def _blobs(self, names: Sequence[str]) -> list[bytes]:
         """Return what git holds under names of its own; nothing where there is no such thing."""
         asked = "".join(f"{name}\n" for name in names).encode()
-        left = _printed(self._folder, "cat-file", "--batch", given=asked, seconds=_MANY_SECONDS) or b""
+        left = _printed(self._folder, "cat-file", "--batch", given=asked, seconds=MANY_SECONDS) or b""
         found = []
         for _ in names:
             told, _, left = left.partition(b"\n")
