@@ -14,7 +14,7 @@ import re
 import stat
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby, islice
@@ -148,12 +148,17 @@ class _Signs:
         self.variables: dict[bytes, list[str]] = {}
         self.hosts: dict[bytes, list[str]] = {}
         self.packages: dict[tuple[str, str], list[str]] = {}
-        self.keys: list[tuple[int, re.Pattern[str], str]] = []
+        self.keys: list[tuple[str, re.Pattern[str], str]] = []
         for each in providers:
             self._add(each)
-        self.keys.sort(key=lambda key: -key[0])  # the longer beginning knows better whose key it is
-        longest = [_longest_word(each) for each in (*self.hosts, *(name.encode() for _, name in self.packages))]
-        self.words = frozenset((*self.variables, *longest))
+        self.keys.sort(key=lambda key: -len(key[0]))  # the longer beginning knows better whose key it is
+        self.beginnings = tuple(beginning for beginning, _, _ in self.keys if beginning)
+        self.others = [key for key in self.keys if not key[0]]
+        self.hosts_by_word: dict[bytes, list[bytes]] = {}
+        for host in self.hosts:
+            self.hosts_by_word.setdefault(_longest_word(host.rpartition(b".")[0] or host), []).append(host)
+        packages = (_longest_word(name.encode()) for _, name in self.packages)
+        self.words = frozenset((*self.variables, *self.hosts_by_word, *packages))
 
     def _add(self, provider: Provider) -> None:
         for variable in provider.env:
@@ -169,7 +174,7 @@ class _Signs:
             self.packages.setdefault((kind, name), []).append(provider.name)
         for each in provider.fields:
             if each.pattern and each.masked and not any(map(each.pattern.fullmatch, _PROBES)):
-                self.keys.append((len(pasted.beginning(each)), each.pattern, provider.name))
+                self.keys.append((pasted.beginning(each), each.pattern, provider.name))
 
     def leave_out(self, modules: Collection[str]) -> None:
         """Know the repository's own modules, which may be named like somebody's package."""
@@ -219,16 +224,23 @@ def _paths(root: Path, left_out: Counter[str]) -> list[str]:
         found = list(islice(_walk(os.fspath(root), left_out), MAX_FILES + 1))
     else:
         # Git is told to ignore what holds one's own keys: it is where they are.
-        local = [name for name in _names(root, left_out) if name.startswith(".env")]
+        here = _scanned(os.fspath(root), left_out)
+        local = [name for name, is_folder in here if name.startswith(".env") and not is_folder]
         found = [each for each in dict.fromkeys((*known, *local)) if _NEVER.isdisjoint(each.split("/")[:-1])]
-    wanted = [each for each in found if (name := each.rpartition("/")[2]) not in _LOCKS and name != FILE_NAME]
+    wanted = [each for each in _without_other_projects(found, left_out) if each.rpartition("/")[2] not in _LOCKS]
     if len(wanted) > MAX_FILES:
         left_out[f"{REST} {MAX_FILES} files"] = 1
     return sorted(wanted[:MAX_FILES])
 
 
-def _names(folder: Path, left_out: Counter[str]) -> list[str]:
-    return [each.name for each in _scanned(os.fspath(folder), left_out) if not each.is_dir(follow_symlinks=False)]
+def _without_other_projects(paths: list[str], left_out: Counter[str]) -> Iterator[str]:
+    """Yield what lies in no folder with a manifest of its own: a run from there is about that one."""
+    others = {each.rpartition("/")[0] for each in paths if each.endswith(f"/{FILE_NAME}")}
+    left_out.update({"folders with a manifest of their own": len(others)} if others else {})
+    for path in paths:
+        inside = others and not others.isdisjoint(str(each) for each in PurePosixPath(path).parents)
+        if not inside and path != FILE_NAME:
+            yield path
 
 
 def _walk(root: str, left_out: Counter[str]) -> Iterator[str]:
@@ -237,19 +249,19 @@ def _walk(root: str, left_out: Counter[str]) -> Iterator[str]:
         if not waiting:
             return
         within = waiting.pop()
-        for each in _scanned(os.path.join(root, within), left_out):  # noqa: PTH118  fifty thousand of them
-            name = f"{within}{each.name}"
-            if not each.is_dir(follow_symlinks=False):
-                yield name
-            elif each.name not in _BUILT:
-                waiting.append(f"{name}/")
+        for name, is_folder in _scanned(os.path.join(root, within), left_out):  # noqa: PTH118  fifty thousand of them
+            if not is_folder:
+                yield f"{within}{name}"
+            elif name not in _BUILT:
+                waiting.append(f"{within}{name}/")
     left_out[f"{REST} {MAX_FILES} folders"] = 1
 
 
-def _scanned(folder: str, left_out: Counter[str]) -> "list[os.DirEntry[str]]":
+def _scanned(folder: str, left_out: Counter[str]) -> list[tuple[str, bool]]:
+    """Return what lies in a folder, sorted, and whether it is a folder."""
     try:
         with os.scandir(folder) as found:
-            return sorted(islice(found, MAX_FILES + 1), key=lambda each: each.name)
+            return sorted((each.name, each.is_dir(follow_symlinks=False)) for each in islice(found, MAX_FILES + 1))
     except OSError:
         left_out["folders that cannot be read"] += 1
         return []
@@ -273,13 +285,15 @@ class _Reader:
         """Return what is in a file of text, None for everything else."""
         full = os.path.join(self.root, path)  # noqa: PTH118  as in `_walk`
         try:
-            content = self._content(full) if self._is_straight(os.path.dirname(full)) else "links"  # noqa: PTH120
+            content = self._content(full) if self._is_straight(os.path.dirname(full)) else _LINKS  # noqa: PTH120
         except FileNotFoundError:  # git knows it, somebody has deleted it
             return None
         except OSError:
             content = "files that cannot be read"
         if isinstance(content, str):
-            self.left_out[content] += 1
+            # What a link leads to inside the repository is looked at under its own name.
+            if content is not _LINKS or not Path(os.path.realpath(full)).is_relative_to(self.root):
+                self.left_out[content] += 1
             return None
         self.files += 1
         self.total += len(content)
@@ -306,9 +320,12 @@ class _Reader:
         return "binary files" if b"\0" in content[:_BINARY_START] else content
 
 
+_LINKS = "links to somewhere else"
+
+
 def _not_text(status: os.stat_result) -> str | None:
     if stat.S_ISLNK(status.st_mode):
-        return "links"
+        return _LINKS
     if stat.S_ISDIR(status.st_mode):
         return "repositories inside this one"
     if not stat.S_ISREG(status.st_mode):
@@ -390,7 +407,7 @@ def _line_of(content: bytes, found: re.Match[bytes]) -> bytes:
 
 
 def _variables(
-    content: bytes, path: str, signs: _Signs, words: Collection[bytes], *, document: bool
+    content: bytes, path: str, signs: _Signs, words: AbstractSet[bytes], *, document: bool
 ) -> Iterator[Finding]:
     name = path.rpartition("/")[2]
     kind = Kind.ENV_FILE if name.startswith(".env") or name.endswith(".env") else Kind.VARIABLE
@@ -407,12 +424,12 @@ def _of_the_job(content: bytes, found: re.Match[bytes]) -> bool:
     return found[0] == b"GITHUB_TOKEN" or _OWN_TOKEN.search(_line_of(content, found)) is not None
 
 
-def _hosts(content: bytes, path: str, signs: _Signs, words: Collection[bytes], *, document: bool) -> Iterator[Finding]:
-    for host, providers in signs.hosts.items():
-        if _longest_word(host) in words and host in content:
+def _hosts(content: bytes, path: str, signs: _Signs, words: AbstractSet[bytes], *, document: bool) -> Iterator[Finding]:
+    for host in (each for word in sorted(words & signs.hosts_by_word.keys()) for each in signs.hosts_by_word[word]):
+        if host in content:
             pattern = re.compile(rb"(?<![A-Za-z0-9.-])%b(?![A-Za-z0-9-]|\.[A-Za-z0-9])" % re.escape(host))
             for line, _ in _lines(content, pattern):
-                for provider in providers:
+                for provider in signs.hosts[host]:
                     yield Finding(provider, path, line, Kind.HOST, host.decode(), not document)
 
 
@@ -421,14 +438,13 @@ def _imports(content: bytes, path: str, signs: _Signs) -> Iterator[Finding]:
     if suffix not in _PYTHON | _SCRIPTS:
         return
     kind, mark = ("python", ".") if suffix in _PYTHON else ("npm", "/")
-    wanted = {name: providers for (registry, name), providers in signs.packages.items() if registry == kind}
     counted: Counter[str] = Counter()
     for line, found in _matches(content, _PYTHON_IMPORT if kind == "python" else _SCRIPT_IMPORT):
         for module in found[1].decode().split(","):
             for name in _parents(module.strip(), mark):
                 counted[name] += 1
                 if counted[name] <= _PER_FILE:
-                    for provider in wanted.get(name, ()):
+                    for provider in signs.packages.get((kind, name), ()):
                         yield Finding(provider, path, line, Kind.IMPORT, name, strong=True)
 
 
@@ -510,5 +526,6 @@ def _owned(content: bytes, words: Iterable[bytes], signs: _Signs) -> Iterator[tu
 def _whose(word: str, signs: _Signs) -> str | None:
     if not _SHORTEST_KEY <= len(word) <= _LONGEST_KEY:
         return None
-    owner = next((provider for _, pattern, provider in signs.keys if pattern.fullmatch(word)), None)
+    keys = signs.keys if word.startswith(signs.beginnings) else signs.others
+    owner = next((provider for _, pattern, provider in keys if pattern.fullmatch(word)), None)
     return None if owner is None or len(set(word)) < _FEW or _MADE_UP.search(word) else owner

@@ -14,10 +14,11 @@ def found(candidates: Sequence[Candidate]) -> str:
     """Return what speaks for each provider."""
     text = ""
     for each in candidates:
-        told = [] if each.strong else [f"a mention only; shares a host or a variable with {each.rival}"]
-        if each.rival is None and not each.strong:
-            told = ["a mention only"]
-        lines = [*signs(each.findings, lines=True), *told]
+        lines = signs(each.findings, lines=True)
+        if each.rival:
+            lines.append(f"shares a host or a variable with {each.rival}, of which there is more")
+        elif not each.strong:
+            lines.append("a mention only")
         text += f"{each.name}\n" + "".join(f"  {clean(row)}\n" for row in lines)
     return text
 
@@ -55,7 +56,7 @@ def keys(evidence: Evidence) -> list[str]:
 def left_out(evidence: Evidence) -> str | None:
     """Return what was not looked at, None if that is nothing."""
     told = sorted(evidence.left_out.items())
-    reasons = (what if what.startswith(REST) else f"{number} {what}" for what, number in told)
+    reasons = (what if what.startswith(REST) else f"{what} ({number})" for what, number in told)
     return f"Not looked at: {', '.join(reasons)}" if told else None
 
 
