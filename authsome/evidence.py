@@ -88,16 +88,23 @@ class Evidence:
     left_out: Mapping[str, int]
 
 
-def look(root: Path, providers: Iterable[Provider], tick: Callable[[int, int], None] = lambda *_: None) -> Evidence:
+def look(
+    root: Path,
+    providers: Iterable[Provider],
+    tick: Callable[[int, int], None] = lambda *_: None,
+    *,
+    but: str = FILE_NAME,
+) -> Evidence:
     """Look through a repository, or through a folder where there is no git.
 
     Args:
         root: Without links in its name.
+        but: The manifest's name, whose comments and keys are no code.
         tick: Told now and then how many files are done, and of how many.
     """
     signs = _Signs(providers)
     reader = _Reader(os.fspath(root))
-    paths = _paths(root, reader.left_out)
+    paths = [each for each in _paths(root, reader.left_out) if each != but]
     signs.leave_out({PurePosixPath(each.removeprefix("src/")).parts[0] for each in paths if each.endswith(".py")})
     found: list[Finding] = []
     for number, path in enumerate(paths):
@@ -254,7 +261,8 @@ def _walk(root: str, left_out: Counter[str]) -> Iterator[str]:
                 yield f"{within}{name}"
             elif name not in _BUILT:
                 waiting.append(f"{within}{name}/")
-    left_out[f"{REST} {MAX_FILES} folders"] = 1
+    if waiting:
+        left_out[f"{REST} {MAX_FILES} folders"] = 1
 
 
 def _scanned(folder: str, left_out: Counter[str]) -> list[tuple[str, bool]]:

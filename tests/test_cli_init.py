@@ -99,6 +99,10 @@ def test_it_is_written_at_the_top_of_the_repository(agent: Project) -> None:
 def test_a_manifest_that_is_named_is_about_its_own_folder(agent: Project) -> None:
     assert agent("init", "--yes", "--file", "tool/authsome.yaml").out.endswith("it declares github.\n")
     assert agent("check", "--drift", "--file", "tool/authsome.yaml").code == 0
+    assert agent("init", "--yes", "--file", "tool/other.yaml").code == 0  # what its comments name is no use
+    (agent.project / "tool" / "index.ts").write_text("")
+    agent.declare("version: 1\n").rename(agent.project / "tool" / "authsome.yaml")
+    assert agent("check", "--drift", "--file", "tool/other.yaml").code == 0
     done = agent("init", "--yes", "--file", "nowhere/authsome.yaml")
     assert (done.code, done.err) == (2, "Error: there is no folder ~/outside/project/nowhere\nHint: make it first\n")
 
@@ -261,8 +265,8 @@ def test_whoever_waits_is_told_once(
     for number in range(600):
         (tmp_path / f"{number}.py").touch()
     monkeypatch.setattr(looking, "_PATIENCE", -1.0)
-    assert looking.look(Settings(), tmp_path, ()).files == 600
-    looking.look(Settings(quiet=True), tmp_path, ())
+    assert looking.look(Settings(), tmp_path / "authsome.yaml", ()).files == 600
+    looking.look(Settings(quiet=True), tmp_path / "authsome.yaml", ())
     assert capsys.readouterr().err == "Looking through 600 files, 0 are done …\n"
 
 

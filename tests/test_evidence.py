@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -150,6 +151,42 @@ def test_a_pattern_that_a_digest_fits_tells_no_key(tmp_path: Path) -> None:
     acme = resolve(documents.shape(Definition, documents.read_json(path)))
     root = _tree(tmp_path / "repository", {"app.py": "d41d8cd98f00b204e9800998ecf8427e ACME_API_KEY"})
     assert [each.kind for each in evidence.look(root, [acme]).findings] == [Kind.VARIABLE]
+
+
+_NAMES = ["a.py", "a.ts", "pyproject.toml", "package.json", "Pipfile", "requirements.txt", ".env", "README.md", "x"]
+_PIECES = [
+    *(b"import ", b"from ", b"require(", b'"', b"'", b"\n", b" = ", b"[", b"]", b"{", b"}", b":", b"/", b"sk-", b"."),
+    *(
+        b"openai",
+        b"OPENAI_API_KEY",
+        b"api.openai.com",
+        b"@octokit/rest",
+        b"dependencies",
+        b"[project]\n",
+        b"0123456789",
+    ),
+    *(b"[tool.poetry]\ngroup", b"\xff\xfe", b"authsome: ignore", b"abcdefghijklmnop", b"\xef\xbb\xbf", b"\r"),
+]
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(_NAMES), pieces=st.lists(st.one_of(st.sampled_from(_PIECES), st.binary(max_size=6))))
+def test_whatever_stands_in_a_file_it_is_looked_at(
+    tmp_path_factory: pytest.TempPathFactory, name: str, pieces: list[bytes]
+) -> None:
+    root = tmp_path_factory.mktemp("file")
+    content = b"".join(pieces)
+    (root / name).write_bytes(content)
+    lines = content.count(b"\n") + 1
+    found = _look(root).findings
+    assert all(1 <= each.line <= lines for each in found)
+    rows = [_plain(row) for row in content.split(b"\n")]
+    assert all(_plain(each.seen.encode()) in rows[each.line - 1] for each in found)
+
+
+def _plain(text: bytes) -> bytes:
+    """Return text as packages are compared, more or less."""
+    return re.sub(rb"[-_]", b"", text.lower())
 
 
 def test_no_value_is_kept(tmp_path: Path) -> None:

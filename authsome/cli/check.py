@@ -54,7 +54,7 @@ def _drift(settings: Settings) -> None:
             code=ExitCode.INVALID,
         )
     connections = manifest.load(path, catalogue).connections
-    seen = look(settings, path.parent, catalogue.usable())
+    seen = look(settings, path, catalogue.usable())
     lacking = evidence.undeclared(seen, connections)
     warn(settings, seen)
     if settings.json:

@@ -39,12 +39,12 @@ def init(
     sealed("init")
     path = _place(settings)
     providers = tuple(open_catalogue().usable())
-    seen = look(settings, path.parent, providers)
+    seen = look(settings, path, providers)
     found = outline.candidates(seen, providers)
     asking = not (yes or dry_run)
-    if asking:
+    if found and asking:
         say(screen.found(found).rstrip("\n"))
-    elif not (dry_run or settings.json):
+    elif found and not (dry_run or settings.json):
         talk(settings, screen.found(found).rstrip("\n"))
     warn(settings, seen)
     agreed = _agreed(settings, found) if asking else [each.name for each in found if each.strong]

@@ -16,8 +16,8 @@ _PATIENCE = 1.0
 """Seconds after which a person wonders what is going on."""
 
 
-def look(settings: Settings, root: Path, providers: "Iterable[Provider]") -> "Evidence":
-    """Look through a folder, and say so if it takes longer than a moment."""
+def look(settings: Settings, manifest: Path, providers: "Iterable[Provider]") -> "Evidence":
+    """Look through a manifest's folder, and say so if it takes longer than a moment."""
     from authsome import evidence
 
     begin, told = time.monotonic(), False
@@ -28,7 +28,7 @@ def look(settings: Settings, root: Path, providers: "Iterable[Provider]") -> "Ev
             talk(settings, f"Looking through {total} files, {done} are done …")
             told = True
 
-    return evidence.look(root.resolve(), providers, tick)
+    return evidence.look(manifest.parent.resolve(), providers, tick, but=manifest.name)
 
 
 def warn(settings: Settings, evidence: "Evidence") -> None:
