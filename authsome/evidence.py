@@ -257,10 +257,10 @@ def _walk(root: str, left_out: Counter[str]) -> Iterator[str]:
             return
         within = waiting.pop()
         for name, is_folder in _scanned(os.path.join(root, within), left_out):  # noqa: PTH118  fifty thousand of them
-            if not is_folder:
-                yield f"{within}{name}"
-            elif name not in _BUILT:
+            if is_folder and name not in _BUILT:
                 waiting.append(f"{within}{name}/")
+            elif not is_folder and name not in _NEVER:
+                yield f"{within}{name}"
     if waiting:
         left_out[f"{REST} {MAX_FILES} folders"] = 1
 
