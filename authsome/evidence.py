@@ -21,7 +21,7 @@ from itertools import groupby, islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from authsome import git, pasted
+from authsome import pasted, repository
 from authsome.manifest import FILE_NAME, Declared
 from authsome.provider import PLACEHOLDER, Provider
 
@@ -140,13 +140,6 @@ def undeclared(evidence: Evidence, connections: Iterable[Declared]) -> tuple[Fin
 
 # What is looked for.
 
-_ALPHABETS = ("0123456789abcdef", "0123456789ABCDEF", "a1b2c3d4e5f6g7h8i9jA", "Zz9Yy8Xx7Ww6Vv5_Uu4-")
-_PROBES = (
-    *((alphabet * 16)[:length] for length in range(8, 129) for alphabet in _ALPHABETS),
-    "123e4567-e89b-12d3-a456-426614174000",
-)
-"""Words without a beginning of their own. A pattern that one of them fits cannot tell a key from a digest."""
-
 
 class _Signs:
     """What definitions say their provider can be known by."""
@@ -155,12 +148,10 @@ class _Signs:
         self.variables: dict[bytes, list[str]] = {}
         self.hosts: dict[bytes, list[str]] = {}
         self.packages: dict[tuple[str, str], list[str]] = {}
-        self.keys: list[tuple[str, re.Pattern[str], str]] = []
-        for each in providers:
+        self.providers = tuple(providers)
+        for each in self.providers:
             self._add(each)
-        self.keys.sort(key=lambda key: -len(key[0]))  # the longer beginning knows better whose key it is
-        self.beginnings = tuple(beginning for beginning, _, _ in self.keys if beginning)
-        self.others = [key for key in self.keys if not key[0]]
+        self.keys = _one_of(each.pattern for provider in self.providers for each in provider.fields[:1] if each.pattern)
         self.hosts_by_word: dict[bytes, list[bytes]] = {}
         for host in self.hosts:
             self.hosts_by_word.setdefault(_longest_word(host.rpartition(b".")[0] or host), []).append(host)
@@ -179,9 +170,6 @@ class _Signs:
                 self.packages.setdefault(("python", _plain(name).replace("-", "_")), []).append(provider.name)
                 name = _plain(name)
             self.packages.setdefault((kind, name), []).append(provider.name)
-        for each in provider.fields:
-            if each.pattern and each.masked and not any(map(each.pattern.fullmatch, _PROBES)):
-                self.keys.append((pasted.beginning(each), each.pattern, provider.name))
 
     def leave_out(self, modules: Collection[str]) -> None:
         """Know the repository's own modules, which may be named like somebody's package."""
@@ -189,6 +177,18 @@ class _Signs:
         for kind, name in [each for each in self.packages if each[0] == "python"]:
             if name.partition(".")[0] in own:
                 del self.packages[kind, name]
+
+
+def _one_of(patterns: Iterable[re.Pattern[str]]) -> list[re.Pattern[str]]:
+    """Return patterns that fit what one of these fits, as few as possible."""
+    alone: list[re.Pattern[str]] = []
+    together: list[re.Pattern[str]] = []
+    for each in patterns:
+        # What speaks of its groups, or of the whole expression, cannot be part of another.
+        (alone if re.search(r"\(\?[^:]|\\[0-9]", each.pattern) else together).append(each)
+    if together:
+        alone.append(re.compile("|".join(f"(?:{each.pattern})" for each in together)))
+    return alone
 
 
 def _plain(name: str) -> str:
@@ -226,7 +226,7 @@ _LOCKS = frozenset(
 
 def _paths(root: Path, left_out: Counter[str]) -> list[str]:
     """Return the files to look at, sorted, relative to `root`."""
-    known = git.files(root) if git.top(root) else None
+    known = repository.files(root) if repository.top(root) else None
     if known is None:
         found = list(islice(_walk(os.fspath(root), left_out), MAX_FILES + 1))
     else:
@@ -386,9 +386,10 @@ def _signs_in(content: bytes, path: str, signs: _Signs) -> Iterator[Finding]:
         yield from _imports(content, path, signs)
     if declares:
         yield from _packages(content, path, signs)
-    for part, owner in islice(_owned(content, every, signs), _PER_FILE):
+    for part, owners in islice(_owned(content, every, signs), _PER_FILE):
         for line, _ in _lines(content, re.compile(re.escape(part))):
-            yield Finding(owner, path, line, Kind.KEY, "", not document)
+            for owner in owners:
+                yield Finding(owner, path, line, Kind.KEY, "", not document and len(owners) == 1)
 
 
 def _matches(content: bytes, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:
@@ -517,7 +518,7 @@ def _at(data: Any, *keys: str) -> Any:
     return data
 
 
-def _owned(content: bytes, words: Iterable[bytes], signs: _Signs) -> Iterator[tuple[bytes, str]]:
+def _owned(content: bytes, words: Iterable[bytes], signs: _Signs) -> Iterator[tuple[bytes, list[str]]]:
     """Yield what has the looks of a key, and whose. NOTE: it is compared and looked up again, and goes no further."""
     telling = [each for each in words if len(each) >= _SHORTEST_KEY and _DIGIT.search(each)] if signs.keys else []
     around = content
@@ -527,13 +528,14 @@ def _owned(content: bytes, words: Iterable[bytes], signs: _Signs) -> Iterator[tu
     tokens = {each for each in around.translate(_TOKENS).split() if len(each) >= _SHORTEST_KEY and _DIGIT.search(each)}
     for token in sorted(tokens) if telling else ():
         for part in dict.fromkeys((token, *token.split(b"/"))):
-            if owner := _whose(part.strip(b"./+").decode(), signs):
-                yield part, owner
+            if owners := _whose(part.strip(b"./+").decode(), signs):
+                yield part, owners
 
 
-def _whose(word: str, signs: _Signs) -> str | None:
-    if not _SHORTEST_KEY <= len(word) <= _LONGEST_KEY:
-        return None
-    keys = signs.keys if word.startswith(signs.beginnings) else signs.others
-    owner = next((provider for _, pattern, provider in keys if pattern.fullmatch(word)), None)
-    return None if owner is None or len(set(word)) < _FEW or _MADE_UP.search(word) else owner
+def _whose(word: str, signs: _Signs) -> list[str]:
+    """Return whose key a word looks like: mostly nobody's, several's if they cannot be told apart."""
+    if not _SHORTEST_KEY <= len(word) <= _LONGEST_KEY or len(set(word)) < _FEW:
+        return []
+    if not any(each.fullmatch(word) for each in signs.keys) or _MADE_UP.search(word):
+        return []
+    return [each.name for each in pasted.owners(word, signs.providers)]

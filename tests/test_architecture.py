@@ -12,7 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "git", "documents", "provider", "manifest", "vault", "pasted", "evidence", "outline", "plan"),
+    *("errors", "documents", "git", "repository", "provider", "manifest", "vault", "pasted"),
+    *("evidence", "outline", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",

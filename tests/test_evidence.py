@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from authsome import documents, evidence, git, manifest, outline
+from authsome import documents, evidence, manifest, outline, repository
 from authsome.errors import AuthsomeError
 from authsome.evidence import Evidence, Finding, Kind
 from authsome.provider import Catalogue, Definition, Provider, resolve
@@ -189,6 +189,14 @@ def _plain(text: bytes) -> bytes:
     return re.sub(rb"[-_]", b"", text.lower())
 
 
+def test_a_key_that_could_be_two_providers_is_told_of_both_and_speaks_for_neither(tmp_path: Path) -> None:
+    for name in ("acme", "bcme"):
+        _own(tmp_path, name, f"api.{name}.example", f"{name.upper()}_API_KEY", key_pattern="^shared_[a-z0-9]{16,}$")
+    root = _tree(tmp_path / "repository", {"app.py": "k = 'shared_abcdefghij0123456789'"})
+    found = evidence.look(root, Catalogue(tmp_path).usable()).findings
+    assert [(each.provider, each.strong) for each in found] == [("acme", False), ("bcme", False)]
+
+
 def test_no_value_is_kept(tmp_path: Path) -> None:
     lines = f"OPENAI_API_KEY={OPENAI_KEY}\nANTHROPIC_API_KEY='{ANTHROPIC_KEY}'\n"
     found = _look(_tree(tmp_path / "outside", {".env": lines, "app.py": f"import openai; k = '{GITHUB_TOKEN}'"}))
@@ -308,9 +316,9 @@ def test_a_hostile_repository_runs_nothing_hangs_nothing_and_leads_nowhere(tmp_p
 def test_settings_that_name_another_folder_as_the_repositorys_are_not_believed(tmp_path: Path) -> None:
     root = _repository(tmp_path / "a" / "repository", {"app.py": "import openai"})
     _tree(tmp_path, {"other.py": "import anthropic"})
-    assert git.top(root) == root
+    assert repository.top(root) == root
     subprocess.run(["git", "-C", root, "config", "core.worktree", str(tmp_path)], check=True, env=_git_env())
-    assert git.top(root) is None
+    assert repository.top(root) is None
     assert _seen(root) == {"openai"}
 
 
@@ -320,7 +328,7 @@ def test_a_pipe_that_git_waits_for_is_waited_for_no_longer_than_told(
 ) -> None:
     root = _repository(tmp_path, {"app.py": "import openai"})
     os.mkfifo(root / ".gitignore")
-    monkeypatch.setattr(git, "LISTING_SECONDS", 0.3)
+    monkeypatch.setattr(repository, "LISTING_SECONDS", 0.3)
     assert _seen(root) == {"openai"}
 
 
@@ -394,10 +402,10 @@ def test_a_comment_names_files_and_never_where_a_key_stands() -> None:
     assert "secret.txt" not in text
 
 
-def _own(home: Path, name: str, host: str, variable: str) -> None:
+def _own(home: Path, name: str, host: str, variable: str, **more: str) -> None:
     path = home / "providers" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"name": name, "host_url": host, "api_key": {"env_var": variable}}))
+    path.write_text(json.dumps({"name": name, "host_url": host, "api_key": {"env_var": variable, **more}}))
 
 
 def test_of_two_providers_that_claim_one_variable_the_one_with_more_signs_is_declared(tmp_path: Path) -> None:

@@ -65,12 +65,12 @@ def init(
 
 def _place(settings: Settings) -> Path:
     """Return where the manifest is to be: where it is named, at the top of the repository, or here."""
-    from authsome import git
+    from authsome import repository
     from authsome.manifest import FILE_NAME
 
     here = working_folder().resolve()
     named = manifest_name(settings)
-    path = here / named if named else (git.top(here) or here) / FILE_NAME
+    path = here / named if named else (repository.top(here) or here) / FILE_NAME
     root = path.parent.resolve()
     if not root.is_dir():
         raise AuthsomeError(f"there is no folder {root}", hint="make it first", code=ExitCode.USAGE)

@@ -116,10 +116,10 @@ def make_folder(path: Path) -> None:
             path.chmod(0o700)
 
 
-def _write_new(path: Path, content: bytes, *, sync: bool = True, mode: int = 0o600) -> None:
+def _write_new(path: Path, content: bytes, *, sync: bool = True) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, mode)
+        os.fchmod(descriptor, 0o600)
         file.write(content)
         file.flush()
         if sync:
@@ -135,12 +135,12 @@ def _draft_of(path: Path) -> Path:
 
 
 @contextmanager
-def _drafted(path: Path, content: bytes, hint: str = READ_ONLY_HINT, mode: int = 0o600) -> Iterator[Path]:
+def drafted(path: Path, content: bytes, hint: str = READ_ONLY_HINT) -> Iterator[Path]:
     """Write `content` beside `path` for the body to put in place; afterwards no draft is left, and a rename is safe."""
     draft = _draft_of(path)
     with file_errors("write", path, hint=hint):
         try:
-            _write_new(draft, content, mode=mode)
+            _write_new(draft, content)
             yield draft
             sync_folder(path.parent)
         finally:
@@ -149,19 +149,20 @@ def _drafted(path: Path, content: bytes, hint: str = READ_ONLY_HINT, mode: int =
 
 def replace(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one step."""
-    with _drafted(path, content) as draft:
+    with drafted(path, content) as draft:
         draft.replace(path)
 
 
 def publish_new(path: Path, content: bytes) -> None:
     """Put `content` at `path` unless something is there already."""
-    with _drafted(path, content) as draft, suppress(FileExistsError):
+    with drafted(path, content) as draft, suppress(FileExistsError):
         path.hardlink_to(draft)
 
 
 def publish_project(path: Path, content: bytes, hint: str) -> bool:
     """Put `content` of a project, for everybody to read, at `path`; return False if something is there already."""
-    with _drafted(path, content, hint, 0o644) as draft:
+    with drafted(path, content, hint) as draft:
+        draft.chmod(0o644)
         try:
             path.hardlink_to(draft)
         except FileExistsError:
