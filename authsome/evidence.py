@@ -159,7 +159,8 @@ class _Signs:
         self.words = frozenset((*self.variables, *self.hosts_by_word, *packages))
 
     def _add(self, provider: Provider) -> None:
-        for variable in provider.env:
+        # A region or an account's number is no sign of whom it is for.
+        for variable in dict.fromkeys(name for each in provider.fields if each.masked for name in each.env):
             self.variables.setdefault(variable.encode(), []).append(provider.name)
         # To a host where the secret goes on some paths only, many an address leads that needs none.
         for host in {host.name for place in provider.placements if not place.paths for host in place.hosts}:
