@@ -165,12 +165,8 @@ class _Signs:
         # To a host where the secret goes on some paths only, many an address leads that needs none.
         for host in {host.name for place in provider.placements if not place.paths for host in place.hosts}:
             self.hosts.setdefault(host.encode(), []).append(provider.name)
-        for package in provider.packages:
-            kind, _, name = package.partition(":")
-            if kind == "pypi":
-                self.packages.setdefault(("python", _plain(name).replace("-", "_")), []).append(provider.name)
-                name = _plain(name)
-            self.packages.setdefault((kind, name), []).append(provider.name)
+        for package in dict.fromkeys(each for name in provider.packages for each in _known_as(name)):
+            self.packages.setdefault(package, []).append(provider.name)
 
     def leave_out(self, modules: Collection[str]) -> None:
         """Know the repository's own modules, which may be named like somebody's package."""
@@ -190,6 +186,15 @@ def _one_of(patterns: Iterable[re.Pattern[str]]) -> list[re.Pattern[str]]:
     if together:
         alone.append(re.compile("|".join(f"(?:{each.pattern})" for each in together)))
     return alone
+
+
+def _known_as(package: str) -> Iterator[tuple[str, str]]:
+    """Yield where a package of a definition is looked for, and its name there; Python's are imported, too."""
+    kind, _, name = package.partition(":")
+    if kind == "pypi":
+        name = _plain(name)
+        yield "python", name.replace("-", "_")
+    yield kind, name
 
 
 def _plain(name: str) -> str:

@@ -204,6 +204,18 @@ def test_no_value_is_kept(tmp_path: Path) -> None:
     assert not sings(repr(found).encode())
 
 
+def test_a_package_that_is_named_twice_is_found_once(tmp_path: Path) -> None:
+    definition = {
+        "name": "acme",
+        "host_url": "api.acme.example",
+        "api_key": {},
+        "packages": ["pypi:acme", "python:acme"],
+    }
+    _tree(tmp_path, {"home/providers/acme.json": json.dumps(definition), "repository/a.py": "import acme.client"})
+    found = evidence.look(tmp_path / "repository", Catalogue(tmp_path / "home").usable()).findings
+    assert [(each.kind, each.seen) for each in found] == [(Kind.IMPORT, "acme")]
+
+
 @pytest.mark.parametrize("name", ["openai", "pypi:", "pypi:a b", "npm:@a", "gem:openai", "python:a-b"])
 def test_a_package_of_no_known_kind_is_refused(tmp_path: Path, name: str) -> None:
     own = tmp_path / "providers"
