@@ -12,8 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "provider", "grants", "manifest", "vault", "register", "trust", "pasted"),
-    *("envfile", "found", "committed", "plan"),
+    *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
+    *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",
