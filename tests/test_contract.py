@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -462,6 +462,80 @@ def test_a_bug_in_json_is_one_line_without_values(machine: Machine) -> None:
     assert (done.returncode, done.stdout, sings(done.stderr)) == (1, b"", False)
 
 
+# The files.
+
+_BOMB = "\n".join(
+    ["a0: &a0 [x, x, x, x, x, x, x, x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("version: 1\nproviders: {}\n" + "#" * 5_000_000, "is larger than 1 MiB"),
+        (f"version: 1\n{_BOMB}", ":1: too large or nested too deeply"),
+        ("version: 1\nproviders: " + "[" * 6000, ":2: too large or nested too deeply"),
+        ("version: 1\nproviders: " + "{a: " * 6000, ":2: too large or nested too deeply"),
+        ("version: 1\nproviders:\n  openai:\n  openai:\n", ':4: found duplicate key "openai"'),
+        ("version: 1\nproviders:\n\topenai:\n", ":3: found character '\\t' that cannot start any token"),
+        ("version: 1\nprofile: a\0b\n", ":1: not valid YAML"),
+        ("version: 1\nprofile: !!python/object:os.system x\n", ":2: "),
+        ("version: 1\n---\nversion: 1\n", ":2: "),
+        ("version: 1\nproviders: *missing\n", ":2: "),
+        ("version: 1\nproviders: {<<: {openai: }, github: , openai: []}\n", ":2: "),
+        ("version: 1\nproviders: {openai: {why: [x]}}\n", ":2: `providers.openai.why`: must be text"),
+        ("version: 1".encode("utf-16"), ":1: not UTF-8 text"),
+        (b"version: 1\nprofile: \xe9\n", ":2: not UTF-8 text"),
+    ],
+    ids=lambda value: ascii(value[:40]) if isinstance(value, str) else "octets",
+)
+def test_a_manifest_that_cannot_be_read_is_one_error_with_its_place(
+    machine: Machine, content: str | bytes, message: str
+) -> None:
+    machine.become("empty")
+    path = machine.project / "authsome.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    done = machine("check")
+    assert (done.code, done.out) == (6, "")
+    assert done.err.startswith(f"Error: ~/project/authsome.yaml{message if message[0] == ':' else f' {message}'}"), done
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_a_mark_of_another_system_are_no_mistake(machine: Machine, mark: str) -> None:
+    machine.become("empty")
+    text = f"{mark}version: 1\r\nproviders:\r\n  openai: {{required: false}}\r\n"
+    (machine.project / "authsome.yaml").write_bytes(text.encode())
+    assert machine("check").code == 0
+    (machine.home / "providers").mkdir(parents=True)
+    own = f'{mark}{{"name": "acme",\r\n"host_url": "api.acme.example",\r\n"api_key": {{}}}}\r\n'
+    (machine.home / "providers" / "acme.json").write_bytes(own.encode())
+    assert json.loads(machine("inspect", "acme").out)["name"] == "acme"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"name": "acme",\n"name": "acme"}', ":2: the key `name` stands there twice"),
+        ('{"name": "acme"\n"host_url": 1}', ":2: "),
+        ("{" + '"a":{' * 50_000, ":1: nested too deeply"),
+        ('{"name": "acme\0"}', ":1: "),
+        (" " * 5_000_000, "is larger than 1 MiB"),
+        ('{"name": "acme", "host_url": "api.acme.example", "api_key": {"header_nmae": "x"}}', ":1: unknown key"),
+    ],
+    ids=lambda value: ascii(value[:40]),
+)
+def test_a_definition_that_cannot_be_read_is_one_error_with_its_place(
+    machine: Machine, content: str, message: str
+) -> None:
+    machine.become("empty")
+    (machine.home / "providers").mkdir(parents=True)
+    (machine.home / "providers" / "acme.json").write_text(content)
+    done = machine("inspect", "acme")
+    assert (done.code, done.out) == (6, "")
+    start = "Error: ~/.authsome/providers/acme.json"
+    assert done.err.startswith(f"{start}{message if message[0] == ':' else f' {message}'}"), done
+
+
 # The streams.
 
 
@@ -517,14 +591,18 @@ def test_what_is_said_on_a_closed_standard_error_is_not_data(machine: Machine) -
 # The help.
 
 
-def _help(found: Any, width: int) -> str:
-    asked = found.make_context("authsome", [], resilient_parsing=True, terminal_width=width)
-    return frame.help_text(asked)
+@pytest.fixture
+def help_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, int], str]:
+    def shown(found: Any, width: int) -> str:
+        monkeypatch.setenv("COLUMNS", str(width))
+        return frame.help_text(found.make_context("authsome", [], resilient_parsing=True))
+
+    return shown
 
 
-def test_help_fits_a_narrow_terminal_and_is_the_same_words() -> None:
+def test_help_fits_a_narrow_terminal_and_is_the_same_words(help_at: Callable[[Any, int], str]) -> None:
     for name, found in (*_commands().items(), ("authsome", typer.main.get_command(frame.app))):
-        wide, narrow = _help(found, 78), _help(found, 38)
+        wide, narrow = help_at(found, 80), help_at(found, 40)
         assert "".join(narrow.split()) == "".join(wide.split()), name
         assert all(len(line) <= 40 or " " not in line.strip() for line in narrow.splitlines()), narrow
         assert "..." not in narrow.replace("[ARGS]...", "").replace("[ARG]...", ""), narrow
@@ -532,6 +610,6 @@ def test_help_fits_a_narrow_terminal_and_is_the_same_words() -> None:
         assert set(re.split(r"[\s-]+", wide)) >= set(re.split(r"[\s-]+", narrow)), name
 
 
-def test_every_command_shows_an_example() -> None:
+def test_every_command_shows_an_example(help_at: Callable[[Any, int], str]) -> None:
     for name, found in _commands().items():
-        assert re.search(rf"\n  Example: .*authsome {name}\b", _help(found, 78)), name
+        assert re.search(rf"\n  Example: .*authsome {name}\b", help_at(found, 80)), name

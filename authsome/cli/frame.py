@@ -38,11 +38,6 @@ _WIDEST, _NARROWEST, _TWO_COLUMNS = 80, 24, 60
 _NARROW_COLUMN = 12
 
 
-def _width() -> int:
-    """Return how wide help is: as the terminal is, and no wider than lines are read well; click's own ends at 50."""
-    return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
-
-
 app = typer.Typer(
     name="authsome",
     help="Let AI agents use API keys and tokens without ever holding them.",
@@ -50,7 +45,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
     rich_markup_mode=None,
-    context_settings={"help_option_names": [], "terminal_width": _width()},  # for the first see `_HELP`
+    context_settings={"help_option_names": []},  # see `_HELP`
 )
 
 
@@ -76,11 +71,17 @@ def _help(context: typer.Context, value: bool) -> None:
         raise typer.Exit
 
 
+def _width() -> int:
+    """Return how wide help is: as the terminal is, and no wider than lines are read well; click's own ends at 50."""
+    return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
+
+
 def help_text(context: typer.Context) -> str:
     """Return the help of a command; on a narrow screen what an option means stands below it."""
     made = context.make_formatter()
+    made.width = _width()
     if made.width < _TWO_COLUMNS:
-        made.write_dl = partial(made.write_dl, col_max=_NARROW_COLUMN)  # type: ignore[method-assign]  # click has no option for it
+        made.write_dl = partial(made.write_dl, col_max=_NARROW_COLUMN)  # type: ignore[method-assign]  # no option does
     context.command.format_help(context, made)
     return made.getvalue().rstrip("\n") + "\n"
 

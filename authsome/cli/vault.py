@@ -5,7 +5,6 @@ import shlex
 import sys
 import time
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +76,8 @@ def textconv(
 
     Example: git config diff.authsome.textconv "authsome vault textconv"
     """
+    from hashlib import sha256
+
     from authsome import isolation, screens
     from authsome.screens import vault as screen
     from authsome.vault import PROJECT_FOLDER
