@@ -201,7 +201,7 @@ def _resolved(definition: Definition) -> provider.Provider:
 MANIFESTS, DEFINITIONS = _validator("authsome"), _validator("definition")
 
 
-@settings(max_examples=400)
+@settings(max_examples=200)
 @given(_edited(MANIFEST))
 def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing_it_takes(
     tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -217,7 +217,7 @@ def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing
     assert caught.value.code is ExitCode.INVALID
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(_edited(DEFINITION))
 def test_the_schema_of_a_definition_refuses_what_the_program_refuses_and_nothing_it_takes(data: Any) -> None:
     valid, shaped = DEFINITIONS.is_valid(data), _shaped(Definition, data)

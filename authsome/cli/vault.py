@@ -223,6 +223,8 @@ def _target(settings: Settings, to: str, *, force: bool) -> Path | None:
         raise AuthsomeError(
             "standard output cannot carry both the backup and JSON", hint="--to FILE --json", code=ExitCode.USAGE
         )
+    if sys.__stdout__ is None:  # the null device stands in for it, which would take it all
+        raise AuthsomeError("standard output is closed", hint="authsome vault export --to FILE", code=ExitCode.USAGE)
     if sys.stdout.isatty():
         raise AuthsomeError(
             "standard output is a terminal, and a backup is not text",
