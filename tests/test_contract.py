@@ -368,6 +368,21 @@ def test_a_person_at_the_terminal_gets_an_answer_in_json_too(machine: Machine) -
         assert answer["status"] == status
 
 
+def test_ctrl_c_is_said_in_words_and_in_json(machine: Machine) -> None:
+    for options in ([], ["--json"]):
+        machine.become("empty")
+        person = Person([EXECUTABLE, *options, "login", "openai", "--terminal"], machine.environ(), machine.project)
+        assert person.sees("(input is hidden): "), person.screen
+        person.screen = ""
+        person.types("\x03")
+        assert person.ends() == 130
+        if options:
+            _valid(json.loads(person.screen), _schema("error"))
+        else:
+            assert person.screen == "\nInterrupted, nothing was left half done.\n"
+        assert not machine.home.exists()
+
+
 def test_following_the_log_in_json_is_a_line_for_each_use(machine: Machine) -> None:
     machine.become("mine")
     following = subprocess.Popen(

@@ -136,7 +136,11 @@ def command(name: str, of: typer.Typer = app, **more: Any) -> Callable[[Callable
             changed = {
                 each.name: value for each in fields(after) if (value := getattr(after, each.name)) != each.default
             }
-            command(replace(context.obj, **changed), **given)
+            settings = replace(context.obj, **changed)
+            try:
+                command(settings, **given)
+            except KeyboardInterrupt:  # of which typer would say nothing
+                raise typer.Exit(interrupted(as_json=settings.json)) from None
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
         summary = (command.__doc__ or "").partition("\n")[0]  # said to be the short one, it is wrapped and never cut
