@@ -14,16 +14,21 @@ import stat
 from bisect import bisect_left
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
 
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
+
 type Where = tuple[str | int, ...]
 """The keys and indices that lead to a value, outermost first."""
+
+_FOR_EDITORS = "$schema"
 
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000
@@ -84,12 +89,13 @@ def decoded(path: Path, raw: bytes) -> str:
 
 def read_yaml(path: Path) -> Document:
     """Return a YAML 1.2 (or JSON) file with the line of each of its parts."""
-    from ruamel.yaml import YAML  # noqa: PLC0415  a run without a manifest does not pay for it
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError  # noqa: PLC0415  as in `_loader`
 
     text = read_text(path)
     try:
-        tree = YAML(typ="rt").load(text)
+        tree = _loader().load(text)
+    except _TooMuchError as error:
+        raise AuthsomeError(f"{path}:{error}: too large or nested too deeply", code=ExitCode.INVALID) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problem = (error.problem or error.context or "not valid YAML").splitlines()[0]
@@ -100,10 +106,37 @@ def read_yaml(path: Path) -> Document:
         ) from error
     except (YAMLError, ValueError) as error:
         raise AuthsomeError(f"{path}:1: not valid YAML", code=ExitCode.INVALID) from error
-    except RecursionError as error:
-        raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
     lines: dict[Where, int] = {(): 1}
     return Document(path, _plain(path, tree, (), lines), lines)
+
+
+class _TooMuchError(Exception):
+    """A document goes beyond what a file of ours can be; holds the line where it does."""
+
+
+def _loader() -> "YAML":
+    """Return a reader that gives up where a document becomes too large.
+
+    NOTE: to have six kilobytes of brackets read first and counted then took thirteen seconds.
+    """
+    from ruamel.yaml import YAML  # noqa: PLC0415  a run without a manifest does not pay for it
+    from ruamel.yaml.composer import Composer  # noqa: PLC0415
+
+    class Bounded(Composer):
+        composed = level = 0  # `depth` is a name of its own
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.composed += 1
+            self.level += 1
+            if self.composed > 2 * MAX_NODES or self.level > MAX_DEPTH + 1:  # a key is a node, too
+                raise _TooMuchError(self.parser.peek_event().start_mark.line + 1)
+            found = super().compose_node(parent, index)
+            self.level -= 1
+            return found
+
+    made = YAML(typ="rt")
+    made.Composer = Bounded
+    return made
 
 
 def _plain(path: Path, node: Any, where: Where, lines: dict[Where, int]) -> Any:
@@ -209,13 +242,20 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def shape[T](kind: type[T], document: Document) -> T:
     """Return the document as a `kind`, or raise an error (exit code 6) that names file, line and what is wrong.
 
-    What fits is built at once. What does not fit goes to pydantic, which takes five times as long to import as all the
-    rest of a short command, and knows where and why.
+    A `$schema` at its top is for editors, and not read. What fits is built at once. What does not fit goes to pydantic,
+    which takes five times as long to import as all the rest of a short command, and knows where and why.
     """
+    document = replace(document, data=_without_schema(document.data))
     try:
         return cast("T", _build(kind, document.data))
     except (_MisfitError, ValueError):
         raise _explained(kind, document) from None
+
+
+def _without_schema(data: Any) -> Any:
+    if isinstance(data, dict) and isinstance(data.get(_FOR_EDITORS), str):
+        return {key: value for key, value in data.items() if key != _FOR_EDITORS}
+    return data
 
 
 def _explained(kind: type, document: Document) -> AuthsomeError:

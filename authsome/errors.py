@@ -100,7 +100,20 @@ class Doubt(AuthsomeError):  # noqa: N818  to the person who is asked it is none
 
 def clean(text: str, keep: str = "") -> str:
     """Return text without control characters: words of a manifest or a file name must not repaint the terminal."""
-    return "".join(char if char.isprintable() or char in keep else "\ufffd" for char in text)
+    return "".join(char if char.isprintable() or char in keep else "\ufffd" for char in as_utf8(text))
+
+
+def as_utf8(text: str) -> str:
+    """Return text that UTF-8 can carry: a file's name is read as UTF-8 whatever the locale, and what is none replaced.
+
+    Half a surrogate pair, which JSON and YAML can spell, is replaced, too.
+    """
+    if text.isascii():
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def nearest(word: str, candidates: Iterable[str]) -> str | None:

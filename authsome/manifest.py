@@ -29,7 +29,16 @@ _ALLOW = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<path>/\S*)")
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEntry(Closed):
-    """One account of a provider; what it leaves out it takes from its provider."""
+    """One account of a provider; what it leaves out it takes from its provider.
+
+    Attributes:
+        env: The environment variable in which the agent finds this account's placeholder, for example `TEAM_API_KEY`.
+        required: Whether a run waits for this account; else the provider's word counts.
+        why: What this account is needed for; shown to the person who is asked for its key.
+        scopes: What the key should be allowed to do; shown to the person who is asked for it.
+        allow: The requests that get this account's credential, as `METHOD /path`; everything else is refused.
+        scrub: `off` passes this account's answers as they come, with whatever secret the provider says back.
+    """
 
     env: str | None = None
     required: bool | None = None
@@ -41,7 +50,19 @@ class ConnectionEntry(Closed):
 
 @dataclass(frozen=True, slots=True)
 class ProviderEntry(Closed):
-    """One provider; without `connections` its default one is meant."""
+    """One provider; without `connections` its default one is meant.
+
+    Attributes:
+        required: Whether a run waits for this provider's key; with `false` it starts without.
+        why: What the provider is needed for; shown to the person who is asked for its key.
+        scopes: What the key should be allowed to do; shown to the person who is asked for it.
+        allow: The requests that get the credential, as `METHOD /path`; `*` stands within one segment, `**` for any
+            number. Everything else on the provider's hosts is refused. Left out, all requests get it.
+        scrub: `off` passes the provider's answers as they come, with whatever secret the provider says back.
+        env: The environment variable in which the agent finds the placeholder; else the provider's own variables.
+        connections: Several accounts of this provider, by the names they are logged in with. A further one is chosen
+            by its placeholder, `authsome-proxy-managed-NAME`.
+    """
 
     required: bool = True
     why: str | None = None
@@ -58,7 +79,12 @@ class ProviderEntry(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Egress(Closed):
-    """What happens to hosts that no provider declares."""
+    """What happens to hosts that no provider declares.
+
+    Attributes:
+        default: `allow` lets them through unread, `deny` refuses all but those in `allow`.
+        allow: The hosts that `deny` spares, each exactly, as in `packages.example.com`.
+    """
 
     default: Literal["allow", "deny"] = "allow"
     allow: tuple[str, ...] = ()
@@ -66,7 +92,16 @@ class Egress(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Manifest(Closed):
-    """The file as it is written."""
+    """What the agent of this project may use: accounts by name, never a secret.
+
+    Attributes:
+        version: The form of this file; there is one so far.
+        profile: Whose secrets; `--profile` and AUTHSOME_PROFILE win over it.
+        providers: The providers whose keys the agent needs, by name; `authsome list` and `authsome inspect` know them.
+        egress: What happens to hosts that no provider declares.
+        isolation: What the kernel withholds from the agent: `auto` takes what there is, `require` refuses to start
+            without, `off` takes nothing.
+    """
 
     version: Literal[1]
     profile: str | None = None

@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 import authsome
+from authsome.provider import Catalogue
+from authsome.vault import Vault
+from canary import OPENAI_KEY
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
@@ -27,6 +30,7 @@ ORDER = (
         "demo",
         "clients",
         "completion",
+        "schemas",
         "screens",
         "cli",
     ),
@@ -55,6 +59,8 @@ OWNERS = {
     "jinja2": {"bridge.page"},
     "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
 }
+WEB = ("mitmproxy", "httpx", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
+"""What a command that sends nothing has no use for."""
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 
 
@@ -155,9 +161,20 @@ def test_functions_fit_on_a_screen() -> None:
         (["completion", "bash"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "rich", "ssl"]),
         (["whoami"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl", "werkzeug"]),
         (["inspect", "openai"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
+        (["--help"], [*WEB, "pydantic", "ruamel.yaml", "pyrage", "cryptography"]),
+        (["login", "--help"], [*WEB, "pydantic", "ruamel.yaml", "pyrage", "cryptography"]),
+        (["schema"], [*WEB, "pydantic", "ruamel.yaml", "pyrage", "cryptography", "authsome.vault"]),
+        (["schema", "--list", "--json"], [*WEB, "pydantic", "ruamel.yaml", "pyrage", "cryptography"]),
+        (["get", "openai", "--field", "status"], [*WEB, "pydantic", "ruamel.yaml", "cryptography"]),
+        (["get", "openai", "--json"], [*WEB, "pydantic", "ruamel.yaml", "cryptography"]),
+        (["export"], [*WEB, "pydantic", "ruamel.yaml", "cryptography"]),
+        (["check", "--json"], [*WEB, "pydantic", "ruamel.yaml", "cryptography"]),
+        (["list", "--json"], [*WEB, "pydantic", "ruamel.yaml", "cryptography"]),
     ],
 )
 def test_a_command_imports_nothing_it_does_not_use(arguments: list[str], unwanted: list[str], tmp_path: Path) -> None:
+    home = Vault(tmp_path / "home", "default", {})
+    home.write(Catalogue(home.home).get("openai"), "default", {"api_key": OPENAI_KEY}, now=0.0)
     script = (
         "import sys; sys.argv = ['authsome', *sys.argv[1:]]\n"
         "from authsome.cli import main\n"

@@ -1,5 +1,6 @@
 import json
 import os
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -83,6 +84,14 @@ def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]
     assert "too large" in _problem(tmp_path, "\n".join(rows)).message
+
+
+def test_what_is_too_deep_or_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
+    for text in ("[" * 6000, "{a: " * 6000, "- " * 6000, "? " * 6000, "".join(f"{' ' * n}a:\n" for n in range(1000))):
+        begin = time.process_time()
+        assert "nested too deeply" in _problem(tmp_path, text).message
+        assert time.process_time() - begin < 5  # it was thirteen seconds for the first
+    assert f":{documents.MAX_DEPTH + 1}: " in _problem(tmp_path, text).message
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,8 @@ def test_a_damaged_credential_hides_nothing_and_starts_nothing(team: CommandLine
     assert done.code == 5
     states = {step["provider"]: step["state"] for step in json.loads(done.out)["steps"]}
     assert states == {"openai": "in place", "anthropic": "damaged", "github": "missing"}
-    assert f"Error: {str(damaged).replace(str(team.home), '~/.authsome')}" in done.err
+    error = json.loads(done.err.splitlines()[-1])
+    assert error["error"].startswith(str(damaged).replace(str(team.home), "~/.authsome"))
     assert "!!  anthropic  damaged" in team("check").out
     started = team("run", "--", "touch", "started")
     assert started.code == 125

@@ -8,6 +8,7 @@ The only module that prints and exits.
 """
 
 import gc
+import os
 import sys
 
 from authsome.cli import quick
@@ -21,6 +22,7 @@ _NEW_OBJECTS = 100_000
 def main() -> None:
     """Run the command line and exit."""
     gc.set_threshold(_NEW_OBJECTS)
+    _stand_in()
     try:
         if asked := quick.read(sys.argv[1:]):
             from authsome.cli import agent
@@ -46,6 +48,7 @@ def main() -> None:
             importing,  # noqa: F401
             profile,  # noqa: F401
             recipients,  # noqa: F401
+            schema,  # noqa: F401
             trust,  # noqa: F401
             vault,  # noqa: F401
             whoami,  # noqa: F401
@@ -57,3 +60,15 @@ def main() -> None:
         frame.main()
     finally:
         gc.freeze()  # or Python looks through all of it once more before it ends
+
+
+def _stand_in() -> None:
+    """Put the null device where a standard stream was closed, as git does.
+
+    NOTE: the next file that is opened would get its number, and a vault's file what is meant for the screen.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)
+            if name != "stdin":  # whoever reads a key from it says that it is closed
+                setattr(sys, name, os.fdopen(number, "w"))

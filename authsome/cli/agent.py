@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted
-from authsome.cli.voice import Settings, explain, say, talk, unexpected
-from authsome.errors import AuthsomeError, ExitCode, RunExit, file_errors
+from authsome.cli.voice import Settings, explain, interrupted, say, talk, unexpected
+from authsome.errors import AuthsomeError, RunExit, file_errors
 from authsome.provider import placeholder
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ def run(
         explain(error)
         code = getattr(error, "run_exit", RunExit.FAILED)
     except KeyboardInterrupt:
-        say("\nInterrupted, nothing was left half done.")
-        code = ExitCode.INTERRUPTED
+        code = interrupted()
     except Exception as error:  # noqa: BLE001  as in `main`, with the code that says it was not the agent's
         unexpected(error)
         code = RunExit.FAILED

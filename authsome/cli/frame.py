@@ -1,22 +1,23 @@
 """What every command shares: its options and the way out.
 
-Promises that a mistake ends in `Error:` and `Hint:`.
+Promises that a mistake ends in `Error:` and `Hint:`, or in one line of JSON where JSON was asked for.
 
 The only module that knows typer.
 """
 
 import inspect
 import re
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 import authsome
-from authsome.cli.voice import Settings, data, explain, say, talk, unexpected
+from authsome.cli.voice import Settings, data, explain, interrupted, say, talk, unexpected
 from authsome.errors import AuthsomeError, ExitCode, RunExit, clean, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = [
     "Settings",
     "command",
     "data",
-    "explain",
     "group",
     "main",
     "manual",
@@ -40,6 +40,10 @@ __all__ = [
 
 Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
 
+_WIDEST, _NARROWEST, _TWO_COLUMNS = 80, 24, 60
+_NARROW_COLUMN = 12
+
+
 app = typer.Typer(
     name="authsome",
     help="Let AI agents use API keys and tokens without ever holding them.",
@@ -47,7 +51,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": []},  # see `_HELP`
     epilog="More: authsome help exit-codes, authsome help environment",
 )
 
@@ -67,6 +71,41 @@ _SHARED = {
 }
 
 
+_CONTEXT = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+
+
+def _help(context: typer.Context, value: bool) -> None:
+    """Print the help as every answer is printed: typer's own way fails on a full disk and on a locale without `…`."""
+    if value:
+        data(help_text(context))
+        raise typer.Exit
+
+
+def _width() -> int:
+    """Return how wide help is: as the terminal is, and no wider than lines are read well; click's own ends at 50."""
+    return max(min(shutil.get_terminal_size().columns, _WIDEST) - 2, _NARROWEST)
+
+
+def help_text(context: typer.Context) -> str:
+    """Return the help of a command; on a narrow screen what an option means stands below it."""
+    made = context.make_formatter()
+    made.width = _width()
+    if made.width < _TWO_COLUMNS:
+        made.write_dl = partial(made.write_dl, col_max=_NARROW_COLUMN)  # type: ignore[method-assign]  # no option does
+    context.command.format_help(context, made)
+    return made.getvalue().rstrip("\n") + "\n"
+
+
+_HELP = inspect.Parameter(
+    "help",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=False,
+    annotation=Annotated[
+        bool, typer.Option("-h", "--help", callback=_help, is_eager=True, help="Show this message and exit.")
+    ],
+)
+
+
 def _parameters(*own: inspect.Parameter) -> list[inspect.Parameter]:
     """Return a command's parameters with the shared options and typer's context, all by keyword."""
     plain = {each.name: each.default for each in fields(Settings)}
@@ -74,8 +113,7 @@ def _parameters(*own: inspect.Parameter) -> list[inspect.Parameter]:
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=plain[name], annotation=annotation)
         for name, annotation in _SHARED.items()
     )
-    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    return [context, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared]
+    return [_CONTEXT, *(each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own), *shared, _HELP]
 
 
 def _sign(function: Callable[..., None], parameters: list[inspect.Parameter]) -> Callable[..., None]:
@@ -88,7 +126,12 @@ def _sign(function: Callable[..., None], parameters: list[inspect.Parameter]) ->
 def group(name: str, summary: str) -> typer.Typer:
     """Return a group of commands of its own."""
     made = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
-    app.add_typer(made, name=name)
+
+    def begin(context: typer.Context, **_: Any) -> None:
+        del context
+
+    made.callback()(_sign(begin, [_CONTEXT, _HELP]))
+    app.add_typer(made, name=name, short_help=summary)
     return made
 
 
@@ -97,15 +140,21 @@ def command(name: str, of: typer.Typer = app, **more: Any) -> Callable[[Callable
 
     def register(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
-        def called(context: typer.Context, **given: Any) -> None:
+        def called(context: typer.Context, *, help: bool, **given: Any) -> None:  # noqa: A002  the option's name
+            del help
             after = Settings(**{option: given.pop(option) for option in _SHARED})
             changed = {
                 each.name: value for each in fields(after) if (value := getattr(after, each.name)) != each.default
             }
-            command(replace(context.obj, **changed), **given)
+            settings = replace(context.obj, **changed)
+            try:
+                command(settings, **given)
+            except KeyboardInterrupt:  # of which typer would say nothing
+                raise typer.Exit(interrupted(as_json=settings.json)) from None
 
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
-        return of.command(name, **more)(_sign(called, _parameters(*own)))
+        summary = (command.__doc__ or "").partition("\n")[0]  # said to be the short one, it is wrapped and never cut
+        return of.command(name, short_help=summary, **more)(_sign(called, _parameters(*own)))
 
     return register
 
@@ -116,8 +165,8 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def _root(context: typer.Context, version: bool, **given: Any) -> None:
-    del version
+def _root(context: typer.Context, version: bool, help: bool, **given: Any) -> None:  # noqa: A002  the option's name
+    del version, help
     context.obj = Settings(**given)
 
 
@@ -137,20 +186,20 @@ def main() -> None:
     groups = [each for each in app.registered_groups if [each.name] == called]
     if commands or groups:  # typer would work out all of them to call one
         app.registered_commands, app.registered_groups = commands, groups
+    as_json = _asks_for_json(sys.argv[1:])
     try:
         code = app(standalone_mode=False)
     except AuthsomeError as error:
-        explain(error)
+        explain(error, as_json=as_json)
         code = error.code
     except KeyboardInterrupt:
-        say("\nInterrupted, nothing was left half done.")
-        code = ExitCode.INTERRUPTED
+        code = interrupted(as_json=as_json)
     except typer.Abort:
         code = ExitCode.INTERRUPTED
     except typer.TyperException as error:
-        code = _usage(error)
+        code = _usage(error, as_json=as_json)
     except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
-        code = unexpected(error)
+        code = unexpected(error, as_json=as_json)
     sys.exit(code or 0)
 
 
@@ -169,7 +218,7 @@ def manual(words: Sequence[str]) -> str:
             )
         command = known[word]
         place = command.make_context(word, [], parent=place, resilient_parsing=True)
-    return f"{command.get_help(place)}\n"
+    return help_text(place)
 
 
 def tree() -> "completion.Command":
@@ -198,7 +247,6 @@ def _plain(command: Any) -> "completion.Command":
                 )
                 for each in options
             ),
-            completion.Option(("--help", "-h"), None, "Show this message and exit."),
         ),
         tuple(_kind(each) for each in arguments),
         endless=bool(arguments) and arguments[-1].nargs == -1,
@@ -212,14 +260,25 @@ def _kind(parameter: Any) -> str:
     return "file" if named else str(parameter.name)
 
 
-def _usage(error: Exception) -> int:
+def _asks_for_json(words: list[str]) -> bool:
+    """Whether a program waits for the answer; read from the words, as they need not parse."""
+    return "--json" in (words[: words.index("--")] if "--" in words else words)
+
+
+def _usage(error: Exception, *, as_json: bool) -> int:
     """Explain a command line that does not parse; typer's own classes for it are private."""
+    found = getattr(error, "ctx", None)
+    path = found.command_path if found else "authsome"
+    of_run = path.endswith(" run")  # whose screen is the agent's: a program that reads it expects no JSON of ours
     if type(error).__name__ == "NoArgsIsHelpError":
-        say(str(error))
-        return ExitCode.USAGE
-    message = cast("Any", error).format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "authsome"
-    say(f"Error: {message[:1].lower()}{message[1:]}")
-    say(f"Hint: {path} --help")
-    return RunExit.FAILED if path.endswith(" run") else ExitCode.USAGE
+        if not as_json:
+            say(help_text(cast("Any", error).ctx).rstrip("\n"))
+            return ExitCode.USAGE
+        message = "missing command"
+    else:
+        message = cast("Any", error).format_message().rstrip(".")
+    explain(
+        AuthsomeError(f"{message[:1].lower()}{message[1:]}", hint=f"{path} --help", code=ExitCode.USAGE),
+        as_json=as_json and not of_run,
+    )
+    return RunExit.FAILED if of_run else ExitCode.USAGE

@@ -1,6 +1,5 @@
 """`authsome log`: what the runs of this home did with credentials. Needs no identity and decrypts nothing."""
 
-import json
 import os
 import select
 import sys
@@ -8,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, explain
+from authsome.cli.frame import Argument, Option, Settings, command, data
 from authsome.cli.stations import home, sealed
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
 
@@ -91,10 +90,11 @@ def _verify(settings: Settings, folder: "Path") -> None:
     found = audit.verify(folder)
     data(screens.as_json("verdict", **screen.verdict_data(found)) if settings.json else screen.verdict(found))
     if found.problems:
-        explain(
-            AuthsomeError("the audit log was changed or is damaged", hint=f"keep a copy before it is rotated: {folder}")
+        raise AuthsomeError(
+            "the audit log was changed or is damaged",
+            hint=f"keep a copy before it is rotated: {folder}",
+            code=ExitCode.INTEGRITY,
         )
-        raise Exit(ExitCode.INTEGRITY)
 
 
 def _suggest(settings: Settings, lines: "list[Line]", connection: str | None) -> None:
@@ -123,7 +123,7 @@ def _follow(settings: Settings, folder: "Path", tail: "list[Line]", run: str | N
 
     def show(line: "Line") -> None:
         if settings.json:
-            data(json.dumps({"schema_version": screens.SCHEMA_VERSION, **screen.log_data(line)}) + "\n")
+            data(screens.as_line("log_line", **screen.log_data(line)) + "\n")
         else:
             data(screen.log_line(line))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, explain, say, talk
+from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, say, talk
 from authsome.cli.places import Source, form_named, sources
 from authsome.cli.stations import (
     again,
@@ -19,6 +19,7 @@ from authsome.cli.stations import (
     somebody,
     target,
 )
+from authsome.cli.voice import explain
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.provider import check_name, placeholder
 
@@ -166,7 +167,7 @@ class _Work:
             data(screen.imported(self.rows, [each.name for each in self.sources], strange))
         self._advise(pasts)
         if problem:
-            explain(problem)
+            explain(problem, as_json=self.settings.json)
         if code := self._code(problem):
             raise Exit(code)
 

@@ -282,7 +282,8 @@ def _request_row(found: "Request | AuthsomeError", keys: "Keyring") -> "Mapping[
     from authsome.vault import history
 
     if isinstance(found, AuthsomeError):
-        return {"problem": found.message}
+        rest = ("name", "recipient", "fingerprint", "origin", "member", "name_taken", "path")
+        return {"problem": found.message} | dict.fromkeys(rest)
     listed = {each.recipient for each in keys.roster}
     names = {each.name.casefold() for each in keys.roster}
     return {

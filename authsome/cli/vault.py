@@ -5,7 +5,6 @@ import shlex
 import sys
 import time
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -77,6 +76,8 @@ def textconv(
 
     Example: git config diff.authsome.textconv "authsome vault textconv"
     """
+    from hashlib import sha256
+
     from authsome import isolation, screens
     from authsome.screens import vault as screen
     from authsome.vault import PROJECT_FOLDER
@@ -222,6 +223,8 @@ def _target(settings: Settings, to: str, *, force: bool) -> Path | None:
         raise AuthsomeError(
             "standard output cannot carry both the backup and JSON", hint="--to FILE --json", code=ExitCode.USAGE
         )
+    if sys.__stdout__ is None:  # the null device stands in for it, which would take it all
+        raise AuthsomeError("standard output is closed", hint="authsome vault export --to FILE", code=ExitCode.USAGE)
     if sys.stdout.isatty():
         raise AuthsomeError(
             "standard output is a terminal, and a backup is not text",

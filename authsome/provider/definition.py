@@ -12,7 +12,15 @@ from authsome.provider.names import Host
 
 @dataclass(frozen=True, slots=True)
 class ApiKey(Closed):
-    """The short form for a provider with one key in one header."""
+    """The short form for a provider with one key in one header.
+
+    Attributes:
+        header_name: The request header that carries the key.
+        header_prefix: What stands before the key in it; empty for the key alone.
+        env_var: The environment variable from which the provider's clients read the key.
+        key_pattern: A regular expression that finds every genuine key; what it does not find is refused at login.
+        key_pattern_hint: What a key looks like, in words; said when one is refused.
+    """
 
     header_name: str = "Authorization"
     header_prefix: str = "Bearer"
@@ -23,14 +31,23 @@ class ApiKey(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Export(Closed):
-    """Which environment variables carry which field; several names of one field in a list."""
+    """Which environment variables carry which field; several names of one field in a list.
+
+    Attributes:
+        env: The field (`api_key`, `access_token`, `refresh_token`) and the variables that clients read it from.
+    """
 
     env: dict[str, str | tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class BasicDefinition(Closed):
-    """Templates for the user name and password of RFC 7617."""
+    """Templates for the user name and password of RFC 7617.
+
+    Attributes:
+        username: The user name; `{api_key}` stands for the key.
+        password: The password; `{api_key}` stands for the key.
+    """
 
     username: str = ""
     password: str = ""
@@ -63,7 +80,12 @@ class FieldDefinition(Closed):
 
 @dataclass(frozen=True, slots=True)
 class AlsoDefinition(Closed):
-    """Further places in which clients may send their credential; they are taken out of a request."""
+    """Further places in which clients may send their credential; they are taken out of a request.
+
+    Attributes:
+        headers: The request headers.
+        query: The parameters of the query.
+    """
 
     headers: tuple[str, ...] = ()
     query: tuple[str, ...] = ()
@@ -82,6 +104,8 @@ class InjectDefinition(Closed):
         path: A path with the secret in it, as in `/bot{api_key}/**`.
         also: Other places in which clients may send it.
         when: What the whole key has to look like for this way.
+        hosts: The hosts it goes to, out of those in `host_url`; left out, all of them.
+        paths: Patterns of the paths it goes to; `*` stands within one segment, `**` for any number.
     """
 
     header: str = "Authorization"
@@ -106,7 +130,14 @@ class InjectDefinition(Closed):
 
 @dataclass(frozen=True, slots=True)
 class TestRequest(Closed):
-    """A cheap authenticated request and the status that tells a good key from a bad one."""
+    """A cheap authenticated request and the status that tells a good key from a bad one.
+
+    Attributes:
+        url: What is asked for, on a host of `host_url`, over https.
+        method: How it is asked for.
+        good_status: The answer to a good key.
+        bad_status: The answer to a bad one.
+    """
 
     url: str
     method: Literal["GET", "HEAD", "POST"] = "GET"
@@ -138,9 +169,26 @@ class TestRequest(Closed):
 
 @dataclass(frozen=True, slots=True)
 class Definition(Closed):
-    """A definition file, closed: what it does not know is an error.
+    """How one service authenticates, and to which hosts its credential may go.
+
+    Closed: what it does not know is an error.
 
     Attributes:
+        name: What the provider is called in commands and in `authsome.yaml`; the file is named `<name>.json`.
+        host_url: The hosts its credential may go to, each exactly, as in `api.example.com`; one, or a list.
+        schema_version: The form of this file; there is one so far.
+        display_name: What the provider is called where a person reads it.
+        auth_type: Whether a person gives a key, or a token comes from OAuth.
+        flow: How a credential is come by.
+        oauth: Where tokens come from and what they are asked for.
+        api_key: The key of a provider whose `auth_type` is `api_key`: its header, variable and form.
+        fields: The values of one connection by their names, where there are several; `inject` says where they go.
+        inject: Where the secret goes, where `api_key` cannot say it; each entry is one way.
+        headers: Headers that requests with the credential carry, unless the client has set them.
+        export: The environment variables that clients read the credential from.
+        docs: The page that explains how the provider authenticates.
+        keys_url: The page where a person gets a key.
+        test: A cheap request that tells a good key from a bad one; asked before a key is stored.
         private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
             addresses only.
         packages: What a project that uses the provider has installed, as `pypi:NAME` or `npm:NAME`, and as

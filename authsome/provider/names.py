@@ -10,7 +10,7 @@ PLACEHOLDER = "authsome-proxy-managed"
 
 DEFAULT_CONNECTION = "default"
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
@@ -19,7 +19,7 @@ VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def check_name(name: str, what: str) -> str:
     """Return a provider, connection or profile name that is safe as a file name everywhere, or raise (exit code 2)."""
-    if not _NAME.fullmatch(name) or name in _DEVICES:
+    if not NAME.fullmatch(name) or name in _DEVICES:
         shown = ascii(name[:40])
         raise AuthsomeError(
             f"{shown} is not a {what} name",

@@ -10,14 +10,23 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from authsome.errors import clean
+from authsome.errors import as_utf8, clean
 
 SCHEMA_VERSION = 1
 
 
 def as_json(kind: str, **data: Any) -> str:
     """Return one JSON object with `schema_version` and `kind`, ending in a newline."""
-    return json.dumps({"schema_version": SCHEMA_VERSION, "kind": kind, **data}, ensure_ascii=False, indent=2) + "\n"
+    return as_utf8(json.dumps(_versioned(kind, data), ensure_ascii=False, indent=2)) + "\n"
+
+
+def as_line(kind: str, **data: Any) -> str:
+    """Return the same on one line and in ASCII, without a newline: one of many, or the last word of an error."""
+    return json.dumps(_versioned(kind, data))
+
+
+def _versioned(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    return {"schema_version": SCHEMA_VERSION, "kind": kind, **data}
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

@@ -9,6 +9,7 @@ place of another. Refuses to take a record that it cannot read for none.
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -112,16 +113,18 @@ class Pins:
             yield
 
     def _write(self, folder: Path, keys: Keyring, coming: tuple[str, ...]) -> bool:
-        pin = Pin(str(_place(folder)), keys.vault_id, keys.epoch, keys.fingerprint, coming)
+        pin = Pin(
+            _octets(folder).decode("utf-8", "surrogateescape"), keys.vault_id, keys.epoch, keys.fingerprint, coming
+        )
         with suppress(TamperedError):
             if self._read(folder) == pin:
                 return False
-        replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}, ensure_ascii=False).encode() + b"\n")
+        replace(self._path(folder), json.dumps({"version": 1, **asdict(pin)}).encode() + b"\n")
         return True
 
     def places(self) -> list[Path]:
         """Return where the profiles lie that were accepted on this machine."""
-        return sorted(Path(pin.place) for pin in self._all())
+        return sorted(Path(os.fsdecode(pin.place.encode("utf-8", "surrogateescape"))) for pin in self._all())
 
     def newest(self, keys: Keyring, provider: str, connection: str) -> int:
         """Return the highest generation of an entry that was seen here, 0 if none was."""
@@ -186,7 +189,7 @@ class Pins:
             return None
 
     def _path(self, folder: Path) -> Path:
-        return self._home / "pins" / f"{sha256(str(_place(folder)).encode()).hexdigest()[:32]}.json"
+        return self._home / "pins" / f"{sha256(_octets(folder)).hexdigest()[:32]}.json"
 
     def _seen(self, keys: Keyring, provider: str, connection: str) -> Path:
         return self._home / "seen" / keys.vault_id / provider / connection
@@ -199,9 +202,10 @@ def _after(fingerprint: str, coming: tuple[str, ...]) -> tuple[str, ...]:
     return coming[coming.index(fingerprint) + 1 :] if fingerprint in coming else ()
 
 
-def _place(folder: Path) -> Path:
+def _octets(folder: Path) -> bytes:
+    """Return where a folder is, as the file system has it: the same in every locale."""
     with file_errors("find", folder):
-        return folder.resolve()
+        return os.fsencode(folder.resolve())
 
 
 def _parse(path: Path) -> Pin:
