@@ -41,7 +41,10 @@ def register(
         _answer(settings, given, before, changed=False)
         return
     shown = screen.permits(name, given.permits, before.permits if before else None).rstrip("\n")
-    (talk if yes else lambda _, text: say(text))(settings, shown)
+    if yes:
+        talk(settings, shown)
+    else:  # it is what the question is about
+        say(shown)
     same = f"authsome register {shlex.quote(definition)}{' --force' if before else ''}"
     if before and not force:
         broken = "" if before.provider else ", which is wrong"
