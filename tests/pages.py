@@ -28,7 +28,7 @@ _FENCE = re.compile(r"```(\w*)")
 _NAMED = re.compile(r"`([^`\s]*[./][^`\s]*)`:$")
 _MARKER = re.compile(r"<!-- (not run|run as|needs): (.+) -->")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
-_COMMENT = re.compile(r"\s+# .*$")
+_COMMENT = re.compile(r"\s{2,}# .*$")
 _PROMPT = re.compile(r"(?P<provider>.+) API key(?: \((?P<connection>[\w-]+)\))? \(input is hidden\)")
 _SECRET = re.compile(rf"[\w-]*{CANARY}[\w-]*")
 _END = "\x1e"
@@ -49,10 +49,11 @@ _PROGRAMS = {
 _AGENT = """\
 import os
 
-for name in ("OPENAI_API_KEY", "G2_API_TOKEN", "INTERCOM_API_KEY", "TEAM_API_KEY"):
-    if name in os.environ:
-        print(name, "is a placeholder" if os.environ[name].startswith("authsome-proxy-managed") else "is a real key")
+for name, value in sorted(os.environ.items()):
+    if name.endswith(("_API_KEY", "_API_TOKEN")):
+        print(name, "is a placeholder" if value.startswith("authsome-proxy-managed") else "is a real key")
 """
+"""What pages call my_agent.py; it names no provider, so that no command finds one in it."""
 
 
 @dataclass(frozen=True, slots=True)
