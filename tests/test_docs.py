@@ -12,6 +12,7 @@ import pytest
 import typer
 
 import authsome.cli
+from authsome import documents
 from authsome.cli import frame
 from authsome.errors import ExitCode
 from authsome.manifest import ConnectionEntry, Egress, Manifest, ProviderEntry
@@ -47,6 +48,20 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Play]:
 @pytest.fixture(scope="module")
 def said(played: dict[str, Play]) -> list[Said]:
     return [each for page in played.values() for each in page.said]
+
+
+def test_files_on_pages_are_what_they_are_called(tmp_path: Path) -> None:
+    read = {"yaml": documents.read_yaml, "json": documents.read_json}
+    named = [block for page in PAGES for block in blocks(page) if block.named and block.language != "sh"]
+    assert len(named) > 10
+    for number, block in enumerate(named):
+        name = block.named or ""
+        file = tmp_path / f"{number}-{Path(name).name}"
+        file.write_text(block.text)
+        if block.language in read:
+            assert read[block.language](file).data, block.place
+        elif block.language == "python":
+            compile(block.text, block.place, "exec")
 
 
 @needs_age
