@@ -6,10 +6,12 @@ ends in a file's name and a colon is that file. Comments before a block say why 
 Refuses a block that is none of these: what is not tried must say so.
 """
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -147,8 +149,8 @@ def scenes(path: Path, missing: set[str]) -> Iterator[Scene]:
     """Yield what of a page is played, in its order; a block that is nothing we know is an error."""
     last: Scene | None = None
     for block in blocks(path):
-        if block.markers.keys() & {"not run"} or block.needs & missing:
-            last = None
+        if "not run" in block.markers or block.needs & missing:
+            last = Scene(block)  # its output is nobody's
         elif block.language == "sh":
             last = Scene(block, commands(block.markers.get("run as", block.text)))
             yield last
@@ -158,9 +160,7 @@ def scenes(path: Path, missing: set[str]) -> Iterator[Scene]:
         elif block.after and last is not None and last.output is None:
             last.output = block
         else:
-            before = "of a block that is not run" if block.after else "of nothing"
-            if not (block.after and last is None):
-                raise AssertionError(f"{block.place}: is no command, no file and the output {before}")
+            raise AssertionError(f"{block.place}: is no command, no file and the output of nothing")
 
 
 def commands(text: str) -> list[str]:
@@ -191,13 +191,17 @@ def play(pages: Iterable[Path], folder: Path, missing: set[str], at_once: int = 
     played: dict[str, Play] = {}
     waiting, playing = list(pages), list[Play]()
     until = time.monotonic() + PATIENCE
-    while waiting or playing:
-        while waiting and len(playing) < at_once:
-            page = waiting.pop(0)
-            played[page.name] = Play(page, folder / page.stem, missing)
-            playing.append(played[page.name])
-        playing = [each for each in playing if each.goes_on()]
-        assert time.monotonic() < until, [each.stuck() for each in playing]
+    try:
+        while waiting or playing:
+            while waiting and len(playing) < at_once:
+                page = waiting.pop(0)
+                played[page.name] = Play(page, folder / page.stem, missing)
+                playing.append(played[page.name])
+            playing = [each for each in playing if each.goes_on()]
+            assert time.monotonic() < until, "\n\n".join(each.so_far() for each in playing)
+    finally:
+        for each in playing:
+            each.stop()
     return played
 
 
@@ -246,7 +250,7 @@ class Play:
 
     def _prepare(self) -> None:
         programs = self._outside / "bin"
-        for each in (programs, self.project):
+        for each in (programs, self._outside / "tmp", self.project):
             each.mkdir(parents=True)
         for name, text in _PROGRAMS.items():
             (programs / name).write_text(text)
@@ -260,7 +264,8 @@ class Play:
             "PATH": os.pathsep.join(map(str, places)),
             "HOME": str(self.home),
             "USER": "you",
-            "LANG": os.environ.get("LANG", "C.UTF-8"),
+            "LANG": "C.UTF-8",
+            "TMPDIR": str(self._outside / "tmp"),
             "HTTPS_PROXY": "http://127.0.0.1:9",  # the check of a key ends here: nothing leaves this machine
             "GIT_CONFIG_GLOBAL": os.devnull,
         }
@@ -294,10 +299,14 @@ class Play:
         self._given.append((number, asked["provider"], asked["connection"] or DEFAULT_CONNECTION, key))
         return key
 
-    def stuck(self) -> str:
-        """Return what there is so far of a page that does not end."""
+    def so_far(self) -> str:
+        """Return what was said on a page that does not end."""
         self._read()
         return f"{self._transcript}{self._shell.screen}"
+
+    def stop(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._shell.pid, signal.SIGKILL)
 
     def _told(self) -> Iterator[Said]:
         expected = [(scene, command) for scene in self._played for command in scene.commands]
