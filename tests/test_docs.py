@@ -336,6 +336,7 @@ def test_a_secret_on_a_page_is_found_out(tmp_path: Path) -> None:
     [
         "```\nnothing before it\n```\n",
         "```yaml\nversion: 1\n```\n",
+        "`a.yaml`:\n```yaml\na: 1\n```\n```\nof a file\n```\n",
         "```sh\ntrue\n```\n\n```\n```\n\n```\ntwice\n```\n",
     ],
 )
