@@ -19,8 +19,7 @@ from typing import Any, Literal
 from authsome import documents
 from authsome.documents import Closed, Document
 from authsome.errors import did_you_mean, file_errors
-from authsome.provider import TOKEN, Host
-from authsome.rules import matches
+from authsome.provider import TOKEN, Host, matches
 
 MOST_SHOWN = 1 << 20
 """Octets of a request's body that an echo shows."""

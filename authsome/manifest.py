@@ -168,12 +168,17 @@ def _check_owner(path: Path) -> None:
         )
 
 
-def load(path: Path, catalogue: Catalogue) -> Project:
-    """Return the manifest at `path` with its connections, or raise (exit code 6) with file:line."""
+def read(path: Path) -> tuple[Manifest, Document]:
+    """Return what stands in the manifest at `path`, or raise (exit code 6) with file:line."""
     document = documents.read_yaml(path)
     if document.data is None:
         raise document.error((), "is empty", "start with `version: 1`")
-    manifest = documents.shape(Manifest, document)
+    return documents.shape(Manifest, document), document
+
+
+def load(path: Path, catalogue: Catalogue) -> Project:
+    """Return the manifest at `path` with its connections, or raise (exit code 6) with file:line."""
+    manifest, document = read(path)
     connections = tuple(_resolve(manifest, document, catalogue))
     _check_variables(connections, document)
     for one, other, shared in _shared_hosts(connections):
@@ -217,7 +222,7 @@ def undeclared(provider: Provider, connection: str = DEFAULT_CONNECTION, *, requ
 def _variables(provider: Provider, connection: str, named: str | None) -> Mapping[str, str]:
     """Return environment variable → field; a further connection has only the variable its manifest names."""
     if named is not None:
-        return {named: provider.fields[0].name}
+        return {named: provider.key.name}
     return dict(provider.env) if connection == DEFAULT_CONNECTION else {}
 
 

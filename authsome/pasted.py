@@ -15,11 +15,12 @@ CUT, FOREIGN = "cut", "foreign"
 """What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
 
 # Compiled where they are needed: a run that asks for nothing imports this module too.
-_SPECIAL = r"[\\.^$*+?{}\[\]()|]"
 _ALONG = r"""(?xs)
     (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
     (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic)\s+)? (?P<inner>["'`]?)
     (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*"""
+_LETTERS = "0zQ"
+"""One of each kind that a key is made of."""
 
 
 def check(
@@ -33,13 +34,13 @@ def check(
     """Return the secret without the white space at its end, or raise (exit code 2) with what is wrong with it.
 
     Args:
-        field: Which of the provider's; its first one if left out.
+        field: Which of the provider's; its key if left out.
         others: Finds all providers whose keys can be told by their looks; called only if that matters.
         accepted: What the person has decided, of `CUT` and `FOREIGN`.
 
     Raises `Doubt` for what a person may decide otherwise.
     """
-    field = field or provider.fields[0]
+    field = field or provider.key
     secret = given.rstrip()
     wrong = f"This does not look like a valid {provider.display_name} {field.label}."
     if not secret:
@@ -48,6 +49,8 @@ def check(
         raise AuthsomeError(
             wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
         )
+    if not field.secret:
+        return _setting(field, secret, wrong)
     inner = _without(secret)
     if inner != secret and _fits(field, inner) and (field.pattern is None or not _fits(field, secret)):
         if CUT not in accepted:
@@ -66,6 +69,16 @@ def check(
     if FOREIGN not in accepted and (owner := _owner(provider, field, secret, others)):
         raise Doubt(FOREIGN, wrong, hint=_named(owner), offer=f"It is a key of {provider.display_name}, store it")
     return secret
+
+
+def _setting(field: Field, given: str, wrong: str) -> str:
+    """Return a value that is no secret: an account's number, a region."""
+    text = given.strip()
+    if field.pattern and not field.pattern.fullmatch(text):
+        raise AuthsomeError(wrong, hint=field.hint, code=ExitCode.USAGE)
+    if not text.isprintable():
+        raise AuthsomeError(wrong, hint="it contains a control character", code=ExitCode.USAGE)
+    return text
 
 
 def _named(owner: Provider, hint: str | None = None) -> str:
@@ -90,28 +103,37 @@ def _without(secret: str) -> str:
 
 
 def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]) -> Provider | None:
-    """Return whose key it looks like, if that says more than that it fits here.
+    """Return whose key it looks like, if that says more than that it fits here."""
+    here = beginning(field, secret) if field.pattern and field.pattern.fullmatch(secret) else 0
+    found = owners(secret, (each for each in others() if each.name != provider.name))
+    return found[0] if found and beginning(found[0].key, secret) > here else None
+
+
+TELLING = 3
+"""So many letters that every key begins with say whose it is; a pattern of 32 hexadecimal digits says nobody's."""
+
+
+def owners(secret: str, known: Iterable[Provider]) -> list[Provider]:
+    """Return whose key it looks like: mostly one's, several's if they cannot be told apart.
 
     The pattern of one provider may fit the keys of another one (`sk-…` those that begin with `sk-ant-`); the longer
     beginning knows better.
     """
-    here = _beginning(field) if field.pattern and field.pattern.fullmatch(secret) else ""
-    found = [
-        (len(_beginning(each.fields[0])), each)
-        for each in others()
-        if each.name != provider.name and (pattern := each.fields[0].pattern) and pattern.fullmatch(secret)
-    ]
-    if field.pattern and field.pattern.fullmatch(secret):
-        found = [(length, each) for length, each in found if length > len(here)]
-    return max(found, key=lambda one: one[0])[1] if found else None
+    fitting = [each for each in known if (pattern := each.key.pattern) and pattern.fullmatch(secret)]
+    lengths = [beginning(each.key, secret) for each in fitting]
+    longest = max(lengths, default=0)
+    if longest < TELLING:
+        return []
+    return [each for each, length in zip(fitting, lengths, strict=True) if length == longest]
 
 
-def _beginning(field: Field) -> str:
-    """Return the letters that every key of a pattern begins with."""
-    text = field.pattern.pattern.removeprefix("^") if field.pattern else ""
-    special = re.search(_SPECIAL, text)
-    if special is None:
-        return text
-    end = special.start()
-    # A letter that may be missing or repeated is none that every key has.
-    return text[: end - 1] if special[0] in "*?{" else text[:end]
+def beginning(field: Field, secret: str) -> int:
+    """Return how many letters at the start of a secret that fits the field's pattern are the pattern's own.
+
+    Found by changing them one by one: a letter that can be another one is the key's.
+    """
+    for place, letter in enumerate(secret):
+        changed = (f"{secret[:place]}{other}{secret[place + 1 :]}" for other in _LETTERS if other != letter)
+        if field.pattern is None or any(map(field.pattern.fullmatch, changed)):
+            return place
+    return len(secret)

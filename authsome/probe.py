@@ -9,6 +9,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 
 import authsome
@@ -44,7 +45,11 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     if placed is None:
         return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")
     headers = {"User-Agent": f"authsome/{authsome.__version__}", "Accept": "*/*", **dict(provider.constant_headers)}
-    headers |= {placed.placement.header: placed.placement.render(fields), "Host": str(test.host)}
+    placement = next((each for each in placed.placements if each.suits(fields)), None)
+    if placement is None:
+        return Verdict(None, f"not checked: {test.host} takes no key of this kind")
+    headers |= {**dict(placement.fields(fields)), "Host": str(test.host)}
+    test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
         status = _status(provider, test, headers, outside, seconds)
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:

@@ -17,9 +17,10 @@ from authsome import manifest, rules, session
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Allowed, Project, full_name
 from authsome.plan import Step
-from authsome.provider import Catalogue, Placement
+from authsome.provider import Catalogue, Placement, matches
 from authsome.rules import Change, Rule, Rules
 from authsome.session import Session
+from authsome.trust import Trust
 from authsome.vault import Vault
 
 _MAX_BYTES = 64 << 10
@@ -40,6 +41,7 @@ class Origin:
 
     start: Path
     named: str | None
+    environ: Mapping[str, str]
     project: Project
     vault: Vault
     rules: Rules
@@ -121,17 +123,27 @@ class Reload:
 
     def _load(self) -> Project:
         origin = self._origin
-        catalogue = Catalogue(origin.vault.home)
         path = manifest.find(origin.start, origin.named)
         if path is not None:
             # NOTE: reading a large one takes seconds, in which the agent that wrote it would keep a logout waiting.
             if path.stat().st_size > _MAX_BYTES:
                 raise AuthsomeError(f"{path} is larger than {_MAX_BYTES >> 10} KiB", code=ExitCode.INVALID)
-            return manifest.load(path, catalogue)
+            return self._trusted(path)
         if origin.project.path is not None:
             raise AuthsomeError(f"{origin.project.path} is gone", code=ExitCode.INVALID)
         started = {each.key for each in origin.project.connections}
-        return manifest.default_project(catalogue, started | set(origin.vault.names()))
+        return manifest.default_project(Catalogue(origin.vault.home), started | set(origin.vault.names()))
+
+    def _trusted(self, path: Path) -> Project:
+        """Return a manifest's project, unless it takes away or brings along what nobody has agreed to."""
+        trust = self._trust(path)
+        project = manifest.load(path, Catalogue(self._origin.vault.home, trust.definitions, trust.check_definition))
+        if project.manifest:
+            trust.check_manifest(project.manifest)
+        return project
+
+    def _trust(self, path: Path) -> Trust:
+        return Trust(self._origin.vault.home, path, self._origin.environ)
 
     def _open(self, trouble: list[str]) -> Session:
         """Return the credentials that are live; what a vault that does not open no longer lists is not."""
@@ -174,11 +186,16 @@ class Reload:
         """Return what differs when one of the files does."""
         vault = self._origin.vault
         paths = [
-            *([found] if (found := self._found()) else []),
+            *(self._beside(found) if (found := self._found()) else []),
             *sorted((vault.home / "providers").glob("*.json")),
             *sorted(chain.from_iterable(folder.files() for folder in vault.folders)),
         ]
         return tuple(_stamp(path) for path in paths)
+
+    def _beside(self, found: Path) -> list[Path]:
+        """Return a manifest, what its project brings along, and the record of what was agreed to."""
+        trust = self._trust(found)
+        return [found, *sorted(trust.definitions.glob("*.json")), trust.record]
 
     def _folders(self) -> Mapping[Path, int]:
         """Return the folders in which something can change, with their inodes: one can be replaced by another."""
@@ -188,7 +205,8 @@ class Reload:
         if found is not None:
             end = found.parent
             above = wanted[: wanted.index(end) + 1] if end in wanted else []
-            wanted = [*above, end, found.resolve().parent]
+            trust = self._trust(found)
+            wanted = [*above, end, found.resolve().parent, trust.definitions, trust.record.parent]
         wanted += [vault.home, vault.home / "providers"]
         wanted += chain.from_iterable(folder.folders() for folder in vault.folders)
         return {folder: folder.stat().st_ino for folder in wanted if folder.is_dir()}
@@ -277,7 +295,7 @@ def _covered(line: Allowed, lines: Iterable[Allowed]) -> bool:
     """Whether a line seems to permit nothing that the lines do not; what is said hangs on it, not what is permitted."""
     shapes = [line.path.replace("**", some) for some in ("", "*", "*/*")]
     return any(
-        each.method in ("*", line.method) and all(rules.matches(each.path, shape) for shape in shapes) for each in lines
+        each.method in ("*", line.method) and all(matches(each.path, shape) for shape in shapes) for each in lines
     )
 
 

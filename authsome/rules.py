@@ -11,11 +11,11 @@ from binascii import Error as Base64Error
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cache, cached_property
+from functools import cached_property
 from urllib.parse import unquote, unquote_plus
 
 from authsome.manifest import Allowed, Declared, Project, full_name, login_command
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement, matches
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 # Also an escaped end of the path, and dots and slashes in the overlong UTF-8 that RFC 3629, 3 forbids.
@@ -87,7 +87,7 @@ class Rule:
     @cached_property
     def credential_headers(self) -> frozenset[str]:
         """The headers, in lower case, in which a client of the provider sends its credential."""
-        return frozenset({"authorization", *(place.header.lower() for place in self.placements)})
+        return frozenset({"authorization"}).union(*(place.header_names for place in self.placements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +112,16 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Inject:
-    """The request leaves with this connection's secret in `placement`; every other credential header is dropped.
+    """The request leaves with this connection's secret, and with no other credential.
 
     Attributes:
+        placements: Where it goes: the first of these that suits its kind.
+        drop: The headers, in lower case, that are taken out before.
         permitted: The line of `allow` that fits, None where nothing is restricted.
     """
 
     rule: Rule
-    placement: Placement
+    placements: tuple[Placement, ...]
     drop: frozenset[str] = field(default_factory=frozenset)
     permitted: Allowed | None = None
 
@@ -238,6 +240,12 @@ class Rules:
         if any(host.name == declared.name for declared in self.hosts):
             return not_encrypted(host.name)
         return self.refuses(host)
+
+    def shown(self, host: Host, path: str) -> str:
+        """Return a path as it may be logged: with the placeholder where a client may have put a key."""
+        for place in (place for rule in self.rules for place in rule.placements if host in place.hosts):
+            path = place.shown(path)
+        return path
 
     def decide(self, request: Request) -> Decision:
         """Return what becomes of a request to a declared host."""
@@ -393,12 +401,10 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     """Return the rule of the connection that the request's placeholder names, else of the default one."""
     provider = next(iter(candidates.values())).provider
     credentials = frozenset().union(*(rule.credential_headers for rule in candidates.values()))
-    named = {
-        found[1] or DEFAULT_CONNECTION
-        for name, value in request.headers
-        if name in credentials
-        for found in _PLACEHOLDER.finditer(_readable(value))
-    }
+    said = [_readable(value) for name, value in request.headers if name in credentials]
+    places = dict.fromkeys(place for rule in candidates.values() for place in rule.placements)
+    said += [spot.text for place in places if request.target in place.hosts for spot in place.spots(request.path)]
+    named = {found[1] or DEFAULT_CONNECTION for text in said for found in _PLACEHOLDER.finditer(text)}
     if len(named) > 1:
         return Refusal("ambiguous_connection", f"one request names several connections: {', '.join(sorted(named))}")
     wanted = next(iter(named), DEFAULT_CONNECTION if len(candidates) > 1 else next(iter(candidates)))
@@ -495,17 +501,6 @@ def _trick(request: Request, path: str, query: str) -> str | None:
     return "dots, slashes or escapes in the path" if _AMBIGUOUS.search(path) else None
 
 
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = re.split(r"(\*\*|\*)", pattern)
-    return re.compile("".join({"**": ".*", "*": "[^/]*"}.get(part) or re.escape(part) for part in parts), re.DOTALL)
-
-
-def matches(pattern: str, path: str) -> bool:
-    """Return whether a path fits a pattern in which `*` stands for one segment or less and `**` for any number."""
-    return _compiled(pattern).fullmatch(path) is not None
-
-
 _NEVER_TRAILING = frozenset({"host", "te", "trailer", "connection", "upgrade", "expect", "cookie", "range", "origin"})
 
 
@@ -525,25 +520,33 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
     path = request.path.partition("?")[0]
     ambiguous = _AMBIGUOUS.search(path)
-    fitting = [
+    fitting = tuple(
         place
         for place in rule.placements
-        if request.target in place.hosts
-        and (not place.paths or (not ambiguous and any(matches(pattern, path) for pattern in place.paths)))
-    ]
+        if request.target in place.hosts and (not (place.paths or place.path) or (not ambiguous and place.serves(path)))
+    )
+    rest = request.path
+    for place in fitting:
+        rest = place.without(rest)
     # NOTE: a CGI-like upstream reads `x_api_key` as `X-Api-Key`: it counts as the credential that it would replace.
     known = rule.credential_headers if fitting else frozenset()
     replaced = known | {name for name, _ in request.headers if name.replace("_", "-") in known}
     left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
-    if PLACEHOLDER in unquote(request.path):
+    if PLACEHOLDER in unquote(rest):
         left.append("the path or query")
     if left:
         return Refusal(
             "placeholder_misplaced",
             f"the placeholder stands in {', '.join(left)}, where {rule.provider} takes no credential",
-            f"send it as the header `{rule.placements[0].header}`",
+            f"send it as {rule.placements[0].place}",
             rule.name,
         )
     if not fitting:
         return Pass(rule, permitted)
-    return Inject(rule, fitting[0], replaced - {fitting[0].header.lower()}, permitted)
+    return Inject(rule, fitting, replaced, permitted)
+
+
+def unfit(rule: Rule) -> Refusal:
+    """Refuse to send a key in a way that is not for its kind."""
+    reason = f"the key of {rule.name} is of a kind that this request takes none of"
+    return Refusal("key_unfit", reason, f"{login_command(rule.provider, rule.connection)} --force", rule.name)

@@ -4,6 +4,7 @@ Promises that after `reconcile` every required connection is usable, or nothing 
 checked before it is stored, and stored before it is used. Refuses to be printed: a `Session` shows names only.
 """
 
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,9 +13,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from authsome import pasted, plan
-from authsome.errors import AuthsomeError, Doubt, ExitCode
+from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, full_name
-from authsome.provider import Provider, placeholder
+from authsome.provider import Field, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """The secrets of the connections that are in place, by (provider, connection). Its `repr` shows their names."""
+    """The secrets of the connections that are in place, by (provider, connection). Its `repr` shows their names.
 
-    def __init__(self, secrets: Mapping[tuple[str, str], Mapping[str, str]]) -> None:
-        self._secrets = secrets
+    Args:
+        settings: The values of connections that are no secrets.
+    """
+
+    def __init__(
+        self,
+        secrets: Mapping[tuple[str, str], Mapping[str, str]],
+        settings: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+    ) -> None:
+        self._secrets, self._settings = secrets, settings or {}
 
     def __repr__(self) -> str:
         return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
@@ -43,8 +52,12 @@ class Session:
         }
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
-        """Return the fields of a connection that is held; secret."""
-        return self._secrets[provider, connection]
+        """Return the fields of a connection that is held, settings among them; secret."""
+        return {**self._settings.get((provider, connection), {}), **self._secrets[provider, connection]}
+
+    def settings(self, declared: Declared) -> Mapping[str, str]:
+        """Return the fields of a connection that are no secrets."""
+        return self._settings.get(declared.key, {})
 
     def rotated(self, before: "Session") -> list[tuple[str, str]]:
         """Return the (provider, connection) whose secret is another one than before."""
@@ -56,7 +69,7 @@ class Session:
 
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
-        return Session({name: fields for name, fields in self._secrets.items() if name in names})
+        return Session({name: fields for name, fields in self._secrets.items() if name in names}, self._settings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,27 +194,29 @@ def _lacking(made: plan.Plan, words: str, hint: str) -> AuthsomeError:
 def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes]) -> Session:
     """Return a session in which every connection is held, with secrets that are nobody's."""
     # As long as the placeholder: what stands in for them in an answer is then the placeholder and nothing else.
-    return Session(
-        {
-            each.key: {field.name: randomness(length).hex()[:length] for field in each.provider.fields}
-            for each in declared
-            for length in (len(placeholder(each.connection)),)
-        }
-    )
+    secrets = {}
+    settings = {}
+    for each in declared:
+        length = len(placeholder(each.connection))
+        hidden = [field.name for field in each.provider.fields if field.secret]
+        secrets[each.key] = {name: randomness(length).hex()[:length] for name in hidden}
+        shown = [field for field in each.provider.fields if not field.secret]
+        settings[each.key] = {field.name: field.default or f"fake-{field.name}" for field in shown}
+    return Session(secrets, settings)
 
 
 def in_place(position: Position) -> Session:
     """Return the credentials that are live without asking anybody."""
-    return _session(position.vault, filter(_in_place, position.plan.steps))
-
-
-def _in_place(step: plan.Step) -> bool:
-    return step.state is plan.State.IN_PLACE
-
-
-def _session(vault: Vault, usable: Iterable[plan.Step]) -> Session:
-    entries = {(step.provider, step.connection): vault.read(step.provider, step.connection) for step in usable}
-    return Session({name: entry.fields for name, entry in entries.items() if entry})
+    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.IN_PLACE}
+    secrets = {}
+    settings = {}
+    for each in position.declared:
+        if each.key in usable and (entry := position.vault.read(*each.key)):
+            defaults = {field.name: field.default for field in each.provider.fields if field.default is not None}
+            absent = {name: text for name, text in defaults.items() if name not in entry.fields}
+            settings[each.key] = {**absent, **entry.shown(each.provider)}
+            secrets[each.key] = {name: text for name, text in entry.fields.items() if name not in settings[each.key]}
+    return Session(secrets, settings)
 
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
@@ -220,19 +235,32 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
         if answer.reuse is None:
             _refuse_twin(fields, again, answer.accepted)
-        verdict = intake.probe(provider, fields)
-        if verdict.good is False and REFUSED not in answer.accepted:
-            raise Doubt(
-                REFUSED,
-                f"{provider.display_name} refuses this key: {verdict.words}",
-                hint="make a new one there, or look whether all of it was copied",
-                offer="Store it all the same",
-                code=ExitCode.REFUSED,
-            )
-        vault.write(provider, question.connection, fields, time.time(), shared=intake.shared)
+        verdict = _stored(vault, provider, question.connection, fields, intake, answer.accepted)
         return Outcome(verdict.stored, checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def _stored(
+    vault: Vault,
+    provider: Provider,
+    connection: str,
+    fields: Mapping[str, str],
+    intake: Intake,
+    accepted: Collection[str],
+) -> Verdict:
+    """Store what its provider takes, or what a person wants stored all the same."""
+    verdict = intake.probe(provider, fields)
+    if verdict.good is False and REFUSED not in accepted:
+        raise Doubt(
+            REFUSED,
+            f"{provider.display_name} refuses this key: {verdict.words}",
+            hint="make a new one there, or look whether all of it was copied",
+            offer="Store it all the same",
+            code=ExitCode.REFUSED,
+        )
+    vault.write(provider, connection, fields, time.time(), shared=intake.shared)
+    return verdict
 
 
 def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "Question":
@@ -249,8 +277,10 @@ def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "
         hosts=provider.host_names,
         new_hosts=provider.beyond(before.hosts) if before else (),
         keys_url=provider.keys_url,
-        hint=provider.fields[0].hint,
-        blanks=tuple(Blank(each.name, each.label, each.masked) for each in provider.fields),
+        hint=provider.key.hint,
+        blanks=tuple(
+            Blank(each.name, each.label, masked=each.secret, default=each.default) for each in provider.fields
+        ),
         held=tuple(again),
     )
 
@@ -271,10 +301,19 @@ def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, 
     """Return the fields of an answer, each as it may be stored."""
     return {
         each.name: pasted.check(
-            provider, answer.fields.get(each.name, ""), each, others=intake.known, accepted=answer.accepted
+            provider,
+            _said(answer, each),
+            each,
+            others=intake.known,
+            accepted=answer.accepted,
         )
         for each in provider.fields
     }
+
+
+def _said(answer: "Answer", field: Field) -> str:
+    said = answer.fields.get(field.name, "")
+    return said if said.strip() or field.default is None else field.default
 
 
 TWIN, REFUSED = "twin", "refused"
@@ -310,7 +349,9 @@ def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[s
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
     _refuse_oauth(provider)
-    fields = {provider.fields[0].name: pasted.check(provider, given, others=intake.known)}
+    fields = {
+        each.name: pasted.check(provider, text, each, others=intake.known) for each, text in _several(provider, given)
+    }
     verdict = intake.probe(provider, fields)
     if verdict.good is False:
         raise AuthsomeError(
@@ -320,6 +361,48 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
         )
     vault.write(provider, connection, fields, time.time(), shared=intake.shared)
     return verdict
+
+
+def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
+    """Yield each field of a provider and what was given for it: the text, or a JSON object of several."""
+    asked = [each for each in provider.fields if each.default is None]
+    if len(asked) == 1 and not (len(provider.fields) > 1 and given.lstrip().startswith("{")):
+        yield from ((each, given if each.default is None else each.default) for each in provider.fields)
+        return
+    try:
+        found = json.loads(given)
+    except ValueError:
+        found = None
+    names = [each.name for each in provider.fields]
+    if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
+        raise AuthsomeError(
+            f"{provider.display_name} needs several values: {', '.join(names)}",
+            hint='pipe in a JSON object, as in {"' + names[0] + '": "…"}',
+            code=ExitCode.USAGE,
+        )
+    if unknown := sorted(set(found) - set(names)):
+        raise AuthsomeError(
+            f"{provider.display_name} has no field {ascii(unknown[0])}",
+            hint=did_you_mean(unknown[0], names, f"fields: {', '.join(names)}"),
+            code=ExitCode.USAGE,
+        )
+    yield from ((each, found.get(each.name, each.default or "")) for each in provider.fields)
+
+
+def keep(
+    vault: Vault, provider: Provider, connection: str, found: str, intake: Intake, accepted: Collection[str] = ()
+) -> Verdict:
+    """Check and store a secret that was found somewhere.
+
+    Args:
+        accepted: What a person has decided, by the words of the doubts.
+
+    Raises `Doubt` for what a person may decide otherwise.
+    """
+    _refuse_oauth(provider)
+    fields = {provider.key.name: pasted.check(provider, found, others=intake.known, accepted=accepted)}
+    _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
+    return _stored(vault, provider, connection, fields, intake, accepted)
 
 
 def _refuse_oauth(provider: Provider) -> None:

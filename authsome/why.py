@@ -6,6 +6,7 @@ Refuses to show a query or a user's name and password: both may hold secrets, so
 
 import re
 from base64 import b64encode
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -13,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.plan import State, Step
-from authsome.provider import Host, placeholder
+from authsome.provider import Host, Placement, placeholder
 from authsome.rules import Decision, Inject, Pass, Refusal, Request, Rules, malformed
 
 _PORTS = {"https": 443, "wss": 443, "ws": 80, "http": 80}
@@ -46,7 +47,7 @@ class Answer:
 
     Attributes:
         checks: The conditions in their order, up to the first that fails.
-        header: Where the secret goes; None without one.
+        place: Where the secret goes, as the end of a sentence; None without one.
         allow: The line of the manifest that permits the request; None where nothing is restricted.
     """
 
@@ -55,7 +56,7 @@ class Answer:
     outcome: Outcome
     checks: tuple[Check, ...]
     connection: str | None = None
-    header: str | None = None
+    place: str | None = None
     allow: str | None = None
     refusal: Refusal | None = None
 
@@ -78,6 +79,16 @@ class Asked:
     authorization: str | None
     connection: str | None
 
+    def _with(self, held: str, place: Placement | None) -> Request:
+        """Return the request of a client that holds a placeholder."""
+        headers: tuple[tuple[str, str], ...] = (("authorization", held),)
+        target = self.target
+        if place:
+            said: defaultdict[str, str] = defaultdict(lambda: held)
+            headers = tuple((name.lower(), value) for name, value in place.fields(said))
+            target = place.target(self.target, said)
+        return Request(self.host, self.host.name, (str(self.host),), self.method, target, headers)
+
     @property
     def shown(self) -> str:
         """The URL without user, query and fragment."""
@@ -90,9 +101,8 @@ class Asked:
         headers: tuple[tuple[str, str], ...] = ()
         if self.connection is not None:
             places = (place for rule in rules.rules for place in rule.placements if self.host in place.hosts)
-            header = next((place.header.lower() for place in places), "authorization")
-            headers = ((header, placeholder(self.connection)),)
-        elif self.authorization is not None:
+            return self._with(placeholder(self.connection), next(places, None))
+        if self.authorization is not None:
             headers = (("authorization", self.authorization),)
         return Request(self.host, self.host.name, (str(self.host),), self.method, self.target, headers)
 
@@ -141,7 +151,7 @@ def explain(asked: Asked, rules: Rules, steps: Mapping[str, Step] | None) -> Ans
         _outcome(asked, decision),
         tuple(_until_failed(_checks(asked, rules, decision, steps), decision)),
         _connection(decision),
-        decision.placement.header if isinstance(decision, Inject) else None,
+        decision.placements[0].place if isinstance(decision, Inject) else None,
         str(decision.permitted) if isinstance(decision, Inject | Pass) and decision.permitted else None,
         decision if isinstance(decision, Refusal) else None,
     )
@@ -218,7 +228,7 @@ def _checks(
     line = f"by `{permitted}`" if permitted else "the manifest restricts nothing here"
     yield "path allowed", frozenset({"not_allowed"}), True, line
     placed = (
-        f"goes into the header `{decision.placement.header}`"
+        f"goes into {decision.placements[0].place}"
         if isinstance(decision, Inject)
         else f"none: {owner} takes no credential on this path"
     )

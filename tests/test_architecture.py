@@ -12,7 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "provider", "manifest", "vault", "pasted", "plan"),
+    *("errors", "documents", "git", "provider", "grants", "manifest", "vault", "trust", "pasted", "envfile", "found"),
+    *("committed", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",
@@ -36,6 +37,7 @@ OWNERS = {
     "h2": {"proxy.http2"},
     "hyperscan": {"proxy.sieve"},
     "OpenSSL": {"proxy.channel"},
+    "dotenv": {"envfile"},
     "keyring": {"vault.keychain"},
     "secretstorage": {"vault.keychain"},
     "ruamel": {"documents"},

@@ -21,7 +21,8 @@ from hypothesis import given, settings, strategies as st
 from authsome import audit
 from authsome.audit import chain, process, suggest
 from authsome.manifest import Allowed
-from authsome.rules import Use, matches
+from authsome.provider import matches
+from authsome.rules import Use
 
 USE = Use(1_790_000_000.25, "GET", "api.openai.com", "/v1/models", "inject", "openai", 200, 12, 345, 6.7)
 

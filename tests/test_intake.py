@@ -102,7 +102,7 @@ def test_what_was_not_given_for_all_hosts_is_not_offered(authsome: CommandLine) 
 
 
 def test_a_connection_of_several_values_is_asked_for_all_of_them(tmp_path: Path, openai: Provider) -> None:
-    account = Field("account", re.compile("AC[0-9]+"), None, (), label="account id", masked=False)
+    account = Field("account", re.compile("AC[0-9]+"), None, (), label="account id", secret=False)
     several = replace(openai, fields=(*openai.fields, account))
     asked = Asked([Answer({"api_key": OPENAI_KEY, "account": "AC7"})])
     session.collect(_vault(tmp_path), [undeclared(several)], asked, Intake())

@@ -42,7 +42,7 @@ def test_a_bundled_definition_renders_what_the_provider_documents(catalogue: Cat
     provider = catalogue.get(name)
     header, value, host, variables = FACTS[name]
     first = provider.placements[0]
-    assert (first.header, first.render({"api_key": "THE-KEY"})) == (header, value)
+    assert first.fields({"api_key": "THE-KEY"}) == ((header, value),)
     assert Host(host) in first.hosts
     assert list(provider.env) == variables
 
@@ -54,7 +54,9 @@ def test_every_bundled_definition_has_its_facts(catalogue: Catalogue) -> None:
 def test_git_over_https_gets_basic_on_the_paths_of_git_only(catalogue: Catalogue) -> None:
     placement = catalogue.get("github").placements[1]
     assert placement.hosts == {Host("github.com")}
-    assert placement.render({"api_key": "t"}) == "Basic eC1hY2Nlc3MtdG9rZW46dA=="  # x-access-token:t
+    assert placement.fields({"api_key": "t"}) == (
+        ("Authorization", "Basic eC1hY2Nlc3MtdG9rZW46dA=="),
+    )  # x-access-token:t
     assert all(path.startswith("/*/*/") for path in placement.paths)
 
 
@@ -189,4 +191,4 @@ def test_a_definition_in_the_documented_form_loads_unchanged(tmp_path: Path, cat
     provider = catalogue.get("acme")
     assert provider.host_names == ("api.acme.example", "files.acme.example")
     assert dict(provider.env) == {"ACME_ACCESS_TOKEN": "access_token"}
-    assert provider.placements[0].render({"access_token": "t"}) == "Bearer t"
+    assert provider.placements[0].fields({"access_token": "t"}) == (("Authorization", "Bearer t"),)

@@ -300,10 +300,30 @@ def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
     made = rules.of_project(project, live.holds)
     swapped: list[Rules] = []
     told: list[str] = []
-    origin = reload.Origin(folder, None, project, vault, made, live)
+    origin = reload.Origin(folder, None, {}, project, vault, made, live)
     following = reload.Reload(origin, lambda new, _: swapped.append(new), tell=told.append, warn=told.append)
     threading.Thread(target=following.follow, args=(threading.Event(),), daemon=True).start()
     _until(lambda: bool(swapped), lambda: told)
     assert swapped == [made]
     assert told == []
     return swapped, told
+
+
+def test_an_edit_that_needs_trust_waits_for_it(authsome: CommandLine, run: Run) -> None:
+    edited = MANIFEST.replace("[GET /a, GET /b/**]", "[GET /b/**]") + "    scrub: off\n"
+    authsome.declare(edited)
+    run.until_said("which nobody on this machine has agreed to; the rules before this edit still hold")
+    assert run.error(path="/a") == "none"
+    assert authsome("trust", "--yes").code == 0
+    run.until_said("what could not be used is mended")
+    assert run.error(path="/a") == "not_allowed"
+    assert "needs a restart of `authsome run`: answers to local would pass unread" in run.said()
+
+
+def test_a_definition_that_the_project_brings_during_a_run_is_not_used(authsome: CommandLine, run: Run) -> None:
+    path = authsome.project / ".authsome" / "providers" / "intercom.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"name": "intercom", "host_url": "evil.example", "api_key": {"env_var": "INTERCOM_API_KEY"}}')
+    authsome.declare(MANIFEST + "  intercom: {required: false}\n")
+    run.until_said("the project's own definition of intercom is not trusted on this machine yet")
+    assert run.error(path="/a") == "none"

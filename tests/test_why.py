@@ -65,7 +65,7 @@ def test_what_is_not_such_a_url_is_a_mistake_that_is_not_quoted(url: str) -> Non
 
 def test_the_line_that_permits_a_request_is_named() -> None:
     answer = _why("https://api.github.com/repos/a")
-    assert (answer.allow, answer.header, answer.code) == ("GET /repos/**", "Authorization", 0)
+    assert (answer.allow, answer.place, answer.code) == ("GET /repos/**", "the header `Authorization`", 0)
 
 
 @pytest.mark.parametrize(
@@ -136,4 +136,4 @@ def test_the_answer_is_the_decision_of_the_proxy(path: str, scheme: str) -> None
     request = asked.request(made)
     decided = made.decide(request) if scheme == "https" else made.refuses_plain(Host("api.github.com", 80))
     assert answer.refusal == (decided if isinstance(decided, rules.Refusal) else None)
-    assert (answer.header is not None) is isinstance(decided, rules.Inject)
+    assert (answer.place is not None) is isinstance(decided, rules.Inject)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 
 from authsome.manifest import Allowed
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Host, Placement
-from authsome.rules import Inject, Request, Rule, Rules, Use, matches
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Host, Placement, matches
+from authsome.rules import Inject, Request, Rule, Rules, Use
 
 SIBLINGS = 5
 """As many different words in one place stay words; more become `*`."""
@@ -35,7 +35,7 @@ _EVERYTHING = Rules(
         Rule(
             "any",
             DEFAULT_CONNECTION,
-            (Placement("Authorization", "", None, frozenset({_HOST})),),
+            (Placement((), frozenset({_HOST})),),
             allow=(Allowed("*", "/**"),),
         ),
     )

@@ -24,11 +24,13 @@ class Blank:
 
     Attributes:
         masked: Whether it is hidden while it is typed.
+        default: What holds if nothing is typed.
     """
 
     name: str
     label: str = "API key"
     masked: bool = True
+    default: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,13 @@ def agreed(question: str) -> bool:
     with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
         terminal.write(f"{clean(question)} Type yes: ".encode())
         return terminal.readline().strip().lower() == b"yes"
+
+
+def typed(prompt: str) -> str:
+    """Return a line that is typed at the terminal for everybody to see."""
+    with open("/dev/tty", "r+b", buffering=0) as terminal:  # noqa: PTH123  unbuffered, whatever stdin is
+        terminal.write(clean(prompt).encode())
+        return terminal.readline().decode(errors="replace").strip()
 
 
 def passphrase(origin: str, around: Around, *, new: bool = False, otherwise: str | None = None) -> str:

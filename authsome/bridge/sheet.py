@@ -71,7 +71,8 @@ class Line:
         )
         fields = {each.name: form.get(f"field-{self.number}-{each.name}", "") for each in self.question.blanks}
         typed = {name: text for name, text in fields.items() if text.strip()}
-        if not typed and reuse is None:
+        own = {each.name: each.default for each in self.question.blanks}
+        if reuse is None and all(text == own[name] for name, text in typed.items()):
             return None
         agreed = frozenset({HOSTS} if form.get(f"agree-{self.number}") else ())
         return Answer(typed, reuse, agreed)

@@ -7,7 +7,7 @@ ask for what nothing waits for: an optional connection is left to the page and t
 import getpass
 from collections.abc import Callable, Sequence
 
-from authsome.bridge import ATTEMPTS, Answer, Outcome, Question, Take, agreed
+from authsome.bridge import ATTEMPTS, Answer, Blank, Outcome, Question, Take, agreed, typed
 from authsome.errors import AuthsomeError, Doubt, ExitCode, clean
 from authsome.provider import DEFAULT_CONNECTION
 
@@ -67,8 +67,7 @@ class Terminal:
         if question.new_hosts:
             self._confirm(question)
         named = clean(question.display_name)
-        prompts = {each.name: f"{named} {each.label}{account} (input is hidden): " for each in question.blanks}
-        return Answer({name: _read(question, prompt) for name, prompt in prompts.items()})
+        return Answer({each.name: _value(question, each, f"{named} {each.label}{account}") for each in question.blanks})
 
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
@@ -79,6 +78,12 @@ class Terminal:
                 hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",
                 code=ExitCode.MISSING,
             )
+
+
+def _value(question: Question, blank: Blank, named: str) -> str:
+    if blank.masked:
+        return _read(question, f"{named} (input is hidden): ")
+    return typed(f"{named}{f' [{blank.default}]' if blank.default else ''}: ") or blank.default or ""
 
 
 def _read(question: Question, prompt: str) -> str:

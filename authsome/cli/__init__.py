@@ -39,8 +39,10 @@ def main() -> None:
             frame,
             history,  # noqa: F401
             identity,  # noqa: F401
+            importing,  # noqa: F401
             profile,  # noqa: F401
             recipients,  # noqa: F401
+            trust,  # noqa: F401
             vault,  # noqa: F401
             why,  # noqa: F401
         )

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from authsome.cli.stations import declared, human, intake, manifest_name, sealed, survey, wanted
+from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted
 from authsome.cli.voice import Settings, explain, say, talk, unexpected
 from authsome.errors import AuthsomeError, ExitCode, RunExit, file_errors
 from authsome.provider import placeholder
@@ -104,7 +104,9 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
     from authsome.proxy import upstream
 
     project, position = survey(settings)
-    live = session.reconcile(position, partial(human, settings, position.vault, asked), intake())
+    if project.manifest and (trust := open_trust(settings)):
+        trust.note(project.manifest)
+    live = session.reconcile(position, partial(human, settings, position.vault, asked), intake(settings))
     outside = upstream.read(os.environ)
     made = rules.of_project(project, live.holds)
     return _Start(project, made, live, outside, os.environ, outside.roots, vault=position.vault)
@@ -305,7 +307,9 @@ def _follow(settings: Settings, start: _Start, gate: "Proxy", stop: threading.Ev
         return
     from authsome import reload
 
-    origin = reload.Origin(Path.cwd(), manifest_name(settings), start.project, start.vault, start.rules, start.session)
+    origin = reload.Origin(
+        Path.cwd(), manifest_name(settings), os.environ, start.project, start.vault, start.rules, start.session
+    )
     reload.Reload(origin, gate.swap, tell=partial(talk, settings), warn=say).follow(stop)
 
 
@@ -320,7 +324,12 @@ def _proxy_failed(broken: list[BaseException], started: Any, error: BaseExceptio
 
 
 def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:
-    return {name: placeholder(each.connection) for each in connections if live.holds(each) for name in each.env}
+    return {
+        name: live.settings(each).get(field) or placeholder(each.connection)
+        for each in connections
+        if live.holds(each)
+        for name, field in each.env.items()
+    }
 
 
 def _run_folder() -> Path:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Connection, Name, declared as find_declared, not_connected
-from authsome.cli.stations import again, human, intake, open_catalogue, open_project, open_vault, sealed, wanted
+from authsome.cli.stations import (
+    again,
+    check_trust,
+    human,
+    intake,
+    open_catalogue,
+    open_project,
+    open_vault,
+    sealed,
+    show_catalogue,
+    wanted,
+)
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -49,14 +60,15 @@ def login(
 
     sealed("login")
     check_name(connection, "connection")
-    catalogue = open_catalogue()
+    catalogue = open_catalogue(settings)
     project = open_project(settings, catalogue)
+    check_trust(settings, project)
     declared = find_declared(project, catalogue.get(provider), connection)
     vault = open_vault(settings, project)
     folder = vault.place(shared=shared)
     if folder.holds(provider, connection) and not force:
         raise _connected(provider, connection, again(settings, shared=shared))
-    taking = intake(check=not stdin if check is None else check, shared=shared)
+    taking = intake(settings, check=not stdin if check is None else check, shared=shared)
     if stdin:
         verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
         if check:
@@ -128,7 +140,7 @@ def logout(
     from authsome.manifest import full_name
 
     sealed("logout")
-    vault = open_vault(settings, open_project(settings, open_catalogue()))
+    vault = open_vault(settings, open_project(settings, show_catalogue(settings)))
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:

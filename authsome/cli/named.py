@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Option, Settings
-from authsome.cli.stations import again, open_catalogue
+from authsome.cli.stations import again, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def not_connected(settings: Settings, vault: "Vault", provider: str, connection:
     """Return the error that a connection is not there, with the nearest that is."""
     from authsome.manifest import login_command
 
-    open_catalogue().find(provider)
+    show_catalogue(settings).find(provider)
     others = [name for known, name in vault.names() if known == provider]
     hint = did_you_mean(connection, others, f"it has: {', '.join(others)}") if others else None
     return AuthsomeError(

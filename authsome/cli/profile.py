@@ -1,10 +1,10 @@
-"""`authsome profile` and `authsome trust`: whose secrets, and whether they are what they were."""
+"""`authsome profile`: whose secrets."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, say, talk
-from authsome.cli.stations import again, confirm, home, open_catalogue, open_project, open_vault, profile_name, sealed
+from authsome.cli.stations import again, confirm, home, open_project, open_vault, profile_name, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def list_(settings: Settings) -> None:
     from authsome.screens import vault as screen
     from authsome.vault import profiles
 
-    vault = _vault(settings, None)
+    vault = vault_of(settings, None)
     project = vault.shared.path.parents[1] if vault.shared else None
     own, shared = profiles.listed(home()), profiles.listed(project)
     rows: list[dict[str, Any]] = []
@@ -42,7 +42,7 @@ def list_(settings: Settings) -> None:
             "preset": None,
         }
         try:
-            each = _vault(settings, name)
+            each = vault_of(settings, name)
             row |= {"connections": len(each.names()), "preset": each.preset}
         except AuthsomeError as error:  # it must not hide the others
             say(f"authsome: {clean(error.message)}")
@@ -69,7 +69,7 @@ def create(
     sealed("profile create")
     if preset:
         presets.check(preset)
-    vault = _vault(settings, name)
+    vault = vault_of(settings, name)
     folder = vault.place(shared=shared or preset == "team")
     if folder.exists:
         raise AuthsomeError(
@@ -78,7 +78,7 @@ def create(
             code=ExitCode.USAGE,
         )
     folder.create(preset)
-    _answer(settings, _vault(settings, name), "created")
+    _answer(settings, vault_of(settings, name), "created")
 
 
 @_of("show")
@@ -89,9 +89,9 @@ def show(settings: Settings, name: _MaybeName = None) -> None:
 
     Example: authsome profile show
     """
-    vault = _vault(settings, name)
+    vault = vault_of(settings, name)
     if not any(folder.exists for folder in vault.folders):
-        raise _unknown(vault)
+        raise unknown(vault)
     _answer(settings, vault, "found")
 
 
@@ -107,12 +107,12 @@ def use(settings: Settings, name: _Name) -> None:
     from authsome.vault import profiles
 
     sealed("profile use")
-    vault = _vault(settings, name)
+    vault = vault_of(settings, name)
     if name != "default" and not any(folder.exists for folder in vault.folders):
-        raise _unknown(vault)
+        raise unknown(vault)
     profiles.use(home(), name)
     data(screens.as_json("profile_choice", profile=name) if settings.json else f"The profile is now {name}.\n")
-    current = profile_name(settings, open_project(settings, open_catalogue()))
+    current = profile_name(settings, open_project(settings, show_catalogue(settings)))
     if current != name:
         talk(settings, f"Here it is {current}, though: an option, AUTHSOME_PROFILE or authsome.yaml says so.")
 
@@ -129,10 +129,10 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     from authsome.vault import profiles
 
     sealed("profile remove")
-    vault = _vault(settings, name)
+    vault = vault_of(settings, name)
     folder = vault.place(shared=shared)
     if not folder.exists:
-        raise _unknown(vault)
+        raise unknown(vault)
     held = [f"{provider}/{connection}" for provider, connection in folder.names()]
     what = f"{folder.path} with {', '.join(held) if held else 'no connection'}"
     if not yes:
@@ -148,49 +148,16 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     )
 
 
-@command("trust")
-def trust(settings: Settings, yes: _Yes = False) -> None:
-    """Accept the vault that a project brings.
-
-    The same for a profile whose keys a member has changed. Compare the fingerprint with a member's
-    (`authsome profile show`) before you do: whoever knows your public key can make a vault that opens for you. What is
-    accepted is kept in your home, not in the project.
-
-    Example: authsome trust
-    """
-    from authsome import screens
-    from authsome.screens import vault as screen
-
-    sealed("trust")
-    vault = _vault(settings, None)
-    folders = [folder for folder in vault.folders if folder.exists]
-    if not folders:
-        raise _unknown(vault)
-    accepted = []
-    for folder in folders:
-        keys = folder.unchecked()
-        shown = _opened(folder, keys)
-        if not shown["trusted"]:
-            if not settings.json:
-                data(screen.profile_folder(shown))
-            if not yes:
-                confirm(settings, vault.profile, "Accept this vault?", f"authsome trust{again(settings)} --yes")
-            folder.accept(keys)
-        accepted.append(shown | {"trusted": True})
-    if settings.json:
-        data(screens.as_json("trust", profile=vault.profile, folders=accepted))
-    else:
-        data("".join(f"Accepted: {each['path']} ({each['fingerprint']})\n" for each in accepted))
-
-
-def _vault(settings: Settings, name: str | None) -> "Vault":
+def vault_of(settings: Settings, name: str | None) -> "Vault":
     """Return the vault of a profile that is named, else of the current one."""
     from dataclasses import replace
 
-    return open_vault(replace(settings, profile=name) if name else settings, open_project(settings, open_catalogue()))
+    project = open_project(settings, show_catalogue(settings))
+    return open_vault(replace(settings, profile=name) if name else settings, project)
 
 
-def _unknown(vault: "Vault") -> AuthsomeError:
+def unknown(vault: "Vault") -> AuthsomeError:
+    """Return the error that there is no such profile, with the nearest that is there."""
     from authsome.vault import profiles
 
     known = {name for folder in vault.folders for name in profiles.listed(folder.path.parents[1])}
@@ -216,7 +183,7 @@ def _answer(settings: Settings, vault: "Vault", status: str) -> None:
 def _folder(folder: "Folder") -> dict[str, Any]:
     """Return what can be shown of a profile's folder; what only an identity opens is None without one."""
     try:
-        return _opened(folder, folder.unchecked())
+        return opened(folder, folder.unchecked())
     except AuthsomeError as error:
         if error.code is not ExitCode.LOCKED:
             raise
@@ -224,7 +191,8 @@ def _folder(folder: "Folder") -> dict[str, Any]:
         return _outside(folder) | unknown | {"locked": error.message}
 
 
-def _opened(folder: "Folder", keys: "Keyring") -> dict[str, Any]:
+def opened(folder: "Folder", keys: "Keyring") -> dict[str, Any]:
+    """Return what can be shown of a profile's folder whose keyring is open."""
     return _outside(folder) | {
         "fingerprint": keys.fingerprint,
         "epoch": keys.epoch,

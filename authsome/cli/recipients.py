@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
-from authsome.cli.stations import again, agrees, confirm, given, home, open_catalogue, open_project, open_vault, sealed
+from authsome.cli.stations import again, agrees, confirm, given, home, open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def remove(
                 settings, vault.profile, question, f"authsome recipients remove {shlex.quote(clean(who))}{same} --yes"
             )
     done = roster.remove(folder, who, time.time(), force=force)
-    rows = _exposed_rows(settings, open_catalogue(), done.exposed, shared=not folder.own)
+    rows = _exposed_rows(settings, show_catalogue(settings), done.exposed, shared=not folder.own)
     if settings.json:
         shown = {"removed": list(map(_shown, done.members)), "renewed": done.renewed, "left": list(map(str, done.left))}
         data(screens.as_json("recipients_removed", **shown, fingerprint=folder.keys().fingerprint, exposed=rows))
@@ -304,7 +304,7 @@ def show_exposed(settings: Settings) -> None:
     from authsome.vault import roster
 
     sealed("list --exposed")
-    catalogue, vault = open_catalogue(), _vault(settings)
+    catalogue, vault = show_catalogue(settings), _vault(settings)
     rows = [
         row
         for folder in vault.folders
@@ -352,7 +352,7 @@ def _shown(member: "Member") -> dict[str, Any]:
 
 
 def _vault(settings: Settings) -> "Vault":
-    return open_vault(settings, open_project(settings, open_catalogue()))
+    return open_vault(settings, open_project(settings, show_catalogue(settings)))
 
 
 def _folder(vault: "Vault", *, shared: bool | None) -> "Folder":

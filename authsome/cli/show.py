@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Option, Settings, command, data
 from authsome.cli.named import Connection, Name, not_connected
-from authsome.cli.stations import open_catalogue, open_project, open_vault, sealed
+from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION
 
@@ -32,7 +32,7 @@ def list_(
 
         recipients.show_exposed(settings)
         return
-    catalogue = open_catalogue()
+    catalogue = show_catalogue(settings)
     project = open_project(settings, catalogue)
     held = open_vault(settings, project).states()
     known = catalogue.names()
@@ -79,7 +79,7 @@ def get(
 
     if show_secret:
         sealed("get --show-secret")
-    catalogue = open_catalogue()
+    catalogue = show_catalogue(settings)
     source, _ = catalogue.find(provider)
     vault = open_vault(settings, open_project(settings, catalogue))
     folder = vault.holder(provider, connection)
@@ -88,8 +88,7 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screen.details(holding(entry, known), known, source, own=folder.own)
-    if show_secret:
-        details |= entry.fields
+    details |= entry.fields if show_secret else entry.shown(known)
     if field is not None:
         if field not in details:
             hint = did_you_mean(field, details, f"fields: {', '.join(details)}")
@@ -103,15 +102,14 @@ def get(
 
 @command("inspect")
 def inspect_(settings: Settings, provider: Name) -> None:
-    """Print the definition of a provider as JSON.
+    """Print the definition of a provider as JSON, and nothing else.
 
     Example: authsome inspect openai > ~/.authsome/providers/openai.json
     """
     from authsome.documents import read_text
     from authsome.provider import Catalogue
 
-    del settings  # the definition is JSON, and the whole answer
-    catalogue = open_catalogue()
+    catalogue = show_catalogue(settings)
     if not catalogue.find(provider)[1].stat().st_size:
         # In `inspect openai > ~/.authsome/providers/openai.json` the shell has made an empty file of one's own, which
         # hides the bundled one, before this begins.

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from authsome.manifest import Project
     from authsome.provider import Provider
     from authsome.session import Intake, Position, Verdict
-    from authsome.vault import Given, Vault
+    from authsome.trust import Trust
+    from authsome.vault import Folder, Given, Vault
     from authsome.vault.keychain import Keychain
 
 
@@ -32,9 +33,25 @@ def home() -> Path:
     return find_home(os.environ)
 
 
-def open_catalogue() -> Catalogue:
-    """Return all definitions there are."""
-    return Catalogue(home())
+def open_catalogue(settings: Settings) -> Catalogue:
+    """Return all definitions that may be acted on: those of the project only if they are trusted."""
+    trust = open_trust(settings)
+    return Catalogue(home(), trust.definitions, trust.check_definition) if trust else Catalogue(home())
+
+
+def show_catalogue(settings: Settings) -> Catalogue:
+    """Return all definitions there are, to be shown: also those of the project that nobody trusts."""
+    trust = open_trust(settings)
+    return Catalogue(home(), trust.definitions if trust else None)
+
+
+def open_trust(settings: Settings) -> "Trust | None":
+    """Return what is known of the manifest's project, None without a manifest."""
+    from authsome import manifest
+    from authsome.trust import Trust
+
+    path = manifest.find(working_folder(), manifest_name(settings))
+    return Trust(home(), path, os.environ) if path else None
 
 
 def working_folder() -> Path:
@@ -116,6 +133,11 @@ def agrees(settings: Settings, profile: str, question: str) -> bool | None:
     return bridge.agrees(question, _around(settings, profile))
 
 
+def somebody(settings: Settings, profile: str) -> bool:
+    """Return whether there is somebody at the terminal to ask."""
+    return not _around(settings, profile).alone
+
+
 def again(settings: Settings, *, shared: bool | None = None) -> str:
     """Return the options with which a command that is printed is about the same profile as the one that was typed."""
     said = {"--profile": settings.profile, "--file": settings.file, "--identity": settings.identity}
@@ -148,10 +170,16 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
     """Return the project and how it stands: the pipeline up to the plan."""
     from authsome.session import survey
 
-    catalogue = open_catalogue()
-    project = open_project(settings, catalogue, open_vault(settings))
+    project = open_project(settings, open_catalogue(settings), open_vault(settings))
+    check_trust(settings, project)
     position = survey(open_vault(settings, project), project.connections)
     return project, replace(position, plan=position.plan.addressed(again(settings)))
+
+
+def check_trust(settings: Settings, project: "Project") -> None:
+    """Raise (exit code 7) if the manifest takes away what nobody here has agreed to."""
+    if project.manifest and (trust := open_trust(settings)):
+        trust.check_manifest(project.manifest)
 
 
 def declared(settings: Settings) -> "Project":
@@ -159,7 +187,7 @@ def declared(settings: Settings) -> "Project":
     from authsome import manifest
 
     try:
-        catalogue = open_catalogue()
+        catalogue = show_catalogue(settings)  # no secret is at stake
     except RuntimeError:  # Python's word for a user whom the machine does not know
         catalogue = Catalogue(None)
     project = open_project(settings, catalogue)
@@ -172,14 +200,20 @@ def declared(settings: Settings) -> "Project":
     return project
 
 
-def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shared: bool | None = None) -> "Human":
-    """Return who answers questions here; `wanted` is whom the options name."""
-    from authsome import bridge
-
+def target(vault: "Vault", *, shared: bool | None) -> "Folder":
+    """Return the folder that is written to; say so where that is the project's without anybody having said it."""
     place = vault.place(shared=shared)
     if shared is None and not place.own:
         # NOTE: the preset may have come with the repository; it is not too late yet to keep a key for oneself.
         say(f"This goes to {place.path}, where all its members can read it: the preset is `{vault.preset}`.")
+    return place
+
+
+def human(settings: Settings, vault: "Vault", wanted: str | None = None, *, shared: bool | None = None) -> "Human":
+    """Return who answers questions here; `wanted` is whom the options name."""
+    from authsome import bridge
+
+    place = target(vault, shared=shared)
     about = f"{place.path}, for all members of the project" if not place.own else f"the profile {vault.profile}"
     return bridge.door(replace(_around(settings, vault.profile), wanted=wanted), say, about)
 
@@ -191,11 +225,11 @@ def wanted(*, browser: bool, terminal: bool) -> str | None:
     return "browser" if browser else "terminal" if terminal else None
 
 
-def intake(*, check: bool = True, shared: bool | None = None) -> "Intake":
+def intake(settings: Settings, *, check: bool = True, shared: bool | None = None) -> "Intake":
     """Return how credentials are taken in; with `check` they are shown to their providers first."""
     from authsome.session import Intake
 
-    known = open_catalogue().usable
+    known = open_catalogue(settings).usable
     return Intake(known, _probe, shared) if check else Intake(known, shared=shared)
 
 

@@ -15,12 +15,12 @@ from authsome.cli.stations import (
     agrees,
     given,
     home,
-    open_catalogue,
     open_project,
     open_vault,
     passphrase,
     profile_name,
     sealed,
+    show_catalogue,
     working_folder,
 )
 from authsome.errors import AuthsomeError, ExitCode, file_errors
@@ -120,7 +120,7 @@ def resolve(
     from authsome.vault import merge
 
     sealed("vault resolve")
-    vault = open_vault(settings, open_project(settings, open_catalogue()))
+    vault = open_vault(settings, open_project(settings, show_catalogue(settings)))
     folder = vault.shared if vault.shared and vault.shared.exists else vault.own
     if not folder.exists:
         raise AuthsomeError(

@@ -36,7 +36,7 @@ def why(
     except AuthsomeError as error:
         if error.code is not ExitCode.LOCKED:
             raise
-        project, steps, waiting = open_project(settings, open_catalogue(), open_vault(settings)), None, ()
+        project, steps, waiting = open_project(settings, open_catalogue(settings), open_vault(settings)), None, ()
     made = rules.make(
         project.connections,
         lambda each: steps is None or steps[each.name].state is State.IN_PLACE,

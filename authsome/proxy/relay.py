@@ -32,7 +32,7 @@ from authsome.proxy.pipe import Pipe
 from authsome.proxy.reach import Reach, broken_off
 from authsome.proxy.scrub import Scrubber
 from authsome.proxy.websocket import Frames
-from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted
+from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted, unfit
 from authsome.session import Session
 
 
@@ -188,7 +188,7 @@ class Turn:
                 self._at,
                 asked.method.decode("latin-1"),
                 str(self._caller.target),
-                asked.path.decode("latin-1"),
+                self._gate.live.rules.shown(self._caller.target, asked.path.decode("latin-1").partition("?")[0]),
                 self._decision,
                 connection=self._connection,
                 status=self._status,
@@ -454,14 +454,18 @@ def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
 
 
 def _inject(asked: Asked, decision: Inject, session: Session) -> Asked:
-    rule, placement = decision.rule, decision.placement
-    replaced = {name.encode("latin-1") for name in (*decision.drop, placement.header.lower())}
-    fields = asked.fields.without(frozenset(replaced))
+    rule = decision.rule
+    secrets = session.secrets(rule.provider, rule.connection)
+    placement = next((each for each in decision.placements if each.suits(secrets)), None)
+    if placement is None:
+        raise RefusedError(unfit(rule))
+    fields = asked.fields.without(frozenset(name.encode("latin-1") for name in decision.drop | placement.header_names))
     more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
     more = [(name, value) for name, value in more if not fields.all(name.lower())]
-    secret = placement.render(session.secrets(rule.provider, rule.connection)).encode("latin-1")
-    said = fields.plus(*more, (placement.header.encode(), secret))
-    return Asked(asked.method, asked.path, asked.hosts, said, asked.version, asked.bodiless)
+    secret = [(name.encode(), value.encode("latin-1")) for name, value in placement.fields(secrets)]
+    said = fields.plus(*more, *secret)
+    path = placement.target(asked.path.decode("latin-1"), secrets).encode("latin-1")
+    return Asked(asked.method, path, asked.hosts, said, asked.version, asked.bodiless)
 
 
 def _mistake(error: Exception) -> Refusal:

@@ -34,6 +34,7 @@ class Entry:
         generation: 1 for the first credential of this connection, one more for each that replaced it.
         hosts: The hosts the person agreed to when giving the secret, as `Provider.host_names`.
         created_at, updated_at: RFC 3339 in UTC, whole seconds.
+        settings: The fields that were no secrets when they were given. No later definition makes one of a secret.
     """
 
     provider: str
@@ -43,6 +44,12 @@ class Entry:
     fields: Mapping[str, str] = field(repr=False)
     created_at: str
     updated_at: str
+    settings: tuple[str, ...] = ()
+
+    def shown(self, provider: Provider) -> Mapping[str, str]:
+        """Return the fields that are no secrets, neither when they were given nor by the definition of now."""
+        plain = {each.name for each in provider.fields if not each.secret and each.name in self.settings}
+        return {name: text for name, text in self.fields.items() if name in plain}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ def holding(entry: Entry, provider: Provider) -> Holding:
 def render(entry: Entry, keys: Keyring, profile: str) -> bytes:
     """Return the plaintext of an entry's file."""
     body = {"version": 1, "vault": keys.vault_id, "profile": profile, **asdict(entry)}
+    if not entry.settings:  # as it was written before there were any
+        del body["settings"]
     return signed(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), keys.mac_key)
 
 
@@ -157,4 +166,4 @@ def _parse(text: bytes, path: Path, keys: Keyring, provider: str, connection: st
         raise AuthsomeError(f"{path} was written by a newer authsome", hint="use it", code=ExitCode.INTEGRITY)
     if found != (keys.vault_id, keys.profile, provider, connection):
         raise TamperedError(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
-    return Entry(**{**body, "hosts": tuple(body["hosts"])})
+    return Entry(**{**body, "hosts": tuple(body["hosts"]), "settings": tuple(body.get("settings", ()))})

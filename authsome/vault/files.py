@@ -135,10 +135,10 @@ def _draft_of(path: Path) -> Path:
 
 
 @contextmanager
-def _drafted(path: Path, content: bytes) -> Iterator[Path]:
+def drafted(path: Path, content: bytes, hint: str = READ_ONLY_HINT) -> Iterator[Path]:
     """Write `content` beside `path` for the body to put in place; afterwards no draft is left, and a rename is safe."""
     draft = _draft_of(path)
-    with file_errors("write", path, hint=READ_ONLY_HINT):
+    with file_errors("write", path, hint=hint):
         try:
             _write_new(draft, content)
             yield draft
@@ -149,13 +149,13 @@ def _drafted(path: Path, content: bytes) -> Iterator[Path]:
 
 def replace(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one step."""
-    with _drafted(path, content) as draft:
+    with drafted(path, content) as draft:
         draft.replace(path)
 
 
 def publish_new(path: Path, content: bytes) -> None:
     """Put `content` at `path` unless something is there already."""
-    with _drafted(path, content) as draft, suppress(FileExistsError):
+    with drafted(path, content) as draft, suppress(FileExistsError):
         path.hardlink_to(draft)
 
 

@@ -179,7 +179,9 @@ class Folder:
         self.keys(create=True)
         with self.changing() as keys:
             before = self.read(provider.name, connection)
-            if before and before.fields == fields and before.hosts == provider.host_names:
+            settings = tuple(each.name for each in provider.fields if not each.secret and each.name in fields)
+            held = (fields, provider.host_names, settings)
+            if before and (before.fields, before.hosts, before.settings) == held:
                 return False
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
             newest = self._access.pins.newest(keys, provider.name, connection)
@@ -193,6 +195,7 @@ class Folder:
                 fields=dict(fields),
                 created_at=before.created_at if before else stamp,
                 updated_at=stamp,
+                settings=settings,
             )
             plaintext = render(entry, keys, self.profile)
             if len(plaintext) > MAX_ENTRY_BYTES:

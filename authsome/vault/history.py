@@ -1,23 +1,18 @@
 """What git tells of a vault's files: who brought one, and what both sides of a merge have.
 
-Promises to run nothing that the repository could name: it may be the attacker's. Says nothing where there is no git.
+Says nothing where there is no git.
 """
 
 import os
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_SECONDS = 5.0
+from authsome.git import printed
+
 _MANY_SECONDS = 60.0
 _VERSIONS = 50
 _HEADS = ("HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD")
 _COMMIT = "--format=%h of %as by %an: %s"
-# What a repository's own settings could have git run or fetch.
-_HARMLESS = (
-    *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "log.showSignature=false"),
-    *("-c", "protocol.allow=never", "--no-optional-locks", "--no-pager"),
-)
 
 
 def told(path: Path) -> str:
@@ -38,7 +33,7 @@ def _blob(file: Path) -> str | None:
     NOTE: `git status` would put a changed file through whatever filter the repository names.
     """
     if file.is_symlink():
-        named = _printed(file.parent, "hash-object", "--stdin", given=os.fsencode(file.readlink()))
+        named = printed(file.parent, "hash-object", "--stdin", given=os.fsencode(file.readlink()))
         return None if named is None else named.decode().strip()
     # A pipe in its place would never be read to its end.
     return _git(file, "hash-object", "--no-filters", "--", file.name) if file.is_file() else None
@@ -46,24 +41,8 @@ def _blob(file: Path) -> str | None:
 
 def _git(path: Path, *arguments: str) -> str | None:
     """Return what git prints of a file, or None if it cannot say."""
-    printed = _printed(path.parent, *arguments)
-    return None if printed is None else printed.decode(errors="replace").strip()
-
-
-def _printed(folder: Path, *arguments: str, given: bytes = b"", seconds: float = _SECONDS) -> bytes | None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "AUTHSOME_"))}
-    try:
-        done = subprocess.run(
-            ["git", *_HARMLESS, "-C", folder, *arguments],
-            env=environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C.UTF-8"},
-            input=given,
-            capture_output=True,
-            timeout=seconds,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout
+    output = printed(path.parent, *arguments)
+    return None if output is None else output.decode(errors="replace").strip()
 
 
 class Repository:
@@ -74,12 +53,12 @@ class Repository:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.known = _printed(folder, "rev-parse", "--is-inside-work-tree") == b"true\n"
+        self.known = printed(folder, "rev-parse", "--is-inside-work-tree") == b"true\n"
 
     def unmerged(self) -> dict[str, dict[int, bytes]]:
         """Return the files in conflict: what each side has of them."""
         rows: list[tuple[str, int, str]] = []
-        for line in (_printed(self._folder, "ls-files", "-u", "-z", "--", ".") or b"").split(b"\0")[:-1]:
+        for line in (printed(self._folder, "ls-files", "-u", "-z", "--", ".") or b"").split(b"\0")[:-1]:
             facts, _, name = line.partition(b"\t")
             _, blob, stage = facts.decode().split()
             rows.append((os.fsdecode(name), int(stage), blob))
@@ -96,7 +75,7 @@ class Repository:
 
     def brought(self, name: str, content: bytes) -> str:
         """Return `, by commit …` for the commit that brought this version of a file, else nothing."""
-        blob = _printed(self._folder, "hash-object", "--no-filters", "--stdin", given=content)
+        blob = printed(self._folder, "hash-object", "--no-filters", "--stdin", given=content)
         if blob is None:
             return ""
         commit = self._log("-1", "--full-history", f"--find-object={blob.decode().strip()}", _COMMIT, name=name)
@@ -104,13 +83,13 @@ class Repository:
 
     def _log(self, *options: str, name: str) -> str:
         """Return what the log says of a file on every side."""
-        heads = [each for each in _HEADS if _printed(self._folder, "rev-parse", "--verify", "--quiet", each)]
-        return (_printed(self._folder, "log", *options, *heads, "--", name) or b"").decode(errors="replace")
+        heads = [each for each in _HEADS if printed(self._folder, "rev-parse", "--verify", "--quiet", each)]
+        return (printed(self._folder, "log", *options, *heads, "--", name) or b"").decode(errors="replace")
 
     def _blobs(self, names: Sequence[str]) -> list[bytes]:
         """Return what git holds under names of its own; nothing where there is no such thing."""
         asked = "".join(f"{name}\n" for name in names).encode()
-        left = _printed(self._folder, "cat-file", "--batch", given=asked, seconds=_MANY_SECONDS) or b""
+        left = printed(self._folder, "cat-file", "--batch", given=asked, seconds=_MANY_SECONDS) or b""
         found = []
         for _ in names:
             told, _, left = left.partition(b"\n")

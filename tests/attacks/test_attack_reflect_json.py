@@ -38,6 +38,7 @@ def test_a_real_client_of_a_real_run_reads_the_placeholder(setup: Setup, option:
 def test_without_scrubbing_every_octet_arrives_and_the_run_says_so(setup: Setup) -> None:
     setup.connect("openai", "anthropic")
     setup.declare("  openai: {scrub: off}")
+    assert setup.line("trust", "--yes").code == 0
     # The search for canaries would find a key that the agent prints, so the agent only counts it.
     ran = setup.run("sh", "-c", "curl --silent https://api.openai.com/reflect | grep --count CANARY")
     assert ran.out == "1\n"

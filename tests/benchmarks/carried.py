@@ -64,6 +64,8 @@ def main() -> None:
         Path(root, "home", "providers").mkdir(parents=True)
         Path(root, "home", "providers", "bench.json").write_text(json.dumps(definition))
         Path(root, "authsome.yaml").write_text(MANIFEST)
+        trust = [proxy.EXECUTABLE, "trust", "--yes"]
+        subprocess.run(trust, env=env, cwd=root, check=True, capture_output=True)
         for name in ("default", "exact", "again"):
             login = [proxy.EXECUTABLE, "login", "bench", "--connection", name, "--stdin"]
             key = f"sk-BENCH-{name}-0123456789abcdef".encode()

@@ -4,6 +4,7 @@ Run it with `uv run python tests/benchmarks/start.py`. Compile the bytecode firs
 .venv/lib`), an installer does that too.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -15,6 +16,20 @@ import measure
 
 ROUNDS = 15
 EXECUTABLE = str(Path(sys.executable).parent / "authsome")
+
+
+def _ten(root: Path, env: dict[str, str]) -> dict[str, str]:
+    """Return the environment of a home with ten connections, each of a provider of one's own."""
+    held = env | {"AUTHSOME_HOME": f"{root}/ten"}
+    providers = root / "ten" / "providers"
+    providers.mkdir(parents=True)
+    for number in range(10):
+        name = f"p{number}"
+        definition = {"name": name, "host_url": f"{name}.example", "api_key": {"env_var": f"KEY_{number}"}}
+        (providers / f"{name}.json").write_text(json.dumps(definition))
+        login = [EXECUTABLE, "login", name, "--stdin"]
+        subprocess.run(login, input=b"k" * 40, env=held, cwd=root, check=True, capture_output=True)
+    return held
 
 
 def main() -> None:
@@ -29,6 +44,7 @@ def main() -> None:
         begin = "import sys, time; sys.stdout.write(str(time.perf_counter()))"
         login = [EXECUTABLE, "login", "openai", "--stdin"]
         subprocess.run(login, input=b"sk-" + b"a" * 30, env=env, check=True, capture_output=True)
+        ten = _ten(Path(root), env)
 
         def started(cwd: Path) -> float:
             before = time.perf_counter()
@@ -46,6 +62,8 @@ def main() -> None:
                 "get openai --field status": lambda: measure.wall(
                     [EXECUTABLE, "get", "openai", "--field", "status"], env, str(bare)
                 ),
+                "export of one connection": lambda: measure.wall([EXECUTABLE, "export", "openai"], env, str(bare)),
+                "export of ten connections": lambda: measure.wall([EXECUTABLE, "export"], ten, str(bare)),
                 "run -- true, no manifest": lambda: measure.wall([EXECUTABLE, "run", "--", "true"], env, str(bare)),
                 "run -- true, with a manifest": lambda: measure.wall(
                     [EXECUTABLE, "run", "--", "true"], env, str(declared)

@@ -1,0 +1,97 @@
+"""All definitions there are, by name."""
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+
+from authsome import documents
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.provider.definition import Definition
+from authsome.provider.names import check_name
+from authsome.provider.resolved import Provider, resolve
+
+
+class Source(StrEnum):
+    """Where a definition was found."""
+
+    BUNDLED = "bundled"
+    PROJECT = "project"
+    CUSTOM = "custom"
+
+
+class Catalogue:
+    """All definitions there are, by name; a file is read when somebody asks for it and not before.
+
+    The user's own count before the project's, and those before the bundled ones.
+
+    Args:
+        home: Without one there are no definitions of the user's own.
+        project: The folder in which a project brings its own, if it does.
+        trusts: Raises for a definition of the project that nobody has agreed to.
+    """
+
+    def __init__(
+        self, home: Path | None, project: Path | None = None, trusts: Callable[[Definition], None] | None = None
+    ) -> None:
+        own = ((Source.CUSTOM, home / "providers"),) if home else ()
+        theirs = ((Source.PROJECT, project),) if project else ()
+        self._folders = (*own, *theirs, (Source.BUNDLED, bundled("providers")))
+        self._trusts = trusts
+        self._loaded: dict[str, Provider] = {}
+
+    def usable(self) -> "Iterator[Provider]":
+        """Yield every provider whose definition is without a mistake."""
+        for name in self.names():
+            with suppress(AuthsomeError):
+                yield self.get(name)
+
+    def names(self) -> dict[str, Source]:
+        """Return every provider's name and where its definition stands, sorted."""
+        found: dict[str, Source] = {}
+        for source, folder in reversed(self._folders):
+            if folder.is_dir():
+                found |= dict.fromkeys((path.stem for path in folder.glob("*.json")), source)
+        return dict(sorted(found.items()))
+
+    def find(self, name: str) -> tuple[Source, Path]:
+        """Return where a provider is defined; an unknown name is an error (exit code 2) with the nearest one."""
+        check_name(name, "provider")
+        for source, folder in self._folders:
+            path = folder / f"{name}.json"
+            if path.is_file():
+                return source, path
+        known = self.names()
+        raise AuthsomeError(
+            f"there is no provider `{name}`",
+            hint=did_you_mean(name, known, f"known providers: {', '.join(known)}"),
+            code=ExitCode.USAGE,
+        )
+
+    @staticmethod
+    def read(path: Path) -> Definition:
+        """Return the definition in a file; one that is wrong is an error (exit code 6) with file and line."""
+        definition = documents.shape(Definition, documents.read_json(path))
+        if definition.name != path.stem:
+            raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
+        return definition
+
+    def get(self, name: str) -> Provider:
+        """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
+        if name not in self._loaded:
+            source, path = self.find(name)
+            definition = self.read(path)
+            try:
+                if source is Source.PROJECT and self._trusts:
+                    self._trusts(definition)
+                self._loaded[name] = resolve(definition)
+            except ValueError as error:
+                raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error
+        return self._loaded[name]
+
+
+def bundled(folder: str) -> Path:
+    """Return a folder of data that ships with the program: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / folder
+    return inside if inside.is_dir() else package.parent / folder

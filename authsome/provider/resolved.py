@@ -1,0 +1,240 @@
+"""A provider as the rest of the program reads it: complete, and checked."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from authsome.provider.definition import ApiKey, Definition, InjectDefinition, TestRequest
+from authsome.provider.names import TOKEN, VARIABLE, Host
+from authsome.provider.placement import SLOT, Placement, Value
+
+_FIELD = re.compile(r"[a-z_][a-z0-9_]*")
+_PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One value of a connection: what it looks like and which variables clients read it from.
+
+    Attributes:
+        label: What it is called where somebody is asked for it.
+        secret: Whether it is hidden, from whoever looks on and from the agent.
+        default: What holds where nobody says otherwise.
+    """
+
+    name: str
+    pattern: re.Pattern[str] | None
+    hint: str | None
+    env: tuple[str, ...]
+    label: str = "API key"
+    secret: bool = True
+    default: str | None = None
+
+
+@dataclass(frozen=True)
+class Provider:
+    """One service, ready to be acted on.
+
+    Attributes:
+        oauth: The definition's settings for OAuth, None without any.
+    """
+
+    name: str
+    display_name: str
+    auth_type: str
+    hosts: tuple[Host, ...]
+    fields: tuple[Field, ...]
+    placements: tuple[Placement, ...]
+    constant_headers: tuple[tuple[str, str], ...] = ()
+    keys_url: str | None = None
+    docs: str | None = None
+    private_addresses: bool = False
+    test: TestRequest | None = None
+    flow: str = "api_key"
+    oauth: Mapping[str, Any] | None = field(default=None, hash=False)
+
+    @cached_property
+    def env(self) -> Mapping[str, str]:
+        """Environment variable → field, in the order of the definition."""
+        return {name: each.name for each in self.fields for name in each.env}
+
+    @cached_property
+    def key(self) -> Field:
+        """The field that tells one credential from another: the first secret."""
+        return next(each for each in self.fields if each.secret)
+
+    @property
+    def host_names(self) -> tuple[str, ...]:
+        """The hosts as text, sorted: what a person agrees to when giving a secret."""
+        return tuple(sorted(str(host) for host in self.hosts))
+
+    def beyond(self, agreed: Iterable[str]) -> tuple[str, ...]:
+        """Return the hosts that a person who agreed to these ones did not agree to, sorted."""
+        return tuple(sorted(set(self.host_names) - set(agreed)))
+
+
+def resolve(definition: Definition) -> Provider:
+    """Return the provider a definition describes, or raise `ValueError` with what is wrong with it."""
+    urls = (definition.host_url,) if isinstance(definition.host_url, str) else definition.host_url
+    hosts = tuple(dict.fromkeys(Host.parse(url) for url in urls))
+    if not hosts:
+        raise ValueError("`host_url` names no host")
+    headers = tuple((_header_name(name), _header_value(value)) for name, value in definition.headers.items())
+    fields = tuple(_fields(definition))
+    if definition.test and definition.test.host not in hosts:
+        raise ValueError(f"`test` asks a host that `host_url` does not name: {definition.test.host}")
+    return Provider(
+        name=definition.name,
+        display_name=definition.display_name or definition.name,
+        auth_type=definition.auth_type,
+        hosts=hosts,
+        fields=fields,
+        placements=tuple(_placements(definition, hosts, {each.name: each.secret for each in fields})),
+        constant_headers=headers,
+        keys_url=definition.keys_url,
+        docs=definition.docs,
+        private_addresses=definition.private_addresses,
+        test=definition.test,
+        flow=definition.flow,
+        oauth=definition.oauth or None,
+    )
+
+
+def _fields(definition: Definition) -> Iterator[Field]:
+    exported = definition.export.env if definition.export else {}
+    names = set(definition.fields) or {"api_key"}
+    if definition.auth_type == "oauth2":
+        names = {"access_token", "refresh_token"}
+    if unknown := sorted(set(exported) - names):
+        raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
+    key = definition.api_key or ApiKey()
+    own = [each.env for each in definition.fields.values()]
+    for variable in _flat([*exported.values(), key.env_var or (), *own]):
+        if not VARIABLE.fullmatch(variable):
+            raise ValueError(f"`{variable}` is not an environment variable")
+    if definition.auth_type == "oauth2":
+        yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
+    elif definition.fields:
+        yield from _own_fields(definition, exported)
+    else:
+        env = _flat([exported.get("api_key", ()), key.env_var or ()])
+        yield Field("api_key", _pattern(key.key_pattern, "key_pattern"), key.key_pattern_hint, env)
+
+
+def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
+    if not any(each.secret for each in definition.fields.values()):
+        raise ValueError("none of the `fields` is a secret")
+    for name, each in definition.fields.items():
+        if not _FIELD.fullmatch(name):
+            raise ValueError(f"{ascii(name)} is not the name of a field; use lower-case letters, digits and `_`")
+        pattern = _pattern(each.pattern, f"fields.{name}.pattern")
+        if pattern and each.default is not None and not pattern.fullmatch(each.default):
+            raise ValueError(f"`fields.{name}.default` does not match its own pattern")
+        label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
+        env = _flat([exported.get(name, ()), each.env])
+        yield Field(name, pattern, each.hint, env, label, each.secret, each.default)
+
+
+def _flat(values: Any) -> tuple[str, ...]:
+    """Return strings and tuples of strings as one tuple without repetition."""
+    return tuple(dict.fromkeys(one for value in values for one in ((value,) if isinstance(value, str) else value)))
+
+
+def _pattern(text: str | None, where: str) -> re.Pattern[str] | None:
+    if text is None:
+        return None
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise ValueError(f"`{where}` is not a regular expression: {error.msg}") from error
+
+
+def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Iterator[Placement]:
+    if not definition.inject:
+        header, prefix = "Authorization", "Bearer"
+        if definition.api_key:
+            header, prefix = definition.api_key.header_name, definition.api_key.header_prefix
+        value = f"{prefix.strip()} {{{next(iter(names))}}}".strip()
+        yield Placement(((_header_name(header), _template(value, names)),), frozenset(hosts))
+    for each in definition.inject:
+        named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
+        if strange := sorted(str(host) for host in named - set(hosts)):
+            raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
+        for path in (*each.paths, *([each.path] if each.path is not None else [])):
+            if not path.startswith("/"):
+                raise ValueError(f"`{path}`: a path starts with `/`")
+        yield _placement(each, named, names)
+
+
+def _placement(each: InjectDefinition, hosts: frozenset[Host], names: Mapping[str, bool]) -> Placement:
+    when, key = _pattern(each.when, "when"), next(name for name, secret in names.items() if secret)
+    headers = tuple(_headers(each, names))
+    if len({name.lower() for name, _ in headers}) != len(headers):
+        raise ValueError("`inject` fills one header twice")
+    query = tuple((_parameter(name), _template(value, names)) for name, value in each.query.items())
+    used = {slot for _, value in (*headers, *query) for text in _texts(value) for slot in SLOT.findall(text)}
+    if each.path is not None:
+        used |= {slot for slot in SLOT.findall(_template(each.path, names)) if _in_path(slot, each.path)}
+    if not any(names[name] for name in used):
+        raise ValueError("`inject` sends no secret: a template takes it as in `Bearer {api_key}`")
+    return Placement(
+        headers,
+        hosts,
+        each.paths,
+        query,
+        each.path,
+        frozenset(_header_name(name).lower() for name in each.also.headers),
+        frozenset(_parameter(name) for name in each.also.query),
+        None if when is None else (key, when),
+    )
+
+
+def _headers(each: InjectDefinition, names: Mapping[str, bool]) -> Iterator[tuple[str, Value]]:
+    if each.basic:
+        if ":" in each.basic.username:
+            raise ValueError("a user name holds no colon (RFC 7617, 2)")
+        yield _header_name(each.header), (_template(each.basic.username, names), _template(each.basic.password, names))
+    elif each.value is not None:
+        yield _header_name(each.header), _template(each.value, names)
+    for name, value in each.headers.items():
+        yield _header_name(name), _template(value, names)
+
+
+def _in_path(slot: str, path: str) -> bool:
+    """Whether a slot is in a path, and only once: two readings of one path would be two secrets."""
+    if path.count(f"{{{slot}}}") > 1 or "?" in path or "#" in path:
+        raise ValueError(f"`{path}`: a path holds each field once, and no query")
+    return True
+
+
+def _texts(value: Value) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
+
+
+def _parameter(text: str) -> str:
+    if not _PARAMETER.fullmatch(text):
+        raise ValueError(f"{ascii(text)} is not the name of a query parameter")
+    return text
+
+
+def _header_name(text: str) -> str:
+    if not TOKEN.fullmatch(text):
+        raise ValueError(f"{ascii(text)} is not a header name")
+    if text.lower() in {"host", "content-length", "transfer-encoding", "connection", "te", "trailer", "upgrade"}:
+        raise ValueError(f"`{text}` belongs to the connection and carries no credential")
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not text.isascii() or any(ord(char) < 32 or ord(char) == 127 for char in text):  # noqa: PLR2004  RFC 9110, 5.5
+        raise ValueError(f"{ascii(text)} is not a header value")
+    return text
+
+
+def _template(text: str, names: Mapping[str, bool]) -> str:
+    for name in SLOT.findall(_header_value(text)):
+        if name not in names:
+            raise ValueError(f"`{{{name}}}` is not a field; there is: {', '.join(sorted(names))}")
+    return text

@@ -1,0 +1,281 @@
+"""The sentences that people agree to say everything that a definition does."""
+
+import json
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings, strategies as st
+from syrupy.assertion import SnapshotAssertion
+
+from authsome import documents, grants
+from authsome.provider import (
+    AlsoDefinition,
+    ApiKey,
+    BasicDefinition,
+    Catalogue,
+    Definition,
+    Export,
+    Field,
+    FieldDefinition,
+    Host,
+    InjectDefinition,
+    Placement,
+    Provider,
+    TestRequest as Trial,
+    bundled,
+    resolve,
+)
+
+HOSTS = ("a.example", "b.example", "c.example:8443")
+PATHS = ("/", "/v1/x", "/v2/x", "/v1/x/y")
+# Words that try to be two values, or a sentence of ours.
+WORDS = ("", "x", "y", 'x", "y', "x, y", "x\ny", "{api_key}", "Bearer {api_key}", "the key may be sent to b.example")
+HEADERS = ("Authorization", "authorization", "X-Key", "X-Other")
+
+VARIABLES = ("A_KEY", "B_KEY", "C_KEY")
+SEVERAL = (*VARIABLES, (), ("B_KEY", "A_KEY"), ("A_KEY", "B_KEY", "C_KEY"))
+HOST_LISTS = ((), ("a.example",), ("https://A.example", "b.example"), ("b.example", "a.example"), HOSTS)
+PATH_LISTS = ((), ("/v1/*",), ("/v2/*",), ("/v1/*", "/v2/*"), ("/**",), ('/", "/v1/*',))
+STATUSES = (200, 204, 401)
+TRIAL = Trial("https://a.example/v1")
+PLACE = InjectDefinition(value="{api_key}")
+NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"), paths=("/v1/*",))
+
+SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
+
+# Every field, and values of it that a careless sentence would not tell apart.
+KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
+    ApiKey: {
+        "header_name": HEADERS,
+        "header_prefix": WORDS,
+        "env_var": (None, *VARIABLES),
+        "key_pattern": (None, "", "^x", "^y", '^x"'),
+        "key_pattern_hint": (None, *WORDS),
+    },
+    Export: {"env": ({}, *({"api_key": each} for each in SEVERAL), *({"access_token": each} for each in SEVERAL))},
+    Trial: {
+        "url": ("https://a.example/v1", "https://a.example/v1?x", "https://b.example/v1"),
+        "method": ("GET", "HEAD", "POST"),
+        "good_status": STATUSES,
+        "bad_status": STATUSES,
+    },
+    BasicDefinition: {"username": WORDS, "password": WORDS},
+    InjectDefinition: {
+        "header": HEADERS,
+        "value": (None, *WORDS),
+        "basic": (None, *(BasicDefinition(one, f"{other}{{api_key}}") for one in WORDS[:4] for other in WORDS[:4])),
+        "headers": ({}, {"X-Key": "{api_key}"}, {"X-Key": "y {api_key}"}, {"X-Other": "{api_key}", "X-Key": "x"}),
+        "query": ({}, {"key": "{api_key}"}, {"key": "x", "token": "{api_key}"}, {"key": "x {api_key}"}),
+        "path": (None, "/v1/{api_key}", "/v2/{api_key}", "/**/{api_key}"),
+        "also": (AlsoDefinition(), AlsoDefinition(headers=("X-Other",)), AlsoDefinition(query=("key", "k"))),
+        "when": (None, "x.*", "y.*"),
+        "hosts": HOST_LISTS,
+        "paths": PATH_LISTS,
+    },
+    AlsoDefinition: {
+        "headers": ((), ("X-Other",), ("X-Key", "X-Other"), ("x-other",)),
+        "query": ((), ("a",), ("b", "a"), ("a", "b")),
+    },
+    FieldDefinition: {
+        "label": WORDS,
+        "secret": (True, False),
+        "pattern": (None, "", "^x", "^y"),
+        "hint": (None, *WORDS),
+        "env": SEVERAL,
+        "default": (None, "", "x", "y"),
+    },
+    Definition: {
+        "name": ("acme", "acme-2"),
+        "host_url": (*HOSTS, *HOST_LISTS),
+        "display_name": WORDS,
+        "auth_type": ("api_key", "oauth2"),
+        "flow": ("api_key", "pkce", ""),
+        "oauth": (None, {}, *({word: value} for word in WORDS[:4] for value in (0, 1, True, "1", ["x"], {"y": 1}))),
+        "fields": ({}, {"api_key": FieldDefinition()}, {"api_key": FieldDefinition(), "site": SETTING}),
+        "api_key": (None, ApiKey(), ApiKey("X-Key"), ApiKey(env_var="B_KEY")),
+        "inject": ((), (PLACE,), (NARROW,), (PLACE, NARROW), (NARROW, PLACE)),
+        "headers": ({}, *({a: x, b: y} for a in HEADERS for b in HEADERS for x in WORDS[1:3] for y in WORDS[1:3])),
+        "export": (None, Export({"api_key": "B_KEY"}), Export({"access_token": "B_KEY"})),
+        "keys_url": (None, *WORDS),
+        "test": (None, TRIAL),
+        "private_addresses": (False, True),
+    },
+}
+BASE = Definition(name="acme", host_url=HOSTS, api_key=ApiKey(env_var="A_KEY"))
+RICH = replace(BASE, inject=(NARROW, PLACE), headers={"X-Other": "x"}, test=TRIAL, export=Export({"api_key": "C_KEY"}))
+
+
+@pytest.mark.parametrize(("kind", "known"), KINDS.items())
+def test_the_property_is_about_every_field_of_a_definition(kind: Any, known: dict[str, st.SearchStrategy[Any]]) -> None:
+    assert set(known) == {each.name for each in fields(kind)} - {"schema_version", "docs"}
+
+
+def _behaviour(provider: Provider) -> Any:
+    """Return what a provider does, found by asking it and not by its sentences."""
+    # What is added to this list of fields has to be added to the sentences.
+    assert {each.name for each in fields(Provider)} == {
+        *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
+        *("docs", "private_addresses", "test", "flow", "oauth"),
+    }
+    assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
+    assert {each.name for each in fields(Placement)} == {
+        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when")
+    }
+    carried = {(host, path): _first(provider, Host.parse(host), path) for host in HOSTS for path in PATHS}
+    asked = [
+        (each.name, each.pattern, each.hint, set(each.env), each.label, each.secret, each.default)
+        for each in provider.fields
+    ]
+    constants: dict[str, list[tuple[str, str]]] = {}
+    for name, value in provider.constant_headers:
+        constants.setdefault(name.lower(), []).append((name, value))
+    plain = (provider.name, provider.display_name, provider.auth_type, provider.flow, provider.keys_url)
+    oauth = json.dumps(provider.oauth, sort_keys=True)
+    return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, provider.test
+
+
+def _first(provider: Provider, host: Host, path: str) -> Any:
+    """Return what a request with the key becomes, for each kind of key."""
+    found: list[Any] = []
+    for place in provider.placements:
+        if host in place.hosts and place.serves(path):
+            out = place.header_names, place.parameters
+            found.append((set(place.headers), set(place.query), place.path, out, place.when))
+            if place.when is None:
+                break
+    return found
+
+
+def _loads(definition: Definition) -> Provider | None:
+    with suppress(ValueError):
+        return resolve(definition)
+    return None
+
+
+def _changed(definition: Definition, kind: type, field: str, value: Any) -> Definition | None:
+    """Return a definition with another value in a field of its own or of a part; None without that part."""
+    basic = NARROW.basic
+    with suppress(ValueError):
+        if kind is Definition:
+            return replace(definition, **{field: value})
+        if kind in (InjectDefinition, BasicDefinition, AlsoDefinition):
+            first = definition.inject[0] if definition.inject else None
+            part: Any = None
+            if kind is InjectDefinition and first:
+                part = replace(first, **{field: value})
+            elif kind is BasicDefinition and basic:
+                part = replace(NARROW, basic=replace(basic, **{field: value}))
+            elif kind is AlsoDefinition:
+                part = replace(PLACE, also=replace(PLACE.also, **{field: value}))
+            return replace(definition, inject=(part, *definition.inject[1:])) if part else None
+        if kind is FieldDefinition:
+            setting = replace(SETTING, default=None) if field == "secret" else SETTING
+            part = {"api_key": FieldDefinition(), "site": replace(setting, **{field: value})}
+            return replace(definition, api_key=None, export=None, inject=(PLACE,), fields=part)
+        name = {ApiKey: "api_key", Export: "export", Trial: "test"}.get(kind)
+        if name and (part := getattr(definition, name)):
+            return replace(definition, **{name: replace(part, **{field: value})})
+    return None
+
+
+def _compare(one: Provider, other: Provider) -> bool:
+    """Check two definitions against each other; return whether they behave differently."""
+    said, also_said = grants.of(one), grants.of(other)
+    assert len(set(said)) == len(said)
+    different: bool = _behaviour(one) != _behaviour(other)
+    if different:
+        assert set(said) != set(also_said), (one, other)
+    return different
+
+
+@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, known in KINDS.items() for field in known])
+def test_every_two_values_of_a_field_that_behave_differently_give_other_sentences(kind: Any, field: str) -> None:
+    base = RICH
+    if (kind, field) == (InjectDefinition, "value") or (field in ("headers", "path") and kind is InjectDefinition):
+        base = replace(RICH, inject=(PLACE, NARROW))
+    elif kind is ApiKey:
+        base = replace(RICH, inject=())  # they are where the short form counts
+    elif field in ("auth_type", "export"):
+        base = BASE
+    elif (kind, field) == (Definition, "fields"):
+        base = replace(RICH, api_key=None, export=None, fields={"api_key": FieldDefinition(env="C_KEY")})
+    definitions = [_changed(base, kind, field, value) for value in KINDS[kind][field]]
+    providers = [provider for each in definitions if each and (provider := _loads(each))]
+    assert sum(_compare(one, other) for one in providers for other in providers)
+
+
+@st.composite
+def _pairs(draw: st.DrawFn) -> tuple[Definition, Definition]:
+    """Draw two definitions of which one has a few more changes than the other."""
+    one = draw(st.sampled_from((BASE, RICH)))
+    made = [one]
+    for _ in range(draw(st.integers(2, 6))):
+        kind = draw(st.sampled_from(list(KINDS)))
+        field = draw(st.sampled_from(list(KINDS[kind])))
+        made.append(_changed(made[-1], kind, field, draw(st.sampled_from(KINDS[kind][field]))) or made[-1])
+    return made[-1], draw(st.sampled_from(made))
+
+
+@settings(max_examples=400, deadline=None)
+@given(_pairs())
+def test_definitions_that_behave_differently_never_give_the_same_sentences(pair: tuple[Definition, Definition]) -> None:
+    one, other = map(_loads, pair)
+    if one and other and not _compare(one, other) and one == replace(other, docs=one.docs):
+        assert grants.of(one) == grants.of(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"host_url": ("b.example", "a.example")}, {"host_url": ("https://A.example/", "b.example:443", "b.example")}),
+        ({"docs": "https://a.example"}, {"docs": None}),
+        (
+            {"api_key": ApiKey(env_var="B_KEY")},
+            {"api_key": ApiKey(), "export": Export({"api_key": ("B_KEY", "B_KEY")})},
+        ),
+        ({"api_key": ApiKey()}, {"inject": (InjectDefinition(value="Bearer {api_key}"),), "api_key": ApiKey()}),
+        ({"oauth": {}}, {"oauth": None}),
+        (
+            {"inject": (InjectDefinition(value="{api_key}", paths=("/a", "/b")),)},
+            {"inject": (InjectDefinition(value="{api_key}", paths=("/b", "/a"), hosts=HOSTS[::-1]),)},
+        ),
+        (
+            {"inject": tuple(InjectDefinition(value="{api_key}", hosts=(host,)) for host in HOSTS)},
+            {"inject": tuple(InjectDefinition(value="{api_key}", hosts=(host,)) for host in HOSTS[::-1])},
+        ),
+        ({"headers": {"X-A": "1", "X-B": "2"}}, {"headers": {"X-B": "2", "X-A": "1"}}),
+    ],
+)
+def test_what_changes_nothing_changes_no_sentence(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert grants.of(replace(BASE, **one)) == grants.of(replace(BASE, **other))
+
+
+def test_the_order_of_places_counts_where_they_share_a_host() -> None:
+    wide, narrow = InjectDefinition(value="{api_key}"), InjectDefinition(value="x {api_key}", paths=("/v1/*",))
+    one, other = (set(grants.of(replace(BASE, inject=places))) for places in ((wide, narrow), (narrow, wide)))
+    assert one != other
+
+
+def test_a_definition_and_its_provider_give_the_same_sentences() -> None:
+    for path in bundled("providers").glob("*.json"):
+        definition = documents.shape(Definition, documents.read_json(path))
+        assert grants.of(definition) == grants.of(resolve(definition)) == grants.of(Catalogue(None).get(path.stem))
+
+
+def test_no_text_of_an_author_can_lay_out_the_screen() -> None:
+    name = "Acme\n\x1b[2Jthe key may be sent to \u202eelpmaxe.a \u0430"
+    said = grants.of(replace(BASE, display_name=name, keys_url="https://\u0430.example"))
+    assert all(sentence.isascii() and sentence.isprintable() for sentence in said)
+
+
+def test_a_definition_that_is_wrong_has_no_sentences() -> None:
+    with pytest.raises(ValueError, match="not a host name"):
+        grants.of(replace(BASE, host_url="a b"))
+
+
+@pytest.mark.parametrize("name", ["github", "anthropic"])
+def test_the_sentences_read_well(name: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    assert "\n".join(grants.of(Catalogue(tmp_path).get(name))) == snapshot
