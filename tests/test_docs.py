@@ -16,13 +16,22 @@ from authsome import documents
 from authsome.cli import frame
 from authsome.errors import ExitCode
 from authsome.manifest import ConnectionEntry, Egress, Manifest, ProviderEntry
-from authsome.provider import ApiKey, Catalogue, Definition, InjectDefinition, Source, TestRequest as Trial
+from authsome.provider import (
+    AlsoDefinition,
+    ApiKey,
+    BasicDefinition,
+    Catalogue,
+    Definition,
+    FieldDefinition,
+    InjectDefinition,
+    Placement,
+    TestRequest as Trial,
+)
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
 from programs import needs_age, needs_git
 
 MISSING = {
-    *("completion", "definitions", "drift", "formats", "help", "import", "init", "register", "remove", "revoke"),
-    *("schema", "set-default", "whoami"),
+    *("completion", "drift", "help", "init", "register", "remove", "revoke", "schema", "set-default", "whoami"),
 }
 """What pages tell of and is not there yet: the words of `<!-- needs: … -->`."""
 
@@ -257,7 +266,15 @@ def _column(page: str, heading: str, number: int = 1) -> set[str]:
 def test_every_field_of_a_definition_is_explained() -> None:
     explained = _column("custom-provider.md", "| field | means |")
     assert {each.name for each in fields(Definition) if each.name != "export"} <= explained
-    for of, kind in (("api_key.", ApiKey), ("inject[].", InjectDefinition), ("test.", Trial)):
+    kinds = {
+        "api_key.": ApiKey,
+        "fields.NAME.": FieldDefinition,
+        "inject[].": InjectDefinition,
+        "inject[].basic.": BasicDefinition,
+        "inject[].also.": AlsoDefinition,
+        "test.": Trial,
+    }
+    for of, kind in kinds.items():
         assert {f"{of}{each.name}" for each in fields(kind)} <= explained
     assert "export.env" in explained
 
@@ -277,24 +294,30 @@ def test_every_exit_code_is_in_the_table() -> None:
 def test_the_bundled_providers_are_listed_as_they_are() -> None:
     catalogue = Catalogue(None)
     rows = []
-    for name, source in catalogue.names().items():
-        provider = catalogue.get(name)
-        (field,) = provider.fields
-        first = next(each for each in provider.placements if each.value)
+    for provider in map(catalogue.get, catalogue.names()):
+        key = provider.key
         shown = [
-            f"`{name}`",
+            f"`{provider.name}`",
             provider.display_name,
-            {"api_key": "API key"}[provider.auth_type],
-            f"`{first.header}: {first.render(dict.fromkeys(['api_key'], '<key>'))}`",
+            {"api_key": "API key", "oauth2": "OAuth"}[provider.auth_type],
+            ", ".join(f"`{place}`" for place in _places(provider.placements[0])),
             ", ".join(map(str, provider.hosts)),
-            ", ".join(f"`{variable}`" for variable in field.env),
-            f"`{field.pattern.pattern}`".replace("|", r"\|") if field.pattern else "",
-            f"<{provider.keys_url}>",
+            ", ".join(f"`{variable}`" for variable in provider.env),
+            f"`{key.pattern.pattern}`".replace("|", r"\|") if key.pattern else "",
+            f"<{provider.keys_url}>" if provider.keys_url else "",
         ]
-        assert source is Source.BUNDLED
         rows.append(re.sub(" +", " ", f"| {' | '.join(shown)} |"))
     text = (ROOT / "docs" / "providers.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("| `")] == rows
+    assert [line for line in text.splitlines() if line.startswith("| `")] == rows, "\n".join(rows)
+
+
+def _places(placement: Placement) -> Iterator[str]:
+    """Yield where a credential goes, as a page shows it."""
+    for name, value in placement.headers:
+        yield f"{name}: {value if isinstance(value, str) else f'Basic {value[0]}:{value[1]}'}"
+    yield from (f"?{name}={value}" for name, value in placement.query)
+    if placement.path:
+        yield placement.path
 
 
 # The harness itself.
