@@ -21,7 +21,10 @@ from authsome.proxy.upstream import TRUST_FILE_VARIABLES, bypasses, no_proxy_lis
 RUN_VARIABLE = "AUTHSOME_RUN"
 """Set in the child to the pid of its `authsome run`, so that authsome itself refuses to nest."""
 
-_SEALED = ("AUTHSOME_IDENTITY", "AUTHSOME_IDENTITY_FILE", "AUTHSOME_IDENTITY_COMMAND", "AUTHSOME_VAULT_PIN")
+_SEALED = (
+    *("AUTHSOME_IDENTITY", "AUTHSOME_IDENTITY_FILE", "AUTHSOME_IDENTITY_COMMAND"),
+    *("AUTHSOME_VAULT_PIN", "AUTHSOME_TRUST_PIN"),
+)
 _PROXY = (
     *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"),
     *("GLOBAL_AGENT_HTTPS_PROXY", "GLOBAL_AGENT_HTTP_PROXY", "grpc_proxy"),

@@ -11,8 +11,10 @@ pydantic, which is imported for that alone: it costs more than everything else a
 import json
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from contextlib import suppress
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -30,16 +32,22 @@ MAX_DEPTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain data (dict, list, str, int, float, bool, None) and the line each part of it starts on."""
+    """Plain data (dict, list, str, int, float, bool, None) and the line each part of it starts on.
+
+    Attributes:
+        lines: None for JSON, whose lines are looked up in `text` when something is wrong.
+    """
 
     path: Path
     data: Any
-    lines: Mapping[Where, int]
+    lines: Mapping[Where, int] | None
+    text: str = field(default="", repr=False)
 
     def at(self, where: Where) -> str:
         """Return `file:line` of the innermost part of `where` that the file holds."""
-        known = next((where[:end] for end in range(len(where), -1, -1) if where[:end] in self.lines), ())
-        return f"{self.path}:{self.lines.get(known, 1)}"
+        lines = json_lines(self.text) if self.lines is None else self.lines
+        known = next((where[:end] for end in range(len(where), -1, -1) if where[:end] in lines), ())
+        return f"{self.path}:{lines.get(known, 1)}"
 
     def error(self, where: Where, message: str, hint: str | None = None) -> AuthsomeError:
         """Return the error that `message` is wrong at `where`."""
@@ -60,6 +68,11 @@ def read_text(path: Path) -> str:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise AuthsomeError(f"{path} is not a regular file", code=ExitCode.INVALID)
         raw = file.read(MAX_BYTES + 1)
+    return decoded(path, raw)
+
+
+def decoded(path: Path, raw: bytes) -> str:
+    """Return the text of a file's first `MAX_BYTES` + 1 bytes, or say why it cannot be one."""
     if len(raw) > MAX_BYTES:
         raise AuthsomeError(f"{path} is larger than {MAX_BYTES >> 20} MiB", code=ExitCode.INVALID)
     try:
@@ -127,8 +140,12 @@ def _plain(path: Path, node: Any, where: Where, lines: dict[Where, int]) -> Any:
 
 
 def read_json(path: Path) -> Document:
-    """Return a JSON file; lines are looked up only if something is wrong with it (see `shape`)."""
-    text = read_text(path)
+    """Return a JSON file."""
+    return parse_json(path, read_text(path))
+
+
+def parse_json(path: Path, text: str) -> Document:
+    """Return the text of a JSON file."""
     try:
         data = json.loads(text, object_pairs_hook=_no_duplicates)
     except json.JSONDecodeError as error:
@@ -138,7 +155,42 @@ def read_json(path: Path) -> Document:
         raise AuthsomeError(f"{path}:{line}: the key `{error}` stands there twice", code=ExitCode.INVALID) from error
     except RecursionError as error:
         raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
-    return Document(path, data, {})
+    return Document(path, data, None, text)
+
+
+def json_lines(text: str) -> Mapping[Where, int]:
+    """Return the line on which each part of a JSON text starts; a member starts with its key."""
+    ends = [place for place, char in enumerate(text) if char == "\n"]
+    lines: dict[Where, int] = {}
+    decode = json.JSONDecoder().raw_decode
+
+    def next_at(place: int) -> int:
+        """Return where the next token stands; a comma and a colon are none."""
+        while text[place] in " \t\r\n,:":
+            place += 1
+        return place
+
+    def scan(where: Where, place: int) -> int:
+        """Note the lines of a value, and return where it ends."""
+        lines.setdefault(where, 1 + bisect_left(ends, place))
+        if text[place] not in "{[":
+            return int(decode(text, place)[1])
+        named, index = text[place] == "{", 0
+        place = next_at(place + 1)
+        while text[place] not in "}]":
+            key: str | int = index
+            if named:
+                line = 1 + bisect_left(ends, place)
+                key, place = decode(text, place)
+                lines[*where, key] = line
+                place = next_at(place)
+            place = next_at(scan((*where, key), place))
+            index += 1
+        return place + 1
+
+    with suppress(RecursionError):
+        scan((), next_at(0))
+    return lines
 
 
 class _DuplicateKeyError(ValueError):
@@ -177,8 +229,6 @@ def _explained(kind: type, document: Document) -> AuthsomeError:
         problems = error.errors(include_url=False, include_input=False)
     else:  # the two never disagree (a property of the tests); if they did, doubt means refusal
         return document.error((), "does not have the expected form")
-    if not document.lines:
-        document = read_yaml(document.path)  # every JSON text is YAML 1.2; this time with lines
     # A misspelt key is often also a missing one; the misspelling is what to tell.
     first = min(problems, key=lambda problem: problem["type"] != _UNKNOWN_KEY)
     where = _where(document.data, first)
@@ -236,7 +286,7 @@ def _keys_at(kind: Any, where: Where) -> list[str]:
     for part in where:
         kind = _inside(kind, part)
     options = [option for option in (get_args(kind) or (kind,)) if is_dataclass(option)]
-    return [field.name for option in options for field in fields(option)]
+    return [each.name for option in options for each in fields(option)]
 
 
 def _inside(kind: Any, part: str | int) -> Any:

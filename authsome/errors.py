@@ -24,6 +24,25 @@ class ExitCode(IntEnum):
     REFUSED = 8
     INTERRUPTED = 130
 
+    @property
+    def meaning(self) -> str:
+        """What it says, in a line."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    ExitCode.DONE: "done",
+    ExitCode.UNEXPECTED: "unexpected: the system refused something, or a bug",
+    ExitCode.USAGE: "the command line is wrong: an unknown command, option or name",
+    ExitCode.MISSING: "something is missing, or a person is needed",
+    ExitCode.LOCKED: "locked: there is no identity that opens the vault",
+    ExitCode.INTEGRITY: "damaged: a file of the vault or of the log is not what was written",
+    ExitCode.INVALID: "invalid: a manifest, a definition or another file has a mistake in it",
+    ExitCode.UNTRUSTED: "not trusted: look at it and accept it with `authsome trust`, or it is sealed inside a run",
+    ExitCode.REFUSED: "the provider, the network or a rule refused",
+    ExitCode.INTERRUPTED: "interrupted with Ctrl-C",
+}
+
 
 class RunExit(IntEnum):
     """What `run` answers when the code is not the child's; the values are those of `env`, `nohup` and `timeout`."""
@@ -32,6 +51,19 @@ class RunExit(IntEnum):
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
     SIGNALLED = 128
+
+    @property
+    def meaning(self) -> str:
+        """What it says, in a line."""
+        return _MEANINGS_OF_RUN[self]
+
+
+_MEANINGS_OF_RUN = {
+    RunExit.FAILED: "authsome failed before the agent was started; `authsome check` tells why",
+    RunExit.NOT_EXECUTABLE: "the agent's program cannot be executed",
+    RunExit.NOT_FOUND: "the agent's program was not found",
+    RunExit.SIGNALLED: "plus N: signal N ended the agent",
+}
 
 
 class AuthsomeError(Exception):

@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -96,7 +96,11 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """One connection that is wanted, with every setting decided."""
+    """One connection that is wanted, with every setting decided.
+
+    Attributes:
+        source: The connection of the vault that fills it, where that has another name (see `Project.filled`).
+    """
 
     provider: Provider
     connection: str = DEFAULT_CONNECTION
@@ -106,11 +110,22 @@ class Declared:
     allow: tuple[Allowed, ...] | None = None
     scrub: bool = True
     env: Mapping[str, str] = field(default_factory=dict)
+    source: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
-        """Provider and connection, as the vault knows them."""
+        """Provider and connection, as the manifest and the agent know them."""
         return self.provider.name, self.connection
+
+    @property
+    def held_as(self) -> tuple[str, str]:
+        """Provider and connection, as the vault knows them."""
+        return self.provider.name, self.source or self.connection
+
+    @property
+    def stored(self) -> "Declared":
+        """The connection of the vault that fills this one, as if it had been declared in its place."""
+        return replace(self, connection=self.source, source=None) if self.source else self
 
     @property
     def name(self) -> str:
@@ -120,11 +135,30 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A manifest that was found, or its absence."""
+    """A manifest that was found, or its absence.
+
+    Attributes:
+        choices: The connection that was chosen for a provider where none is named.
+    """
 
     manifest: Manifest | None
     path: Path | None
     connections: tuple[Declared, ...]
+    choices: Mapping[str, str] = field(default_factory=dict)
+
+    def filled(self, choices: Mapping[str, str]) -> "Project":
+        """Return the project with each default connection filled by the one that was chosen on this machine.
+
+        Rules, placeholder and variables stay those of the default connection: the agent does not know of it.
+
+        Args:
+            choices: Provider → connection of the vault.
+        """
+        filled = tuple(
+            replace(each, source=choices.get(each.provider.name)) if each.connection == DEFAULT_CONNECTION else each
+            for each in self.connections
+        )
+        return replace(self, connections=filled, choices=choices)
 
     @property
     def egress(self) -> Egress:
@@ -146,6 +180,8 @@ def find(start: Path, named: str | None = None) -> Path | None:
     """Return the manifest: the one named, else the first one upwards from `start`, else None."""
     if named is not None:
         path = start / named
+        if not named:
+            raise AuthsomeError("`--file` names no manifest", hint="name one, or leave it out", code=ExitCode.USAGE)
         if not path.is_file():
             raise AuthsomeError(f"there is no manifest at {path}", code=ExitCode.INVALID)
         return path
@@ -190,10 +226,13 @@ def load(path: Path, catalogue: Catalogue) -> Project:
     return Project(manifest, path, connections)
 
 
-def default_project(catalogue: Catalogue, held: Iterable[tuple[str, str]]) -> Project:
+def default_project(
+    catalogue: Catalogue, held: Iterable[tuple[str, str]], choices: Mapping[str, str] | None = None
+) -> Project:
     """Return what holds without a manifest: the default connection of every connected provider, each as optional."""
-    known = catalogue.names()
-    names = sorted({provider for provider, connection in held if connection == DEFAULT_CONNECTION} & set(known))
+    known, chosen = catalogue.names(), choices or {}
+    defaults = {provider for provider, name in held if name in (DEFAULT_CONNECTION, chosen.get(provider))}
+    names = sorted(defaults & set(known))
     connections = tuple(undeclared(catalogue.get(name), required=False) for name in names)
     for one, other, host in _shared_hosts(connections):
         raise AuthsomeError(
@@ -201,7 +240,7 @@ def default_project(catalogue: Catalogue, held: Iterable[tuple[str, str]]) -> Pr
             hint="write an authsome.yaml that declares one of them",
             code=ExitCode.INVALID,
         )
-    return Project(None, None, connections)
+    return Project(None, None, connections).filled(chosen)
 
 
 def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, Host]]:

@@ -35,6 +35,7 @@ class Step:
     Attributes:
         why: The manifest's words, not ours.
         detail: What exactly differs, where the state alone does not say it.
+        source: The connection of the vault that fills it, where that has another name.
         options: With which a command is about the profile that was compared, each after a space.
     """
 
@@ -45,6 +46,12 @@ class Step:
     why: str | None = None
     detail: str | None = None
     options: str = ""
+    source: str | None = None
+
+    @property
+    def held_as(self) -> tuple[str, str]:
+        """Provider and connection, as the vault knows them."""
+        return self.provider, self.source or self.connection
 
     @property
     def name(self) -> str:
@@ -60,7 +67,7 @@ class Step:
     def command(self) -> str:
         """The command that mends the step."""
         force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
-        return login_command(self.provider, self.connection) + force + self.options
+        return login_command(*self.held_as) + force + self.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +113,24 @@ def make(
         damaged: What is wrong with those that do not open.
     """
     steps = [_step(each, holdings.get(name), (damaged or {}).get(name)) for each in declared for name in (each.key,)]
-    wanted = {(step.provider, step.connection) for step in steps}
+    wanted = {name for step in steps for name in (step.held_as, (step.provider, step.connection))}
     spare = [Step(provider, name, State.UNUSED, required=False) for provider, name in sorted(set(held) - wanted)]
     return Plan((*steps, *spare))
 
 
 def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step:
     state, detail = (State.DAMAGED, damage) if damage else _state(declared, found)
-    return Step(declared.provider.name, declared.connection, state, declared.required, declared.why, detail)
+    if declared.source and detail is None:
+        detail = f"filled by {full_name(*declared.held_as)}"
+    return Step(
+        declared.provider.name,
+        declared.connection,
+        state,
+        declared.required,
+        declared.why,
+        detail,
+        source=declared.source,
+    )
 
 
 def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:

@@ -123,16 +123,18 @@ class Reload:
 
     def _load(self) -> Project:
         origin = self._origin
+        choices = origin.project.choices  # a new choice is for the next run
         path = manifest.find(origin.start, origin.named)
         if path is not None:
             # NOTE: reading a large one takes seconds, in which the agent that wrote it would keep a logout waiting.
             if path.stat().st_size > _MAX_BYTES:
                 raise AuthsomeError(f"{path} is larger than {_MAX_BYTES >> 10} KiB", code=ExitCode.INVALID)
-            return self._trusted(path)
+            return self._trusted(path).filled(choices)
         if origin.project.path is not None:
             raise AuthsomeError(f"{origin.project.path} is gone", code=ExitCode.INVALID)
-        started = {each.key for each in origin.project.connections}
-        return manifest.default_project(Catalogue(origin.vault.home), started | set(origin.vault.names()))
+        started = {each.held_as for each in origin.project.connections}
+        catalogue = Catalogue(origin.vault.home)
+        return manifest.default_project(catalogue, started | set(origin.vault.names()), choices)
 
     def _trusted(self, path: Path) -> Project:
         """Return a manifest's project, unless it takes away or brings along what nobody has agreed to."""
@@ -159,7 +161,8 @@ class Reload:
             self._steps = {(step.provider, step.connection): step for step in position.plan.steps}
             return live
         try:
-            return self._session.only(self._origin.vault.names())
+            held = set(self._origin.vault.names())
+            return self._session.only({each.key for each in self._origin.project.connections if each.held_as in held})
         except (AuthsomeError, OSError):
             return self._session
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, full_name
-from authsome.provider import Field, Provider, placeholder
+from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Session:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
         return {
             secret: placeholder(connection)
-            for (_, connection), fields in self._secrets.items()
+            # The default last: where it shares a secret with another one, the answer holds the default's.
+            for (_, connection), fields in sorted(self._secrets.items(), key=lambda item: _is_default(item[0]))
             for secret in fields.values()
         }
 
@@ -70,6 +71,10 @@ class Session:
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
         return Session({name: fields for name, fields in self._secrets.items() if name in names}, self._settings)
+
+
+def _is_default(name: tuple[str, str]) -> bool:
+    return name[1] == DEFAULT_CONNECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     damaged: dict[tuple[str, str], TamperedError] = {}
     for each in declared:
         try:
-            if each.key in held and (entry := vault.read(*each.key)):
+            if each.held_as in held and (entry := vault.read(*each.held_as)):
                 found[each.key] = holding(entry, each.provider)
         except TamperedError as error:  # it must not hide how the others stand
             if not error.of_entry:
@@ -176,12 +181,15 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
 
     blocking = position.plan.blocking
     if isinstance(answering, Nobody):
-        lines = "\n".join(f"  {step.command}" for step in blocking)
+        lines = "\n".join(dict.fromkeys(f"  {step.command}" for step in blocking))
         raise _lacking(
             position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
         )
     asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
-    collect(position.vault, [each for each in position.declared if each.key in asked], answering, intake)
+    wanted = [each.stored for each in position.declared if each.key in asked]
+    # A required one first: two that one credential fills are asked for once.
+    once = {each.key: each for each in sorted(wanted, key=lambda each: each.required)}
+    collect(position.vault, [once.pop(each.key) for each in wanted if each.key in once], answering, intake)
 
 
 def _lacking(made: plan.Plan, words: str, hint: str) -> AuthsomeError:
@@ -211,7 +219,7 @@ def in_place(position: Position) -> Session:
     secrets = {}
     settings = {}
     for each in position.declared:
-        if each.key in usable and (entry := position.vault.read(*each.key)):
+        if each.key in usable and (entry := position.vault.read(*each.held_as)):
             defaults = {field.name: field.default for field in each.provider.fields if field.default is not None}
             absent = {name: text for name, text in defaults.items() if name not in entry.fields}
             settings[each.key] = {**absent, **entry.shown(each.provider)}

@@ -20,7 +20,7 @@ from typing import Any
 from authsome import grants, manifest
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.manifest import Manifest
-from authsome.provider import DEFAULT_CONNECTION, Catalogue, Definition
+from authsome.provider import DEFAULT_CONNECTION, Provider, load
 from authsome.vault.files import TamperedError, locked, make_folder, read, replace
 
 VARIABLE = "AUTHSOME_TRUST_PIN"
@@ -97,7 +97,7 @@ class Trust:
         self.record = home / "trust" / f"{sha256(self.place.encode()).hexdigest()[:32]}.json"
         self.definitions = path.parent / FOLDER / "providers"
 
-    def check_definition(self, definition: Definition) -> None:
+    def check_definition(self, definition: Provider) -> None:
         """Raise (exit code 7) unless what a definition of the project permits is what was agreed to."""
         if self._named:
             self._check_named()
@@ -136,7 +136,7 @@ class Trust:
         found = manifest.read(self._path)[0]
         return Wishes(dict(self._definitions()), _of_manifest(found), _of_egress(found))
 
-    def differences(self, wishes: Wishes, bundled: Callable[[str], Definition | None]) -> Iterator[Difference]:
+    def differences(self, wishes: Wishes, bundled: Callable[[str], Provider | None]) -> Iterator[Difference]:
         """Yield what of it was not agreed to yet, in comparison with what was, else with the bundled definition."""
         known = None if self.damaged else self._read()
         for name, now in wishes.definitions.items():
@@ -204,10 +204,7 @@ class Trust:
     def _definitions(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if self.definitions.is_dir():
             for path in sorted(self.definitions.glob("*.json")):
-                try:
-                    yield path.stem, grants.of(Catalogue.read(path))
-                except ValueError as error:
-                    raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error
+                yield path.stem, grants.of(load(path))
 
     def _untrusted(self, what: str) -> AuthsomeError:
         return AuthsomeError(

@@ -12,8 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "provider", "grants", "manifest", "vault", "trust", "pasted", "envfile", "found"),
-    *("committed", "plan"),
+    *("errors", "documents", "git", "provider", "grants", "manifest", "vault", "register", "trust", "pasted"),
+    *("envfile", "found", "committed", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",
@@ -26,6 +26,7 @@ ORDER = (
         "audit",
         "demo",
         "clients",
+        "completion",
         "screens",
         "cli",
     ),

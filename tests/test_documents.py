@@ -160,3 +160,36 @@ def test_a_pipe_in_the_place_of_a_file_is_an_error_and_nothing_to_wait_for(tmp_p
     os.mkfifo(tmp_path / "authsome.yaml")
     with pytest.raises(AuthsomeError, match="is not a regular file"):
         documents.read_text(tmp_path / "authsome.yaml")
+
+
+def _everywhere(data: Any, where: documents.Where = ()) -> list[documents.Where]:
+    inside = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [where, *(each for key, value in inside for each in _everywhere(value, (*where, key)))]
+
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text()),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=3), inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.sampled_from([None, 1, "\t"]))
+@settings(max_examples=100)
+def test_every_part_of_a_json_text_has_its_line(data: Any, indent: int | str | None) -> None:
+    text = json.dumps(data, indent=indent, ensure_ascii=False)
+    lines = documents.json_lines(text)
+    assert sorted(map(str, lines)) == sorted(map(str, _everywhere(data)))
+    assert set(lines.values()) <= set(range(1, text.count("\n") + 2))
+
+
+def test_a_line_of_json_is_that_of_the_key() -> None:
+    text = '\n{ "a":\n [1,\n\n {"b" :\n 2}], "c": "x:,[" }\n'
+    assert documents.json_lines(text) == {(): 2, ("a",): 2, ("a", 0): 3, ("a", 1): 5, ("a", 1, "b"): 5, ("c",): 6}
+
+
+def test_what_is_nested_too_deeply_for_lines_still_has_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "tree.json"
+    path.write_text('{"leaves": {}, "x": ' + "[" * 900 + "]" * 900 + "}")
+    with pytest.raises(AuthsomeError, match=":1: the file"):
+        documents.shape(Tree, documents.read_json(path))

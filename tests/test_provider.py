@@ -192,3 +192,29 @@ def test_a_definition_in_the_documented_form_loads_unchanged(tmp_path: Path, cat
     assert provider.host_names == ("api.acme.example", "files.acme.example")
     assert dict(provider.env) == {"ACME_ACCESS_TOKEN": "access_token"}
     assert provider.placements[0].fields({"access_token": "t"}) == (("Authorization", "Bearer t"),)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"host_url": ["a.example", "*.b.example"]}, 4),
+        ({"headers": {"X-A": "1", "bad name": "2"}}, 4),
+        ({"export": {"env": {"api_key": "A_KEY", "other": "B"}}}, 5),
+        ({"api_key": {"env_var": "A-B"}}, 3),
+        ({"api_key": {"key_pattern": "("}}, 3),
+        ({"api_key": {"header_name": "Host"}}, 3),
+        ({"inject": [{"value": "{api_key}"}, {"value": "{secret}"}]}, 6),
+        ({"test": {"method": "GET", "url": "https://b.example/"}}, 4),
+    ],
+)
+def test_a_mistake_that_only_the_whole_shows_has_its_line(
+    tmp_path: Path, catalogue: Catalogue, change: dict[str, Any], line: int
+) -> None:
+    definition = {**change, "host_url": change.get("host_url", "a.example"), "name": "acme"}
+    path = tmp_path / "providers" / "acme.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({**definition, "api_key": change.get("api_key", {})}, indent="\t"))
+    with pytest.raises(AuthsomeError) as caught:
+        catalogue.get("acme")
+    assert caught.value.message.startswith(f"{path}:{line}: ")
+    assert caught.value.code is ExitCode.INVALID

@@ -327,3 +327,25 @@ def test_a_definition_that_the_project_brings_during_a_run_is_not_used(authsome:
     authsome.declare(MANIFEST + "  intercom: {required: false}\n")
     run.until_said("the project's own definition of intercom is not trusted on this machine yet")
     assert run.error(path="/a") == "none"
+
+
+@pytest.fixture
+def chosen(authsome: CommandLine, upstream: _Upstream) -> None:
+    del upstream  # it defines the provider
+    authsome.login("local", OTHER_KEY, "--connection", "team")
+    assert authsome("set-default", "local", "team").code == 0
+
+
+@pytest.mark.usefixtures("chosen")
+def test_a_run_keeps_the_connection_that_was_chosen_when_it_started(
+    authsome: CommandLine, upstream: _Upstream, run: Run
+) -> None:
+    assert authsome("set-default", "local", "default").code == 0
+    third = KEY.replace("first", "third")
+    authsome.login("local", third, "--connection", "team", "--force")
+    run.until_said("reloaded: local rotated\n")
+    assert run.error() == "none"
+    assert authsome("logout", "local", "--connection", "team").code == 0
+    run.until_said("local is refused from now on (missing; `authsome login local --connection team`)")
+    assert run.error() == "not_connected"
+    assert upstream.keys == [OTHER_KEY, third]

@@ -32,7 +32,10 @@ def main() -> None:
             run,  # noqa: F401
             check,  # noqa: F401
             login,  # noqa: F401
+            remove,  # noqa: F401
+            set_default,  # noqa: F401
             show,  # noqa: F401
+            register,  # noqa: F401
             export,  # noqa: F401
             demo,  # noqa: F401
             doctor,  # noqa: F401
@@ -44,7 +47,10 @@ def main() -> None:
             recipients,  # noqa: F401
             trust,  # noqa: F401
             vault,  # noqa: F401
+            whoami,  # noqa: F401
             why,  # noqa: F401
+            help,  # noqa: A004, F401
+            completion,  # noqa: F401
         )
 
         frame.main()

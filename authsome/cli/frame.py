@@ -6,17 +6,21 @@ The only module that knows typer.
 """
 
 import inspect
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from functools import wraps
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 import authsome
 from authsome.cli.voice import Settings, data, explain, say, talk, unexpected
-from authsome.errors import AuthsomeError, ExitCode, RunExit
+from authsome.errors import AuthsomeError, ExitCode, RunExit, clean, did_you_mean
+
+if TYPE_CHECKING:
+    from authsome import completion
 
 __all__ = [
     "Argument",
@@ -28,8 +32,10 @@ __all__ = [
     "explain",
     "group",
     "main",
+    "manual",
     "say",
     "talk",
+    "tree",
 ]
 
 Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
@@ -42,7 +48,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="More: authsome help exit-codes, authsome help environment",
 )
+
+_SEEING_ALL = frozenset({"help", "__complete"})
+"""Commands that are about all the others."""
 
 
 _SHARED = {
@@ -122,8 +132,9 @@ app.callback()(_sign(_root, _parameters(_VERSION)))
 
 def main() -> None:
     """Run the command line and exit."""
-    commands = [each for each in app.registered_commands if [each.name] == sys.argv[1:2]]
-    groups = [each for each in app.registered_groups if [each.name] == sys.argv[1:2]]
+    called = [] if _SEEING_ALL.intersection(sys.argv[1:2]) else sys.argv[1:2]
+    commands = [each for each in app.registered_commands if [each.name] == called]
+    groups = [each for each in app.registered_groups if [each.name] == called]
     if commands or groups:  # typer would work out all of them to call one
         app.registered_commands, app.registered_groups = commands, groups
     try:
@@ -141,6 +152,64 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
         code = unexpected(error)
     sys.exit(code or 0)
+
+
+def manual(words: Sequence[str]) -> str:
+    """Return what `--help` says of a command, or raise (exit code 2) with the nearest one."""
+    command: Any = typer.main.get_command(app)
+    place = command.make_context("authsome", [], resilient_parsing=True)
+    for number, word in enumerate(words):
+        known = {name: each for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+        if word not in known:
+            named = " ".join(("authsome", *words[:number]))
+            raise AuthsomeError(
+                f"`{named}` has no command `{clean(word)}`",
+                hint=did_you_mean(word, known, f"{named} --help"),
+                code=ExitCode.USAGE,
+            )
+        command = known[word]
+        place = command.make_context(word, [], parent=place, resilient_parsing=True)
+    return f"{command.get_help(place)}\n"
+
+
+def tree() -> "completion.Command":
+    """Return all commands with their options, as plain data."""
+    return _plain(typer.main.get_command(app))
+
+
+def _plain(command: Any) -> "completion.Command":
+    """Return one of typer's commands as plain data."""
+    from authsome import completion
+
+    visible = [each for each in command.params if not getattr(each, "hidden", False)]
+    options = [each for each in visible if each.param_type_name == "option"]
+    arguments = [each for each in visible if each.param_type_name == "argument"]
+    inner = {name: _plain(each) for name, each in getattr(command, "commands", {}).items() if not each.hidden}
+    return completion.Command(
+        command.name,
+        command.get_short_help_str(80),
+        inner,
+        (
+            *(
+                completion.Option(
+                    (*sorted(each.opts, key=len, reverse=True), *each.secondary_opts),
+                    None if each.is_flag else _kind(each),
+                    each.help or "",
+                )
+                for each in options
+            ),
+            completion.Option(("--help", "-h"), None, "Show this message and exit."),
+        ),
+        tuple(_kind(each) for each in arguments),
+        endless=bool(arguments) and arguments[-1].nargs == -1,
+        starts=not command.context_settings.get("allow_interspersed_args", True),
+    )
+
+
+def _kind(parameter: Any) -> str:
+    """Return what the value of a parameter is: a file by its metavar, else what the parameter is called."""
+    named = re.search("FILE|FOLDER|PATH", parameter.metavar or "")
+    return "file" if named else str(parameter.name)
 
 
 def _usage(error: Exception) -> int:

@@ -106,7 +106,7 @@ def import_(
     )
     found_in = sources(files or [], form_named(form), env=env, stdin=stdin, program=program)
     vault = open_vault(settings, project := open_project(settings, catalogue))
-    declared = {variable: each.key for each in project.connections for variable in each.env}
+    declared = {variable: each.held_as for each in project.connections for variable in each.env}
     findings = _findings(found_in, catalogue, declared, wish)
     taking = intake(settings, check=check, shared=shared)
     folder = target(vault, shared=shared)

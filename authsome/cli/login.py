@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Option, Settings, command, data, talk
-from authsome.cli.named import Connection, Name, declared as find_declared, not_connected
+from authsome.cli.named import Connection, Name, declared as find_declared, forget_choice, not_connected
 from authsome.cli.stations import (
     again,
     check_trust,
@@ -77,6 +77,8 @@ def login(
         asking = human(settings, vault, wanted(browser=browser, terminal=terminal), shared=shared)
         session.collect(vault, [replace(declared, required=True)], asking, taking)
     _logged_in(settings, vault, folder, declared)
+    if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
+        talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
     if stdin:
         talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
 
@@ -151,6 +153,7 @@ def logout(
             hint=f"authsome logout {provider}{account}{again(settings)}{'' if shared else ' --shared'}",
             code=ExitCode.USAGE,
         )
+    forget_choice(settings, vault, provider, (connection,))
     if settings.json:
         from authsome import screens
 

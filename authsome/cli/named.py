@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.frame import Argument, Option, Settings
+from authsome.cli.frame import Argument, Option, Settings, talk
 from authsome.cli.stations import again, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 
@@ -22,7 +22,8 @@ def declared(project: "Project", provider: "Provider", connection: str) -> "Decl
     for each in project.connections:
         if each.key == (provider.name, connection):
             return each
-    return manifest.undeclared(provider, connection)
+    made = manifest.Project(None, None, (manifest.undeclared(provider, connection),))
+    return made.filled(project.choices).connections[0]
 
 
 def not_connected(settings: Settings, vault: "Vault", provider: str, connection: str) -> AuthsomeError:
@@ -37,3 +38,12 @@ def not_connected(settings: Settings, vault: "Vault", provider: str, connection:
         hint=hint or login_command(provider, connection) + again(settings),
         code=ExitCode.MISSING,
     )
+
+
+def forget_choice(settings: Settings, vault: "Vault", provider: str, gone: tuple[str, ...]) -> None:
+    """Take back that a connection was chosen with `set-default` when nothing holds it any more."""
+    from authsome.vault import defaults
+
+    nowhere = tuple(name for name in gone if vault.holder(provider, name) is None)
+    if defaults.forget(vault.home, vault.profile, provider, nowhere):
+        talk(settings, f"Where no connection of {provider} is named, it is `default` again.")

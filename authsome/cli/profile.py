@@ -67,7 +67,7 @@ def create(
     from authsome.vault import preset as presets
 
     sealed("profile create")
-    if preset:
+    if preset is not None:
         presets.check(preset)
     vault = vault_of(settings, name)
     folder = vault.place(shared=shared or preset == "team")
@@ -126,7 +126,7 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     Example: authsome profile remove old-client
     """
     from authsome import screens
-    from authsome.vault import profiles
+    from authsome.vault import defaults, profiles
 
     sealed("profile remove")
     vault = vault_of(settings, name)
@@ -141,6 +141,8 @@ def remove(settings: Settings, name: _Name, shared: _Shared = False, yes: _Yes =
     profiles.remove(folder.path)
     if not any(each.exists for each in vault.folders) and profiles.use_no_more(home(), name):
         talk(settings, "It was the profile of this machine; now that is default.")
+    if not any(each.exists for each in vault.folders):
+        defaults.forget(home(), name)
     data(
         screens.as_json("profile_removed", profile=name, path=str(folder.path), connections=held)
         if settings.json
@@ -152,8 +154,9 @@ def vault_of(settings: Settings, name: str | None) -> "Vault":
     """Return the vault of a profile that is named, else of the current one."""
     from dataclasses import replace
 
-    project = open_project(settings, show_catalogue(settings))
-    return open_vault(replace(settings, profile=name) if name else settings, project)
+    # NOTE: an empty name is a wrong one (a variable of a script that is not set), and not the current profile's.
+    chosen = settings if name is None else replace(settings, profile=name)
+    return open_vault(chosen, open_project(settings, show_catalogue(settings)))
 
 
 def unknown(vault: "Vault") -> AuthsomeError:

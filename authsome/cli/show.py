@@ -1,12 +1,12 @@
 """`authsome list`, `get` and `inspect`: what is held and how it is defined, without a secret unless asked for."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Option, Settings, command, data
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
-from authsome.provider import DEFAULT_CONNECTION
+from authsome.provider import DEFAULT_CONNECTION, placeholder
 
 if TYPE_CHECKING:
     from authsome.vault import Folder
@@ -46,6 +46,7 @@ def list_(
             "provider": provider,
             "connection": connection,
             "source": str(known.get(provider, "no definition")),
+            "default": connection == project.choices.get(provider, DEFAULT_CONNECTION),
             **_state(held.get((provider, connection))),
         }
         for provider, connection in sorted(shown)
@@ -53,7 +54,7 @@ def list_(
     data(screens.as_json("list", connections=rows) if settings.json else screen.listing(rows))
 
 
-def _state(held: "tuple[Folder, str | None] | None") -> dict[str, str | None]:
+def _state(held: "tuple[Folder, str | None] | None") -> dict[str, Any]:
     """Return how a connection stands as far as its file shows without being opened, and which vault has it."""
     if held is None:
         return {"status": "not connected", "vault": None}
@@ -81,13 +82,18 @@ def get(
         sealed("get --show-secret")
     catalogue = show_catalogue(settings)
     source, _ = catalogue.find(provider)
-    vault = open_vault(settings, open_project(settings, catalogue))
+    project = open_project(settings, catalogue)
+    vault = open_vault(settings, project)
+    asked = connection
+    if asked == DEFAULT_CONNECTION:
+        connection = project.choices.get(provider, asked)
     folder = vault.holder(provider, connection)
     entry = folder.read(provider, connection) if folder else None
     if folder is None or entry is None:
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screen.details(holding(entry, known), known, source, own=folder.own)
+    details["placeholder"] = placeholder(asked)  # what an agent sends for it
     details |= entry.fields if show_secret else entry.shown(known)
     if field is not None:
         if field not in details:

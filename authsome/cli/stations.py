@@ -66,7 +66,7 @@ def working_folder() -> Path:
 
 def manifest_name(settings: Settings) -> str | None:
     """Return the manifest that the options or the environment name, if they do."""
-    return settings.file or os.environ.get("AUTHSOME_FILE")
+    return settings.file if settings.file is not None else os.environ.get("AUTHSOME_FILE") or None
 
 
 def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None" = None) -> "Project":
@@ -75,8 +75,19 @@ def open_project(settings: Settings, catalogue: Catalogue, vault: "Vault | None"
 
     path = manifest.find(working_folder(), manifest_name(settings))
     if path is not None:
-        return manifest.load(path, catalogue)
-    return manifest.default_project(catalogue, vault.names() if vault else ())
+        project = manifest.load(path, catalogue)
+        return project.filled(_choices(settings, project))
+    return manifest.default_project(catalogue, vault.names() if vault else (), _choices(settings, None))
+
+
+def _choices(settings: Settings, project: "Project | None") -> "Mapping[str, str]":
+    """Return which connections `set-default` chose, by provider."""
+    from authsome.vault import defaults
+
+    try:
+        return defaults.chosen(home(), profile_name(settings, project))
+    except RuntimeError:  # there is no home, as in `declared`
+        return {}
 
 
 def open_vault(settings: Settings, project: "Project | None" = None) -> "Vault":
@@ -95,13 +106,17 @@ def profile_name(settings: Settings, project: "Project | None" = None) -> str:
     from authsome.vault import used
 
     declared = project.manifest.profile if project and project.manifest else None
-    return settings.profile or os.environ.get("AUTHSOME_PROFILE") or declared or used(home()) or "default"
+    if settings.profile is not None:
+        return settings.profile
+    return os.environ.get("AUTHSOME_PROFILE") or declared or used(home()) or "default"
 
 
 def given(settings: Settings, profile: str) -> "Given":
     """Return what the command line adds to finding an identity: its file, and who knows a passphrase."""
     from authsome.vault import Given
 
+    if settings.identity == "":
+        raise AuthsomeError("--identity names no file", hint="name one, or leave it out", code=ExitCode.USAGE)
     asking, talking = partial(passphrase, settings, profile), partial(talk, settings)
     return Given(settings.identity, asking, talking, say, recall=partial(_recall, settings, profile))
 

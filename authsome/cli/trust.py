@@ -7,6 +7,7 @@ from authsome.cli.profile import opened, unknown, vault_of
 from authsome.cli.stations import again, confirm, open_trust, sealed
 
 if TYPE_CHECKING:
+    from authsome.provider import Provider
     from authsome.trust import Trust, Wishes
     from authsome.vault import Vault
 
@@ -60,12 +61,12 @@ def _wishes(settings: Settings, vault: "Vault", known: "Trust", wishes: "Wishes"
     return [f"Accepted: {', '.join(wishes.subjects)} ({wishes.digest})"]
 
 
-def _bundled(name: str) -> Any:
-    """Return the definition that comes with the program, if there is one."""
+def _bundled(name: str) -> "Provider | None":
+    """Return what comes with the program, if there is such a provider."""
     from authsome.provider import Catalogue
 
     catalogue = Catalogue(None)
-    return catalogue.read(catalogue.find(name)[1]) if name in catalogue.names() else None
+    return catalogue.get(name) if name in catalogue.names() else None
 
 
 def _folders(settings: Settings, vault: "Vault", *, yes: bool) -> list[dict[str, Any]]:

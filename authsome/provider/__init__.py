@@ -8,7 +8,7 @@ A definition is a JSON file: bundled with the program, put into `<home>/provider
 project. The user's wins, and a project's counts only where it is trusted (see `trust`).
 """
 
-from authsome.provider.catalogue import Catalogue, Source, bundled
+from authsome.provider.catalogue import Catalogue, Source, bundled, load, read
 from authsome.provider.definition import (
     AlsoDefinition,
     ApiKey,
@@ -54,7 +54,9 @@ __all__ = [
     "Value",
     "bundled",
     "check_name",
+    "load",
     "matches",
     "placeholder",
+    "read",
     "resolve",
 ]

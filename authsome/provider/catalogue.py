@@ -6,10 +6,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from authsome import documents
+from authsome.documents import Document
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider.definition import Definition
 from authsome.provider.names import check_name
-from authsome.provider.resolved import Provider, resolve
+from authsome.provider.resolved import MistakeError, Provider, resolve
 
 
 class Source(StrEnum):
@@ -32,7 +33,7 @@ class Catalogue:
     """
 
     def __init__(
-        self, home: Path | None, project: Path | None = None, trusts: Callable[[Definition], None] | None = None
+        self, home: Path | None, project: Path | None = None, trusts: Callable[[Provider], None] | None = None
     ) -> None:
         own = ((Source.CUSTOM, home / "providers"),) if home else ()
         theirs = ((Source.PROJECT, project),) if project else ()
@@ -68,26 +69,33 @@ class Catalogue:
             code=ExitCode.USAGE,
         )
 
-    @staticmethod
-    def read(path: Path) -> Definition:
-        """Return the definition in a file; one that is wrong is an error (exit code 6) with file and line."""
-        definition = documents.shape(Definition, documents.read_json(path))
-        if definition.name != path.stem:
-            raise AuthsomeError(f"{path}: is named `{definition.name}` inside", code=ExitCode.INVALID)
-        return definition
-
     def get(self, name: str) -> Provider:
         """Return a provider; a definition that is wrong is an error (exit code 6) with file and line."""
         if name not in self._loaded:
             source, path = self.find(name)
-            definition = self.read(path)
-            try:
-                if source is Source.PROJECT and self._trusts:
-                    self._trusts(definition)
-                self._loaded[name] = resolve(definition)
-            except ValueError as error:
-                raise AuthsomeError(f"{path}: {error}", code=ExitCode.INVALID) from error
+            provider = load(path)
+            if source is Source.PROJECT and self._trusts:
+                self._trusts(provider)
+            self._loaded[name] = provider
         return self._loaded[name]
+
+
+def load(path: Path) -> Provider:
+    """Return the provider in a definition file that is called as it; raise (exit code 6) with file and line."""
+    document = documents.read_json(path)
+    provider = read(document)
+    if provider.name != path.stem:
+        raise document.error(("name",), f"is named `{provider.name}` inside")
+    return provider
+
+
+def read(document: Document) -> Provider:
+    """Return the provider of a definition file, or raise (exit code 6) with file and line."""
+    definition = documents.shape(Definition, document)
+    try:
+        return resolve(definition)
+    except MistakeError as error:
+        raise document.error(error.where, str(error)) from error
 
 
 def bundled(folder: str) -> Path:

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from authsome.provider.definition import ApiKey, Definition, InjectDefinition, TestRequest
+from authsome.documents import Where
+from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
 from authsome.provider.names import TOKEN, VARIABLE, Host
 from authsome.provider.placement import SLOT, Placement, Value
 
@@ -75,16 +77,40 @@ class Provider:
         return tuple(sorted(set(self.host_names) - set(agreed)))
 
 
+class MistakeError(ValueError):
+    """What is wrong with a definition whose parts each have the right form.
+
+    Attributes:
+        where: The keys and indices that lead to it.
+    """
+
+    def __init__(self, message: str, where: Where) -> None:
+        super().__init__(message)
+        self.where = where
+
+
+@contextmanager
+def _at(*where: str | int) -> Iterator[None]:
+    """Say of a mistake where it is; what the inner part has said stays."""
+    try:
+        yield
+    except MistakeError:
+        raise
+    except ValueError as error:
+        raise MistakeError(str(error), where) from error
+
+
 def resolve(definition: Definition) -> Provider:
-    """Return the provider a definition describes, or raise `ValueError` with what is wrong with it."""
-    urls = (definition.host_url,) if isinstance(definition.host_url, str) else definition.host_url
-    hosts = tuple(dict.fromkeys(Host.parse(url) for url in urls))
-    if not hosts:
-        raise ValueError("`host_url` names no host")
-    headers = tuple((_header_name(name), _header_value(value)) for name, value in definition.headers.items())
+    """Return the provider a definition describes, or raise `MistakeError` with what is wrong with it."""
+    hosts = _hosts(definition.host_url)
+    headers = []
+    for name, value in definition.headers.items():
+        with _at("headers", name):
+            headers.append((_header_name(name), _header_value(value)))
     fields = tuple(_fields(definition))
     if definition.test and definition.test.host not in hosts:
-        raise ValueError(f"`test` asks a host that `host_url` does not name: {definition.test.host}")
+        message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
+        raise MistakeError(message, ("test", "url"))
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -92,7 +118,7 @@ def resolve(definition: Definition) -> Provider:
         hosts=hosts,
         fields=fields,
         placements=tuple(_placements(definition, hosts, {each.name: each.secret for each in fields})),
-        constant_headers=headers,
+        constant_headers=tuple(headers),
         keys_url=definition.keys_url,
         docs=definition.docs,
         private_addresses=definition.private_addresses,
@@ -102,39 +128,64 @@ def resolve(definition: Definition) -> Provider:
     )
 
 
+def _hosts(host_url: str | tuple[str, ...]) -> tuple[Host, ...]:
+    if isinstance(host_url, str):
+        with _at("host_url"):
+            return (Host.parse(host_url),)
+    found = []
+    for index, url in enumerate(host_url):
+        with _at("host_url", index):
+            found.append(Host.parse(url))
+    if not found:
+        raise MistakeError("`host_url` names no host", ("host_url",))
+    return tuple(dict.fromkeys(found))
+
+
 def _fields(definition: Definition) -> Iterator[Field]:
     exported = definition.export.env if definition.export else {}
     names = set(definition.fields) or {"api_key"}
     if definition.auth_type == "oauth2":
         names = {"access_token", "refresh_token"}
     if unknown := sorted(set(exported) - names):
-        raise ValueError(f"`export.env` names a field that does not exist: {', '.join(unknown)}")
+        message = f"`export.env` names a field that does not exist: {', '.join(unknown)}"
+        raise MistakeError(message, ("export", "env", unknown[0]))
     key = definition.api_key or ApiKey()
-    own = [each.env for each in definition.fields.values()]
-    for variable in _flat([*exported.values(), key.env_var or (), *own]):
-        if not VARIABLE.fullmatch(variable):
-            raise ValueError(f"`{variable}` is not an environment variable")
+    placed: list[tuple[Where, str | tuple[str, ...]]] = [(("api_key", "env_var"), key.env_var or ())]
+    placed += [(("export", "env", name), value) for name, value in exported.items()]
+    placed += [(("fields", name, "env"), each.env) for name, each in definition.fields.items()]
+    for where, value in placed:
+        for variable in _flat([value]):
+            if not VARIABLE.fullmatch(variable):
+                raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
     elif definition.fields:
         yield from _own_fields(definition, exported)
     else:
         env = _flat([exported.get("api_key", ()), key.env_var or ()])
-        yield Field("api_key", _pattern(key.key_pattern, "key_pattern"), key.key_pattern_hint, env)
+        with _at("api_key", "key_pattern"):
+            pattern = _pattern(key.key_pattern, "key_pattern")
+        yield Field("api_key", pattern, key.key_pattern_hint, env)
 
 
 def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
     if not any(each.secret for each in definition.fields.values()):
-        raise ValueError("none of the `fields` is a secret")
+        raise MistakeError("none of the `fields` is a secret", ("fields",))
     for name, each in definition.fields.items():
-        if not _FIELD.fullmatch(name):
-            raise ValueError(f"{ascii(name)} is not the name of a field; use lower-case letters, digits and `_`")
-        pattern = _pattern(each.pattern, f"fields.{name}.pattern")
-        if pattern and each.default is not None and not pattern.fullmatch(each.default):
-            raise ValueError(f"`fields.{name}.default` does not match its own pattern")
+        with _at("fields", name):
+            pattern = _field_pattern(name, each)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = _flat([exported.get(name, ()), each.env])
         yield Field(name, pattern, each.hint, env, label, each.secret, each.default)
+
+
+def _field_pattern(name: str, each: FieldDefinition) -> re.Pattern[str] | None:
+    if not _FIELD.fullmatch(name):
+        raise ValueError(f"{ascii(name)} is not the name of a field; use lower-case letters, digits and `_`")
+    pattern = _pattern(each.pattern, f"fields.{name}.pattern")
+    if pattern and each.default is not None and not pattern.fullmatch(each.default):
+        raise ValueError(f"`fields.{name}.default` does not match its own pattern")
+    return pattern
 
 
 def _flat(values: Any) -> tuple[str, ...]:
@@ -157,18 +208,22 @@ def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[
         if definition.api_key:
             header, prefix = definition.api_key.header_name, definition.api_key.header_prefix
         value = f"{prefix.strip()} {{{next(iter(names))}}}".strip()
-        yield Placement(((_header_name(header), _template(value, names)),), frozenset(hosts))
-    for each in definition.inject:
-        named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
-        if strange := sorted(str(host) for host in named - set(hosts)):
-            raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
-        for path in (*each.paths, *([each.path] if each.path is not None else [])):
-            if not path.startswith("/"):
-                raise ValueError(f"`{path}`: a path starts with `/`")
-        yield _placement(each, named, names)
+        with _at("api_key", "header_name"):
+            header = _header_name(header)
+        with _at("api_key", "header_prefix"):
+            yield Placement(((header, _template(value, names)),), frozenset(hosts))
+    for index, each in enumerate(definition.inject):
+        with _at("inject", index):
+            yield _placement(each, hosts, names)
 
 
-def _placement(each: InjectDefinition, hosts: frozenset[Host], names: Mapping[str, bool]) -> Placement:
+def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Placement:
+    named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
+    if strange := sorted(str(host) for host in named - set(hosts)):
+        raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
+    for path in (*each.paths, *([each.path] if each.path is not None else [])):
+        if not path.startswith("/"):
+            raise ValueError(f"`{path}`: a path starts with `/`")
     when, key = _pattern(each.when, "when"), next(name for name, secret in names.items() if secret)
     headers = tuple(_headers(each, names))
     if len({name.lower() for name, _ in headers}) != len(headers):
@@ -181,7 +236,7 @@ def _placement(each: InjectDefinition, hosts: frozenset[Host], names: Mapping[st
         raise ValueError("`inject` sends no secret: a template takes it as in `Bearer {api_key}`")
     return Placement(
         headers,
-        hosts,
+        named,
         each.paths,
         query,
         each.path,

@@ -1,13 +1,13 @@
 """The screens of connections, the plan, and what a run does."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from authsome.errors import clean
 from authsome.manifest import Egress
 from authsome.plan import Plan, State, Step
-from authsome.provider import Provider, Source, placeholder
+from authsome.provider import DEFAULT_CONNECTION, Provider, Source, placeholder
 from authsome.screens import table
 from authsome.vault import Holding
 
@@ -17,14 +17,21 @@ if TYPE_CHECKING:
 _MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
 
 
-def listing(rows: Sequence[Mapping[str, str | None]]) -> str:
+def listing(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return `authsome list`."""
     if not rows:
         return "No connections yet. Log in with `authsome login PROVIDER`, for example `authsome login openai`.\n"
     names = ["provider", "connection", "status", "source"]
     if any(row["vault"] == "project" for row in rows):
         names.append("vault")
-    return table([[name.upper() for name in names], *([row[name] or "" for name in names] for row in rows)])
+    chosen = {row["provider"] for row in rows if row["default"] and row["connection"] != DEFAULT_CONNECTION}
+    return table([[name.upper() for name in names], *([_cell(row, name, chosen) for name in names] for row in rows)])
+
+
+def _cell(row: Mapping[str, Any], name: str, chosen: Collection[str]) -> str:
+    """Return one cell; which connection is meant where none is named shows only where somebody chose it."""
+    marked = name == "connection" and row["default"] and row["provider"] in chosen
+    return f"{row[name]} (chosen)" if marked else row[name] or ""
 
 
 def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def plan(made: Plan, egress: Egress) -> str:
         allowed = ", ".join(egress.allow) or "none"
         text += f"\nHosts that no provider declares are refused, but for: {clean(allowed)}\n"
     if made.blocking:
-        text += "\nTo do:\n" + "".join(f"  {step.command}\n" for step in made.blocking)
+        text += "\nTo do:\n" + "".join(dict.fromkeys(f"  {step.command}\n" for step in made.blocking))
     return text
 
 
@@ -81,7 +88,8 @@ def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
     steps = [
         {
-            **{name: value for name, value in asdict(step).items() if name != "options"},  # the command has them
+            # What is left out is in the command, and in the detail.
+            **{name: value for name, value in asdict(step).items() if name not in ("options", "source")},
             "needs_person": step.needs_person,
             "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
         }

@@ -101,6 +101,11 @@ class Vault:
                     yield other
 
     @property
+    def identity(self) -> Identity | None:
+        """The identity that has opened a folder of it, None before one has."""
+        return self._access.identity
+
+    @property
     def folders(self) -> tuple[Folder, ...]:
         """The folders there can be, the one that wins first."""
         return (self.own, self.shared) if self.shared else (self.own,)

@@ -1,0 +1,115 @@
+"""`authsome remove` and `authsome revoke`: everything of a provider goes, from here and where possible from there."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from authsome.cli.frame import Option, Settings, command, data, talk
+from authsome.cli.named import Name, forget_choice, not_connected
+from authsome.cli.stations import again, confirm, open_project, open_vault, sealed, show_catalogue
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import Source, check_name
+
+if TYPE_CHECKING:
+    from authsome.provider import Catalogue
+    from authsome.vault import Folder, Vault
+
+_Connection = Annotated[
+    str | None, Option("--connection", help="One of several accounts; else all of them.", show_default=False)
+]
+_Shared = Annotated[bool, Option("--shared", help="Out of the vault checked in with the project.")]
+_Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
+
+
+@command("remove")
+def remove(
+    settings: Settings, provider: Name, connection: _Connection = None, shared: _Shared = False, yes: _Yes = False
+) -> None:
+    """Forget every credential of a provider.
+
+    The provider is not contacted; the keys stay valid there. A definition of your own stays, too.
+
+    Example: authsome remove openai
+    """
+    _go(settings, "remove", provider, connection, shared=shared, yes=yes)
+
+
+@command("revoke")
+def revoke(
+    settings: Settings, provider: Name, connection: _Connection = None, shared: _Shared = False, yes: _Yes = False
+) -> None:
+    """End credentials at their provider where it can be asked to, and forget them.
+
+    It cannot be asked to end an API key: for such a provider this is the same as `remove`, and says where to end it.
+
+    Example: authsome revoke openai
+    """
+    _go(settings, "revoke", provider, connection, shared=shared, yes=yes)
+
+
+def _go(settings: Settings, doing: str, provider: str, connection: str | None, *, shared: bool, yes: bool) -> None:
+    from authsome import screens
+    from authsome.screens import removal as screen
+
+    sealed(doing)
+    check_name(provider, "provider")
+    if connection is not None:
+        check_name(connection, "connection")
+    catalogue = show_catalogue(settings)
+    vault = open_vault(settings, open_project(settings, catalogue))
+    folder = vault.place(shared=shared)
+    going = _going(settings, doing, vault, folder, provider, connection)
+    keys_url, own = _defined(catalogue, provider, revoking=doing == "revoke")
+    account = f" --connection {connection}" if connection else ""
+    same = f"authsome {doing} {provider}{account}{again(settings)}{' --shared' if shared else ''} --yes"
+    if len(going) > 1 and not yes:
+        confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
+    gone = [name for name in going if folder.delete(provider, name)]
+    left = _holds(vault, provider)
+    forget_choice(settings, vault, provider, tuple(gone))
+    answer = screen.Removal(doing, provider, gone, str(folder.path), keys_url, own)
+    data(screens.as_json(doing, **screen.removal_data(answer)) if settings.json else screen.removal(answer))
+    for line in screen.after(answer, str(left.path) if left else None):
+        talk(settings, line)
+
+
+def _going(
+    settings: Settings, doing: str, vault: "Vault", folder: "Folder", provider: str, connection: str | None
+) -> list[str]:
+    """Return the connections that go, or raise (exit code 3) if there is none; code 2: only another folder has them."""
+    found = [name for known, name in folder.names() if known == provider and connection in (None, name)]
+    if found:
+        return found
+    holder = _holds(vault, provider) if connection is None else vault.holder(provider, connection)
+    if holder is None:
+        if connection is not None:
+            raise not_connected(settings, vault, provider, connection)
+        show_catalogue(settings).find(provider)
+        raise AuthsomeError(
+            f"{provider} is not connected", hint=f"authsome login {provider}{again(settings)}", code=ExitCode.MISSING
+        )
+    account = f" --connection {connection}" if connection else ""
+    raise AuthsomeError(
+        f"{provider} is held in {holder.path}, which this would not change",
+        hint=f"authsome {doing} {provider}{account}{again(settings)}{' --shared' if not holder.own else ''}",
+        code=ExitCode.USAGE,
+    )
+
+
+def _holds(vault: "Vault", provider: str) -> "Folder | None":
+    """Return a folder that holds anything of a provider."""
+    return next((each for each in vault.folders if any(known == provider for known, _ in each.names())), None)
+
+
+def _defined(catalogue: "Catalogue", provider: str, *, revoking: bool) -> tuple[str | None, str | None]:
+    """Return where keys are made and ended, and the definition if it is the user's own; one may be wrong or gone."""
+    try:
+        source, path = catalogue.find(provider)
+        known = catalogue.get(provider)
+    except AuthsomeError:
+        return None, None
+    if revoking and known.auth_type != "api_key":
+        raise AuthsomeError(
+            f"{known.display_name} logs in with OAuth, and this version cannot ask it to end a token",
+            hint=f"end it at the provider, then: authsome remove {provider}",
+            code=ExitCode.REFUSED,
+        )
+    return known.keys_url, str(path) if source is Source.CUSTOM else None

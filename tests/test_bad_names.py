@@ -1,0 +1,137 @@
+"""Names as people mistype them, and as attackers write them."""
+
+from pathlib import Path
+
+import pytest
+
+import forked
+from canary import OPENAI_KEY, OTHER_OPENAI_KEY
+from conftest import CommandLine, Done
+
+NO_NAMES = [
+    *("", " ", ".", "..", "/", "a/b", "../openai", "/etc/passwd", "openai/", "-", "openai\n", "open ai"),
+    *("OPENAI", "оpenai", "openaı", "openai\u200b", "ｏpenai", "openai\u202e", "con", "nul", "x" * 64, "x" * 300),
+    *("openai.json", "~", "$HOME", "*", "%2e%2e", "\x1b[2J", "\udcff", "😀", "_openai"),
+]
+PLACES = [
+    ("get", "{}"),
+    ("get", "openai", "--connection", "{}"),
+    ("login", "{}", "--stdin"),
+    ("login", "openai", "--stdin", "--connection", "{}"),
+    ("logout", "{}"),
+    ("logout", "openai", "--connection", "{}"),
+    ("remove", "{}", "--yes"),
+    ("remove", "openai", "--yes", "--connection", "{}"),
+    ("revoke", "{}", "--yes"),
+    ("revoke", "openai", "--connection", "{}"),
+    ("inspect", "{}"),
+    ("export", "{}"),
+    ("export", "openai", "--connection", "{}"),
+    ("set-default", "{}", "team"),
+    ("set-default", "openai", "{}"),
+    ("profile", "create", "{}"),
+    ("profile", "use", "{}"),
+    ("profile", "show", "{}"),
+    ("profile", "remove", "{}", "--yes"),
+    ("list", "--profile", "{}"),
+    ("completion", "{}"),
+    ("help", "{}"),
+    ("export", "openai", "--format", "{}"),
+    ("get", "openai", "--field", "{}"),
+    ("profile", "create", "some", "--preset", "{}"),
+    ("{}",),
+]
+
+
+def _connected(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    authsome.login("openai", OTHER_OPENAI_KEY, "--connection", "team")
+
+
+def _files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if not path.name.startswith("forked.")}
+
+
+def _is_one_error(done: Done) -> bool:
+    lines = done.err.splitlines()
+    return lines[:1] != [] and lines[0].startswith("Error: ") and done.out == "" and "unexpected" not in lines[0]
+
+
+def _commands() -> list[list[str]]:
+    """Return every name in two places, and a few names in every place."""
+    few = ("", "../openai", "x" * 300, "оpenai")
+    pairs = [(place, name) for place in PLACES[:2] for name in NO_NAMES]
+    pairs += [(place, name) for place in PLACES[2:] for name in few]
+    return [[word.replace("{}", name) for word in place] for place, name in pairs]
+
+
+def test_what_is_no_name_is_one_error_and_changes_nothing(authsome: CommandLine) -> None:
+    _connected(authsome)
+    before = _files(authsome.root)
+    for done in forked.run(authsome, _commands()):
+        assert done.code == 2, done
+        assert _is_one_error(done), done
+        assert done.err.replace("\n", "").isprintable()
+        assert len(done.err) < 1500, done
+    assert _files(authsome.root) == before
+
+
+@pytest.mark.parametrize("line", ["list --file=", "list --identity=", "--profile= list", "run --profile= -- true"])
+def test_an_option_that_is_empty_is_not_one_that_is_left_out(authsome: CommandLine, line: str) -> None:
+    """In a script that is a variable which nobody has set."""
+    authsome.login("openai", OPENAI_KEY)
+    done = authsome(*line.split())
+    assert done.code == (125 if line.startswith("run") else 2)
+    assert _is_one_error(done)
+
+
+NEAREST = [
+    ("get opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("login opnai --stdin", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("logout opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("remove opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("revoke opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("inspect opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("export opnai", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("set-default opnai team", 2, "there is no provider `opnai`", "did you mean `openai`?"),
+    ("get openai --connection taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
+    ("logout openai --connection taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
+    ("remove openai --connection taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
+    ("revoke openai --connection taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
+    ("set-default openai taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
+    ("get openai --connection zzz", 3, "openai (zzz) is not connected", "it has: default, team"),
+    ("get anthropic", 3, "anthropic (default) is not connected", "authsome login anthropic"),
+    ("remove anthropic", 3, "anthropic is not connected", "authsome login anthropic"),
+    (
+        "set-default anthropic team",
+        3,
+        "anthropic (team) is not connected",
+        "authsome login anthropic --connection team",
+    ),
+    ("get openai --field staus", 2, "openai has no field `staus`", "did you mean `status`?"),
+    ("export openai --format shel", 2, "there is no format `shel`", "did you mean `shell`?"),
+    ("profile show defualt", 3, "there is no profile `defualt`", "did you mean `default`?"),
+    ("profile use defualt", 3, "there is no profile `defualt`", "did you mean `default`?"),
+    ("profile remove defualt", 3, "there is no profile `defualt`", "did you mean `default`?"),
+    ("completion zhs", 2, "there is no completion for `zhs`", "did you mean `zsh`?"),
+    ("lgin openai", 2, "no such command 'lgin'. Did you mean 'login'?", "authsome --help"),
+    ("profile shwo", 2, "no such command 'shwo'. Did you mean 'show'?", "authsome profile --help"),
+    ("set-defualt openai team", 2, "no such command 'set-defualt'. Did you mean 'set-default'?", "authsome --help"),
+    ("get openai --conection x", 2, "no such option: --conection (Possible options: --connection)", "get --help"),
+    ("remove", 2, "missing argument 'PROVIDER'", "authsome remove --help"),
+    ("remove openai g2", 2, "got unexpected extra argument(s) (g2)", "authsome remove --help"),
+    ("help lgin", 2, "`authsome` has no command `lgin`", "did you mean `login`?"),
+]
+
+
+def test_a_wrong_name_gets_the_nearest_and_the_right_exit_code(authsome: CommandLine) -> None:
+    _connected(authsome)
+    for done, (_, code, message, hint) in zip(
+        forked.run(authsome, [line.split() for line, *_ in NEAREST]), NEAREST, strict=True
+    ):
+        assert done.code == code, done
+        first, second = done.err.splitlines()[:2]
+        assert first == f"Error: {message}", done
+        assert second.startswith("Hint: "), done
+        assert second.endswith(hint), done
+        assert done.out == ""
