@@ -60,6 +60,7 @@ class Rule:
         dropped: The hosts that an edit during the run took away; they stay decrypted, and refused.
         narrowed: What a later `allow` permits; a request has to be permitted by both. None: no edit changed it.
         change: Why `held` is not what it was, or could be.
+        source: The connection of the vault that fills it, where that has another name.
     """
 
     provider: str
@@ -73,11 +74,17 @@ class Rule:
     dropped: frozenset[Host] = frozenset()
     narrowed: tuple[Allowed, ...] | None = None
     change: Change | None = None
+    source: str | None = None
 
     @property
     def name(self) -> str:
         """`openai`, or `openai/team`."""
         return full_name(self.provider, self.connection)
+
+    @property
+    def login(self) -> str:
+        """The command that brings its credential into place."""
+        return login_command(self.provider, self.source or self.connection)
 
     @cached_property
     def hosts(self) -> frozenset[Host]:
@@ -280,6 +287,7 @@ def make(
                 holds(each),
                 each.scrub,
                 each.provider.private_addresses,
+                source=each.source,
             )
             for each in declared
         ),
@@ -446,13 +454,13 @@ def _not_held(rule: Rule) -> Refusal | None:
         return Refusal(
             "not_connected",
             f"{rule.name} was logged out, or its key or hosts no longer fit its definition",
-            f"{login_command(rule.provider, rule.connection)} --force",
+            f"{rule.login} --force",
             rule.name,
         )
     return Refusal(
         "not_connected",
         f"{rule.name} is declared as optional and was not logged in when this run started",
-        login_command(rule.provider, rule.connection),
+        rule.login,
         rule.name,
     )
 

@@ -12,8 +12,8 @@ import authsome
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "provider", "grants", "manifest", "vault", "register", "trust", "pasted"),
-    *("envfile", "found", "committed", "plan"),
+    *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
+    *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan"),
     *("bridge", "session", "rules", "fake", "why"),
     *(
         "proxy",
@@ -150,6 +150,10 @@ def test_functions_fit_on_a_screen() -> None:
     [
         (["--version"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
         (["list"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl", "werkzeug"]),
+        (["help", "exit-codes"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "rich", "ssl"]),
+        (["__complete", "zsh", "1", "authsome", "lo"], ["pydantic", "ruamel.yaml", "pyrage", "mitmproxy", "rich"]),
+        (["completion", "bash"], ["pydantic", "ruamel.yaml", "pyrage", "cryptography", "mitmproxy", "rich", "ssl"]),
+        (["whoami"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl", "werkzeug"]),
         (["inspect", "openai"], ["pydantic", "ruamel.yaml", "cryptography", "mitmproxy", "asyncio", "rich", "ssl"]),
     ],
 )

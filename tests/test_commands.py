@@ -14,7 +14,18 @@ from authsome.screens import topics
 from authsome.screens.whoami import Here, whoami
 from canary import G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
+from forked import Forked, Server
 from terminal import Person
+
+pytest_plugins = ["forked_fixtures"]
+
+
+@pytest.fixture
+def authsome(tmp_path: Path, forking: Server) -> CommandLine:
+    line = Forked(tmp_path, server=forking)
+    line.project.mkdir()
+    return line
+
 
 ACME = {"name": "acme", "host_url": ["api.acme.example"], "api_key": {"env_var": "ACME_KEY"}}
 ACME_KEY = "acme-CANARY-0123456789"
@@ -75,6 +86,11 @@ def test_a_person_is_asked_before_a_definition_counts(authsome: CommandLine) -> 
     assert refusing.sees("Register acme? Type yes: ")
     refusing.types("no\n")
     assert refusing.ends() == 3
+    assert not (authsome.home / "providers").exists()
+    interrupted = Person(command, authsome.environ(), authsome.project)
+    assert interrupted.sees("Type yes: ")
+    interrupted.types("\x03")
+    assert interrupted.ends() == 130
     assert not (authsome.home / "providers").exists()
     agreeing = Person(command, authsome.environ(), authsome.project)
     assert agreeing.sees("Type yes: ")
@@ -165,6 +181,18 @@ def test_revoke_says_that_a_key_stays_valid_and_where_to_end_it(
     _several(authsome)
     assert f"{authsome('revoke', 'g2')}\n\n{authsome('revoke', 'openai', '--yes', '--json')}" == snapshot
     assert authsome("revoke", "g2").code == 3
+
+
+def test_what_cannot_be_ended_with_oauth_is_refused_and_kept(authsome: CommandLine) -> None:
+    _write(authsome)
+    authsome("register", "acme.json", "--yes")
+    authsome.login("acme", ACME_KEY)
+    _write(authsome, auth_type="oauth2", flow="pkce", oauth={"token_url": "https://acme.example/token"})
+    shown = authsome("register", "acme.json", "--yes", "--force").err
+    assert '+ OAuth uses "token_url": "https://acme.example/token"' in shown
+    done = authsome("revoke", "acme")
+    assert (done.code, done.err.splitlines()[1]) == (8, "Hint: end it at the provider, then: authsome remove acme")
+    assert authsome("remove", "acme").code == 0
 
 
 def test_removing_names_the_definition_that_stays(authsome: CommandLine) -> None:

@@ -110,7 +110,7 @@ RICH = replace(BASE, inject=(NARROW, PLACE), headers={"X-Other": "x"}, test=TRIA
 
 @pytest.mark.parametrize(("kind", "known"), KINDS.items())
 def test_the_property_is_about_every_field_of_a_definition(kind: Any, known: dict[str, st.SearchStrategy[Any]]) -> None:
-    assert set(known) == {each.name for each in fields(kind)} - {"schema_version", "docs"}
+    assert set(known) == {each.name for each in fields(kind)} - {"schema_version", "docs", "packages"}
 
 
 def _behaviour(provider: Provider) -> Any:
@@ -118,7 +118,7 @@ def _behaviour(provider: Provider) -> Any:
     # What is added to this list of fields has to be added to the sentences.
     assert {each.name for each in fields(Provider)} == {
         *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
-        *("docs", "private_addresses", "test", "flow", "oauth"),
+        *("docs", "private_addresses", "test", "flow", "oauth", "packages"),
     }
     assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
     assert {each.name for each in fields(Placement)} == {

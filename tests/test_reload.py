@@ -347,5 +347,7 @@ def test_a_run_keeps_the_connection_that_was_chosen_when_it_started(
     assert run.error() == "none"
     assert authsome("logout", "local", "--connection", "team").code == 0
     run.until_said("local is refused from now on (missing; `authsome login local --connection team`)")
-    assert run.error() == "not_connected"
+    body = run.ask()["body"]
+    assert isinstance(body, dict)
+    assert (body["error"], body["hint"]) == ("not_connected", "authsome login local --connection team --force")
     assert upstream.keys == [OTHER_KEY, third]

@@ -31,6 +31,7 @@ def main() -> None:
         from authsome.cli import (  # noqa: I001
             run,  # noqa: F401
             check,  # noqa: F401
+            init,  # noqa: F401
             login,  # noqa: F401
             remove,  # noqa: F401
             set_default,  # noqa: F401

@@ -36,9 +36,9 @@ def remove(
 def revoke(
     settings: Settings, provider: Name, connection: _Connection = None, shared: _Shared = False, yes: _Yes = False
 ) -> None:
-    """End credentials at their provider where it can be asked to, and forget them.
+    """Forget credentials, and end them where that is possible.
 
-    It cannot be asked to end an API key: for such a provider this is the same as `remove`, and says where to end it.
+    No provider can be asked to end an API key: for these this is the same as `remove`, and says where to end it.
 
     Example: authsome revoke openai
     """

@@ -209,7 +209,7 @@ def declared(settings: Settings) -> "Project":
     if project.manifest is None:
         raise AuthsomeError(
             f"there is no {manifest.FILE_NAME} here, and a fake run answers for what it declares",
-            hint="name it with `--file`, or write one: `version: 1` and `providers: {openai: }`",
+            hint="name it with `--file`, or write one: authsome init",
             code=ExitCode.INVALID,
         )
     return project

@@ -143,6 +143,8 @@ class Definition(Closed):
     Attributes:
         private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
             addresses only.
+        packages: What a project that uses the provider has installed, as `pypi:NAME` or `npm:NAME`, and as
+            `python:MODULE` where the module is not named like its package. Only `init` and `check --drift` read it.
     """
 
     name: str
@@ -161,6 +163,7 @@ class Definition(Closed):
     keys_url: str | None = None
     test: TestRequest | None = None
     private_addresses: bool = False
+    packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.auth_type == "api_key" and self.api_key is None and not self.fields:

@@ -13,6 +13,7 @@ from authsome.provider.names import TOKEN, VARIABLE, Host
 from authsome.provider.placement import SLOT, Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
+_PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
@@ -56,6 +57,7 @@ class Provider:
     test: TestRequest | None = None
     flow: str = "api_key"
     oauth: Mapping[str, Any] | None = field(default=None, hash=False)
+    packages: tuple[str, ...] = ()
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -107,6 +109,8 @@ def resolve(definition: Definition) -> Provider:
     for name, value in definition.headers.items():
         with _at("headers", name):
             headers.append((_header_name(name), _header_value(value)))
+    with _at("packages"):
+        packages = tuple(_package(each) for each in definition.packages)
     fields = tuple(_fields(definition))
     if definition.test and definition.test.host not in hosts:
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
@@ -125,7 +129,14 @@ def resolve(definition: Definition) -> Provider:
         test=definition.test,
         flow=definition.flow,
         oauth=definition.oauth or None,
+        packages=packages,
     )
+
+
+def _package(text: str) -> str:
+    if not _PACKAGE.fullmatch(text):
+        raise ValueError(f"{ascii(text)} in `packages` is not `pypi:NAME`, `npm:NAME` or `python:MODULE`")
+    return text
 
 
 def _hosts(host_url: str | tuple[str, ...]) -> tuple[Host, ...]:

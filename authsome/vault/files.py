@@ -159,6 +159,17 @@ def publish_new(path: Path, content: bytes) -> None:
         path.hardlink_to(draft)
 
 
+def publish_project(path: Path, content: bytes, hint: str) -> bool:
+    """Put `content` of a project, for everybody to read, at `path`; return False if something is there already."""
+    with drafted(path, content, hint) as draft:
+        draft.chmod(0o644)
+        try:
+            path.hardlink_to(draft)
+        except FileExistsError:
+            return False
+    return True
+
+
 class Batch:
     """Files that are replaced one after the other, once all of what replaces them is on disk.
 
