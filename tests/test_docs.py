@@ -30,7 +30,7 @@ from authsome.provider import (
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
 from programs import needs_age, needs_git
 
-MISSING = {"drift", "init", "schema"}
+MISSING = {"schema"}
 """What pages tell of and is not there yet: the words of `<!-- needs: … -->`."""
 
 NOT_RUN = [
