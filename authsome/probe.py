@@ -7,11 +7,10 @@ bad when the provider did not say so.
 
 import socket
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
-
-import httpx
 
 import authsome
 from authsome import rules
@@ -20,6 +19,11 @@ from authsome.provider import DEFAULT_CONNECTION, Provider, TestRequest
 from authsome.proxy import channel, dial
 from authsome.proxy.upstream import ParentProxy, Upstream
 from authsome.session import Verdict
+
+# `import httpx` brings a command line of its own, and with it click, rich and pygments: half of what a person would
+# wait for. To Python, a module that is None is not there, and httpx does without it.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 SECONDS = 5.0
 """How long a person waits for each step of it: a name, a connection, an answer."""

@@ -216,6 +216,18 @@ def test_a_login_from_a_pipe_imports_neither_page_nor_web_client(tmp_path: Path)
     assert done.returncode == 0, done.stderr
 
 
+def test_who_asks_a_provider_has_no_command_line_of_the_web_client_to_wait_for(tmp_path: Path) -> None:
+    script = (
+        "import sys; from authsome import probe\n"
+        "found = [name for name in ('rich', 'pygments', 'click', 'mitmproxy') if name in sys.modules]\n"
+        "assert not found, found\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_run_imports_nothing_but_what_its_child_needs_before_the_child_is_there(tmp_path: Path) -> None:
     """Not the engine, not the log, and not the reader of command lines that other commands have."""
     unwanted = [

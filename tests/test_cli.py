@@ -141,7 +141,9 @@ def test_a_definition_of_ones_own_round_trips_and_is_shown_as_custom(authsome: C
     authsome.login("openai", OPENAI_KEY)
     definition = authsome("inspect", "openai").out
     own = authsome.home / "providers" / "openai.json"
-    own.write_text(definition)
+    # The shell empties the file before the command starts.
+    command = ["sh", "-c", f"{EXECUTABLE} inspect openai > {own}"]
+    subprocess.run(command, env=authsome.environ(), cwd=authsome.project, check=True)
     assert authsome("inspect", "openai").out == definition == own.read_text()
     rows = json.loads(authsome("list", "--json").out)["connections"]
     assert [(row["provider"], row["status"], row["source"]) for row in rows] == [("openai", "connected", "custom")]

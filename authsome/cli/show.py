@@ -113,7 +113,12 @@ def inspect_(settings: Settings, provider: Name) -> None:
     Example: authsome inspect openai > ~/.authsome/providers/openai.json
     """
     from authsome.documents import read_text
+    from authsome.provider import Catalogue
 
     catalogue = show_catalogue(settings)
+    if not catalogue.find(provider)[1].stat().st_size:
+        # In `inspect openai > ~/.authsome/providers/openai.json` the shell has made an empty file of one's own, which
+        # hides the bundled one, before this begins.
+        catalogue = Catalogue(None)
     catalogue.get(provider)
     data(read_text(catalogue.find(provider)[1]))

@@ -25,7 +25,7 @@ from stage import KEY, NAME, Stage
 
 pytest_plugins = ["stage_fixtures"]
 
-README = Path(__file__).parent.parent.parent / "README.md"
+MANUAL = Path(__file__).parent.parent.parent / "docs" / "run.md"
 ATTEMPTS = 3
 """How often the clients of these tests ask for what can pass."""
 
@@ -88,7 +88,7 @@ REFUSALS: dict[str, Asked] = {
     "upstream_untrusted": Asked(url=f"https://{scripted.UNTRUSTED}:{{port}}/v1", times=ATTEMPTS, told=1),
     "upstream_failed": Asked(_answer(Reply(raw=())), times=ATTEMPTS, sent=True),
 }
-"""Every word that the README has for a refusal, and a request that meets it."""
+"""Every word that the manual has for a refusal, and a request that meets it."""
 
 
 @pytest.fixture(scope="module")
@@ -114,8 +114,8 @@ def _trusting(stage: Stage) -> ssl.SSLContext:
     return ssl.create_default_context(cadata=stage.client.roots)
 
 
-def test_every_refusal_of_the_readme_is_met() -> None:
-    table = README.read_text().partition("| `error` |")[2].partition("\n\n")[0]
+def test_every_refusal_of_the_manual_is_met() -> None:
+    table = MANUAL.read_text().partition("| `error` |")[2].partition("\n\n")[0]
     words = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.split("|")[1])}
     elsewhere = {"fake_run", "no_fake_answer", "bad_request", "internal"}
     assert words - elsewhere == set(REFUSALS)
