@@ -8,6 +8,7 @@ home, where the repository cannot write. Refuses to take a record that it cannot
 """
 
 import json
+import os
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -94,7 +95,7 @@ class Trust:
         self._named = environ.get(VARIABLE, "").replace(",", " ").split()
         with file_errors("find", path):
             self.place = _place(path.resolve())
-        self.record = home / "trust" / f"{sha256(self.place.encode()).hexdigest()[:32]}.json"
+        self.record = home / "trust" / f"{sha256(os.fsencode(self.place)).hexdigest()[:32]}.json"
         self.definitions = path.parent / FOLDER / "providers"
 
     def check_definition(self, definition: Provider) -> None:
@@ -171,7 +172,7 @@ class Trust:
         make_folder(self.record.parent)
         content = {"version": 1, "place": self.place, **wishes.plain()}
         with locked(self.record.parent):
-            replace(self.record, json.dumps(content, ensure_ascii=False, indent=1).encode() + b"\n")
+            replace(self.record, json.dumps(content, indent=1).encode() + b"\n")
 
     def _read(self) -> Wishes | None:
         try:

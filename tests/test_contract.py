@@ -71,6 +71,8 @@ class Case:
 
 CASES = [
     Case("check", "plan"),
+    Case("check --drift", "drift"),
+    Case("completion bash", "completion"),
     Case("--file team.yaml check", "plan", code=3),
     Case("demo", "demo", anew=True),
     Case("doctor --clients", "clients", code=8),
@@ -79,9 +81,15 @@ CASES = [
     Case("get openai", "connection"),
     Case("get openai --field status", "connection"),
     Case("get openai --connection team --show-secret", "connection", reveals=True),
+    Case("help", "help"),
+    Case("help login", "help"),
+    Case("help exit-codes", "exit_codes"),
+    Case("help environment", "environment"),
     Case("identity create", "identity", state="empty", anew=True),
     Case("identity rotate", "identity_rotation", anew=True),
     Case("identity show", "identity"),
+    Case("import --stdin --yes --no-check", "import", given=f"ANTHROPIC_API_KEY={ANTHROPIC_KEY}\nOTHER=1\n"),
+    Case("init --yes", "init", state="code"),
     Case("inspect github", "definition"),
     Case("inspect acme", "definition"),
     Case("list", "list"),
@@ -107,10 +115,15 @@ CASES = [
     Case("recipients review", "requests"),
     Case("recipients review --accept {asking}", "recipients_reviewed"),
     Case("recipients review --reject {asking}", "recipients_reviewed"),
+    Case("register {definition} --yes", "register"),
+    Case("remove openai --yes", "remove"),
+    Case("revoke g2 --yes", "revoke"),
+    Case("set-default openai team", "default_connection"),
     Case("schema", "http://json-schema.org/draft-07/schema#"),
     Case("schema output/list", "http://json-schema.org/draft-07/schema#"),
     Case("schema --list", "schemas"),
     Case("trust --yes", "trust", state="guest"),
+    Case("--file part/authsome.yaml trust --yes", "trust", state="code"),
     Case("vault export --to new.age --recipient {mine}", "vault_export", anew=True),
     Case("vault import {root}/backup.age", "vault_import"),
     Case("vault import {root}/backup.age", "vault_import", state="identity", said=True),
@@ -120,6 +133,8 @@ CASES = [
     Case("vault textconv authsome.yaml", "vault_file"),
     Case("vault verify", "vault"),
     Case("vault verify .authsome", "vault", state="guest"),
+    Case("whoami", "whoami"),
+    Case("whoami", "whoami", state="empty"),
     Case("why https://api.openai.com/v1/models", "why"),
     Case("why https://api.github.com/user", "why", code=8),
 ]
@@ -137,6 +152,8 @@ def _commands() -> Mapping[str, Any]:
         importlib.import_module(f"authsome.cli.{each.name}")
     commands: dict[str, Any] = {}
     for name, found in cast("Any", typer.main.get_command(frame.app)).commands.items():
+        if found.hidden:  # nobody types it
+            continue
         below = getattr(found, "commands", None)
         commands |= {f"{name} {inner}": each for inner, each in below.items()} if below else {name: found}
     return commands
@@ -232,9 +249,22 @@ def _mine(machine: Machine) -> None:
     machine.declare(MANIFEST)
     (machine.project / "team.yaml").write_text("version: 1\nproviders: {github: , openai: {connections: {team: }}}\n")
     mine = next(each.recipient for each in vault.own.keys().roster if each.name != "bob")
+    definition = machine.root / "other.json"
+    definition.write_text(json.dumps({"name": "other", "host_url": "api.other.example", "api_key": {}}))
+    machine.facts["definition"] = str(definition)
     machine.facts |= people | {"mine": mine, "asking": fingerprint(people["dora"])}
     made = machine("vault", "export", "--to", str(machine.root / "backup.age"), "--recipient", mine)
     assert made.code == 0, made
+
+
+def _code(machine: Machine) -> None:
+    """A repository that uses a provider and has no manifest yet; a part of it brings a definition of its own."""
+    _empty(machine)
+    (machine.project / "agent.py").write_text('import openai, os\nkey = os.environ["OPENAI_API_KEY"]\n')
+    folder = machine.project / "part" / ".authsome" / "providers"
+    folder.mkdir(parents=True)
+    (folder / "acme.json").write_text(json.dumps({"name": "acme", "host_url": "api.acme.example", "api_key": {}}))
+    (machine.project / "part" / "authsome.yaml").write_text("version: 1\nproviders: {acme: {scrub: off}}\n")
 
 
 def _identity(machine: Machine) -> None:
@@ -279,9 +309,14 @@ def _merging(machine: Machine) -> None:
     (machine.root / "bin" / "git").symlink_to(shutil.which("git") or "git")
 
 
-_STATES = {"empty": _empty, "mine": _mine, "identity": _identity, "stranger": _shared, "guest": _guest} | (
-    {"merging": _merging} if shutil.which("git") else {}
-)
+_STATES = {
+    "empty": _empty,
+    "mine": _mine,
+    "identity": _identity,
+    "stranger": _shared,
+    "guest": _guest,
+    "code": _code,
+} | ({"merging": _merging} if shutil.which("git") else {})
 EACH = pytest.mark.parametrize(
     "case",
     [

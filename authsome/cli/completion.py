@@ -28,7 +28,7 @@ def completion(
     """Print what makes a shell complete commands and names.
 
     bash: add `eval "$(authsome completion bash)"` to ~/.bashrc; zsh: the same with `zsh` to ~/.zshrc, after `compinit`;
-    fish: `authsome completion fish > ~/.config/fish/completions/authsome.fish`.
+    fish: `authsome completion fish | source` in its config.fish.
 
     Example: eval "$(authsome completion bash)"
     """
@@ -213,7 +213,7 @@ _authsome() {
 if [[ $funcstack[1] == _authsome ]]; then _authsome "$@"; else compdef _authsome authsome; fi
 """
 
-_FISH = r"""# What fish completes for authsome: authsome completion fish > ~/.config/fish/completions/authsome.fish
+_FISH = r"""# What fish completes for authsome: authsome completion fish | source
 function __authsome_complete
     set -l cur (commandline -ct)
     set -l words (commandline -opc) "$cur"
