@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Option, Settings, command, data, say, talk
 from authsome.cli.looking import look, warn
-from authsome.cli.stations import agrees, home, manifest_name, profile_name, sealed, show_catalogue, working_folder
+from authsome.cli.stations import agrees, home, manifest_name, profile_name, sealed, working_folder
 from authsome.errors import AuthsomeError, ExitCode
 
 if TYPE_CHECKING:
@@ -34,11 +34,14 @@ def init(
     """
     from authsome import outline, screens
     from authsome.errors import clean
+    from authsome.provider import Catalogue
     from authsome.screens import evidence as screen
+    from authsome.trust import FOLDER
 
     sealed("init")
     path = _place(settings)
-    providers = tuple(show_catalogue(settings).usable())
+    # What the manifest to be would find; nothing is done with it yet.
+    providers = tuple(Catalogue(home(), path.parent / FOLDER / "providers").usable())
     seen = look(settings, path, providers)
     found = outline.candidates(seen, providers)
     asking = not (yes or dry_run)
