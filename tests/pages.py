@@ -28,7 +28,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 
 _FENCE = re.compile(r"```(\w*)")
 _NAMED = re.compile(r"`([^`\s]*[./][^`\s]*)`:$")
-_MARKER = re.compile(r"<!-- (not run|run as|needs): (.+) -->")
+_MARKER = re.compile(r"<!-- (not run|run as): (.+) -->")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
 _COMMENT = re.compile(r"\s{2,}# .*$")
 _PROMPT = re.compile(r"(?P<provider>.+) API key(?: \((?P<connection>[\w-]+)\))? \(input is hidden\)")
@@ -81,11 +81,6 @@ class Block:
     @property
     def place(self) -> str:
         return f"{self.page}:{self.line}"
-
-    @property
-    def needs(self) -> set[str]:
-        """The commands without which it cannot be run yet."""
-        return set(filter(None, self.markers.get("needs", "").split(", ")))
 
 
 @dataclass(slots=True)
@@ -145,11 +140,11 @@ def blocks(path: Path) -> list[Block]:
     return found
 
 
-def scenes(path: Path, missing: set[str]) -> Iterator[Scene]:
+def scenes(path: Path) -> Iterator[Scene]:
     """Yield what of a page is played, in its order; a block that is nothing we know is an error."""
     last: Scene | None = None
     for block in blocks(path):
-        if "not run" in block.markers or block.needs & missing:
+        if "not run" in block.markers:
             last = Scene(block)  # its output is nobody's
         elif block.language == "sh":
             last = Scene(block, commands(block.markers.get("run as", block.text)))
@@ -186,7 +181,7 @@ def _complete(text: str) -> bool:
     return done.returncode == 0 and not done.stderr
 
 
-def play(pages: Iterable[Path], folder: Path, missing: set[str], at_once: int = 3) -> dict[str, "Play"]:
+def play(pages: Iterable[Path], folder: Path, at_once: int = 3) -> dict[str, "Play"]:
     """Play pages, some of them at the same time: most of the time is spent on starting programs."""
     played: dict[str, Play] = {}
     waiting, playing = list(pages), list[Play]()
@@ -195,7 +190,7 @@ def play(pages: Iterable[Path], folder: Path, missing: set[str], at_once: int = 
         while waiting or playing:
             while waiting and len(playing) < at_once:
                 page = waiting.pop(0)
-                played[page.name] = Play(page, folder / page.stem, missing)
+                played[page.name] = Play(page, folder / page.stem)
                 playing.append(played[page.name])
             playing = [each for each in playing if each.goes_on()]
             assert time.monotonic() < until, "\n\n".join(each.so_far() for each in playing)
@@ -212,14 +207,14 @@ class Play:
         said: Every command with what came of it.
     """
 
-    def __init__(self, page: Path, folder: Path, missing: set[str]) -> None:
+    def __init__(self, page: Path, folder: Path) -> None:
         self.home, self._outside = folder / "home", folder / "outside"
         self.project = self.home / "project"
         self._given: list[tuple[int, str, str, str]] = []
         self._transcript = ""
         self._at = 0
         self._prepare()
-        self._played = list(scenes(page, missing))
+        self._played = list(scenes(page))
         script = self._outside / "page.sh"
         script.write_text("".join(self._script()))
         self._shell = Person([shutil.which("bash") or "bash", script], self._environ(), self.project)

@@ -30,9 +30,6 @@ from authsome.provider import (
 )
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
 
-MISSING = {"schema"}
-"""What pages tell of and is not there yet: the words of `<!-- needs: … -->`."""
-
 NOT_RUN = [
     ("README.md", "not run: needs the package index"),
     ("README.md", "not run: it is the tests themselves"),
@@ -54,7 +51,7 @@ WRITTEN = sorted([*PAGES, *(ROOT / f"{name}.md" for name in ("SECURITY", "CONTRI
 
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Play]:
-    return play(PAGES, tmp_path_factory.mktemp("pages"), MISSING)
+    return play(PAGES, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="module")
@@ -90,14 +87,9 @@ def test_blocks_that_are_not_run_are_these() -> None:
         for page in PAGES
         for block in blocks(page)
         for name, reason in block.markers.items()
-        if name != "needs"
     ]
     print(*(f"{page}: {why}" for page, why in found), sep="\n")
     assert sorted(found) == sorted(NOT_RUN)
-
-
-def test_no_block_waits_for_what_is_there() -> None:
-    assert {word for page in PAGES for block in blocks(page) for word in block.needs} <= MISSING
 
 
 # The tool as it has always been documented: these lines work as they are, with `uvx` before them or without.
@@ -150,8 +142,7 @@ def test_every_documented_line_stands_on_a_page_and_says_what_is_documented(said
     lacking = [
         (line, outcome)
         for line, outcome in DOCUMENTED
-        if not MISSING & set(line.split())
-        and not any(each.line == line and re.search(outcome, each.output) for each in said)
+        if not any(each.line == line and re.search(outcome, each.output) for each in said)
     ]
     assert not lacking
     shown = {line for page in PAGES for block in blocks(page) for line in map(bare, block.text.splitlines())}
@@ -214,17 +205,15 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
         for word in words:
             if word.startswith("-"):
                 option = word.partition("=")[0]
-                if option not in known[command] | known[()] and option[2:] not in MISSING:
+                if option not in known[command] | known[()]:
                     wrong.append(f"{page.name}:{number}: {' '.join(command)} has no {option}")
             elif (*command, word) in known:
                 command = (*command, word)
-            elif not command and word not in MISSING:
+            elif not command:
                 wrong.append(f"{page.name}:{number}: there is no command {word}")
-            if word in MISSING:
-                break
     assert wrong == []
     alone = set(re.findall(r"`(--[a-z][a-z-]+)", page.read_text()))
-    assert MISSING or alone <= set.union(*known.values())
+    assert alone <= set.union(*known.values())
 
 
 def _slug(heading: str) -> str:
@@ -341,7 +330,7 @@ def test_an_output_is_compared_with_what_stands_on_the_page(documented: str, out
 def test_a_page_that_says_something_else_is_found_out(tmp_path: Path) -> None:
     page = tmp_path / "wrong.md"
     page.write_text("```sh\necho one\nfalse\ntrue  # ends with 3\n```\n\n```\ntwo\n```\n")
-    wrong = "\n".join(play([page], tmp_path, set())["wrong.md"].wrong())
+    wrong = "\n".join(play([page], tmp_path)["wrong.md"].wrong())
     assert "`false` ended with 1" in wrong
     assert "`true  # ends with 3` ended with 0" in wrong
     assert "the page says\ntwo\nand what comes is\none\n" in wrong
@@ -350,7 +339,7 @@ def test_a_page_that_says_something_else_is_found_out(tmp_path: Path) -> None:
 def test_a_secret_on_a_page_is_found_out(tmp_path: Path) -> None:
     page = tmp_path / "leaks.md"
     page.write_text("```sh\npass openai\n```\n")
-    (wrong,) = play([page], tmp_path, set())["leaks.md"].wrong()
+    (wrong,) = play([page], tmp_path)["leaks.md"].wrong()
     assert "shows a secret" in wrong
 
 
@@ -367,4 +356,4 @@ def test_a_block_that_is_nothing_known_is_refused(tmp_path: Path, text: str) -> 
     page = tmp_path / "strange.md"
     page.write_text(text)
     with pytest.raises(AssertionError, match="is no command, no file"):
-        play([page], tmp_path, set())
+        play([page], tmp_path)
