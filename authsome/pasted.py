@@ -6,7 +6,7 @@ space at the end.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.provider import PLACEHOLDER, Field, Provider
@@ -15,10 +15,9 @@ CUT, FOREIGN = "cut", "foreign"
 """What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
 
 # Compiled where they are needed: a run that asks for nothing imports this module too.
-_SPECIAL = r"[\\.^$*+?{}\[\]()|]"
 _ALONG = r"""(?xs)
     (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
-    (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic)\s+)? (?P<inner>["'`]?)
+    (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic|FlyV1)\s+)? (?P<inner>["'`]?)
     (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*"""
 
 
@@ -58,15 +57,15 @@ def check(
             )
         secret = inner
     if field.pattern and not field.pattern.fullmatch(secret):
-        owner = _owner(provider, field, secret, others)
-        raise AuthsomeError(wrong, hint=field.hint if owner is None else _named(owner, field.hint), code=ExitCode.USAGE)
+        owners = _owners(provider, field, secret, others)
+        raise AuthsomeError(wrong, hint=_named(owners, field.hint) if owners else field.hint, code=ExitCode.USAGE)
     if not _can_travel(secret):
         # NOTE: it is going to stand in a header; a line break in it would start another one.
         raise AuthsomeError(
             wrong, hint="it contains white space, a line break or a character that no header takes", code=ExitCode.USAGE
         )
-    if FOREIGN not in accepted and (owner := _owner(provider, field, secret, others)):
-        raise Doubt(FOREIGN, wrong, hint=_named(owner), offer=f"It is a key of {provider.display_name}, store it")
+    if FOREIGN not in accepted and (owners := _owners(provider, field, secret, others)):
+        raise Doubt(FOREIGN, wrong, hint=_named(owners), offer=f"It is a key of {provider.display_name}, store it")
     return secret
 
 
@@ -80,8 +79,11 @@ def _setting(field: Field, given: str, wrong: str) -> str:
     return text
 
 
-def _named(owner: Provider, hint: str | None = None) -> str:
-    said = f"it looks like a key of {owner.display_name}, which goes elsewhere: authsome login {owner.name}"
+def _named(owners: Sequence[Provider], hint: str | None = None) -> str:
+    *others, last = (each.display_name for each in owners)
+    names = f"{', '.join(others)} or {last}" if others else last
+    command = "" if others else f": authsome login {owners[0].name}"
+    said = f"it looks like a key of {names}, which goes elsewhere{command}"
     return f"{hint}\n  {said}" if hint else said
 
 
@@ -101,29 +103,35 @@ def _without(secret: str) -> str:
     return found["key"] if found else secret
 
 
-def _owner(provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]) -> Provider | None:
+def _owners(provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]) -> list[Provider]:
     """Return whose key it looks like, if that says more than that it fits here.
 
     The pattern of one provider may fit the keys of another one (`sk-…` those that begin with `sk-ant-`); the longer
-    beginning knows better.
+    beginning knows better. What only has the right length and letters looks like nobody's: a dozen services give out
+    32 hex characters.
     """
-    here = _beginning(field) if field.pattern and field.pattern.fullmatch(secret) else ""
+    here = _beginning(field.pattern, secret)
     found = [
-        (len(_beginning(each.key)), each)
+        (length, each)
         for each in others()
-        if each.name != provider.name and (pattern := each.key.pattern) and pattern.fullmatch(secret)
+        if each.name != provider.name and (length := _beginning(each.key.pattern, secret)) > max(here, _TOO_SHORT)
     ]
-    if field.pattern and field.pattern.fullmatch(secret):
-        found = [(length, each) for length, each in found if length > len(here)]
-    return max(found, key=lambda one: one[0])[1] if found else None
+    longest = max((length for length, _ in found), default=0)
+    return [each for length, each in found if length == longest]
 
 
-def _beginning(field: Field) -> str:
-    """Return the letters that every key of a pattern begins with."""
-    text = field.pattern.pattern.removeprefix("^") if field.pattern else ""
-    special = re.search(_SPECIAL, text)
-    if special is None:
-        return text
-    end = special.start()
-    # A letter that may be missing or repeated is none that every key has.
-    return text[: end - 1] if special[0] in "*?{" else text[:end]
+_TOO_SHORT = 2
+"""So many letters at the beginning may be chance."""
+
+
+def _beginning(pattern: re.Pattern[str] | None, secret: str) -> int:
+    """Return how many letters at the beginning of a key are fixed by a pattern, 0 if it does not fit.
+
+    That is seen by trying: where a capital, a small letter or a digit would do as well, nothing is fixed.
+    """
+    if pattern is None or not pattern.fullmatch(secret) or secret.startswith("eyJ"):
+        return 0  # every JWT begins like this (RFC 7519), whoever made it
+    for length, char in enumerate(secret):
+        if char in "0Zq" or any(pattern.fullmatch(secret[:length] + one + secret[length + 1 :]) for one in "0Zq"):
+            return length
+    return len(secret)

@@ -10,13 +10,14 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import quote
 
 import httpx
 
 import authsome
 from authsome import rules
 from authsome.manifest import undeclared
-from authsome.provider import DEFAULT_CONNECTION, Provider, TestRequest
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, TestRequest
 from authsome.proxy import channel, dial
 from authsome.proxy.upstream import ParentProxy, Upstream
 from authsome.session import Verdict
@@ -37,6 +38,7 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     test = provider.test
     if test is None:
         return Verdict(None, "not checked: nothing is known to check it with")
+    test = _filled(provider, test, fields)
     placed = _placed(provider, test)
     if placed is None:
         return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")
@@ -51,6 +53,14 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
     return _read(provider, test, status)
+
+
+def _filled(provider: Provider, test: TestRequest, fields: Mapping[str, str]) -> TestRequest:
+    """Return the request with the settings in its address, and the placeholder where a secret belongs."""
+    for each in provider.fields:
+        said = PLACEHOLDER if each.secret else quote(fields[each.name], safe="")
+        test = replace(test, url=test.url.replace(f"{{{each.name}}}", said))
+    return test
 
 
 def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
@@ -110,9 +120,11 @@ def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
 
 
 def _read(provider: Provider, test: TestRequest, status: int) -> Verdict:
-    if status in _REFUSED or status == test.bad_status:
+    if status in test.good:
+        return Verdict(True, f"{provider.display_name} accepts it")
+    if status in _REFUSED or status in test.bad:
         return Verdict(False, f"{test.host} answered {status}")
-    if status == test.good_status or status // 100 == HTTPStatus.OK // 100:
+    if status // 100 == HTTPStatus.OK // 100:
         return Verdict(True, f"{provider.display_name} accepts it")
     return Verdict(None, f"not checked: {test.host} answered {status}")
 

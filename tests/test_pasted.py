@@ -6,7 +6,7 @@ import pytest
 
 from authsome import pasted
 from authsome.errors import AuthsomeError, Doubt, ExitCode
-from authsome.provider import Catalogue, Provider
+from authsome.provider import Catalogue
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, sings
 from conftest import CommandLine
 
@@ -107,13 +107,3 @@ def test_a_script_is_not_asked_and_nothing_is_stored(authsome: CommandLine, give
     assert done.code == ExitCode.USAGE
     assert done.err.startswith("Error: This does not look like a valid OpenAI API key.\nHint: ")
     assert not (authsome.home / "profiles").exists()
-
-
-def _patterned(providers: list[Provider]) -> list[str]:
-    return [each.name for each in providers if each.fields[0].pattern]
-
-
-def test_the_bundled_definitions_say_how_a_key_is_checked(catalogue: Catalogue) -> None:
-    bundled = list(catalogue.usable())
-    assert [each.name for each in bundled if each.test is None] == ["g2"]
-    assert _patterned(bundled) == ["anthropic", "github", "openai"]

@@ -4,10 +4,14 @@ The names are those of the documented schema, which loads unchanged.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from authsome.documents import Closed
 from authsome.provider.names import Host
+
+Category = Literal["ai", "dev", "business"]
+CATEGORIES: tuple[str, ...] = get_args(Category)
+"""What a catalogue is looked through by: models and search, what developers build with, everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,18 +110,36 @@ class InjectDefinition(Closed):
 
 @dataclass(frozen=True, slots=True)
 class TestRequest(Closed):
-    """A cheap authenticated request and the status that tells a good key from a bad one."""
+    """A cheap authenticated request and the status that tells a good key from a bad one.
+
+    Attributes:
+        url: May hold fields, as in `https://api.acme.example/accounts/{account}`.
+        good_status: Several in a list.
+        bad_status: Several in a list.
+    """
 
     url: str
     method: Literal["GET", "HEAD", "POST"] = "GET"
-    good_status: int = 200
-    bad_status: int = 401
+    good_status: int | tuple[int, ...] = 200
+    bad_status: int | tuple[int, ...] = 401
 
     def __post_init__(self) -> None:
+        if not self.good or not self.bad or self.good & self.bad:
+            raise ValueError("`good_status` and `bad_status` are not empty and have none in common")
         target = self.target
         if not self.url.startswith("https://") or not target or "#" in target:
             raise ValueError(f"`{self.url}` is not the address of a request: https, a host and a path")
         Host.parse(self.authority)
+
+    @property
+    def good(self) -> frozenset[int]:
+        """Every status that says that a key is good."""
+        return _statuses(self.good_status)
+
+    @property
+    def bad(self) -> frozenset[int]:
+        """Every status that says that a key is bad."""
+        return _statuses(self.bad_status)
 
     @property
     def authority(self) -> str:
@@ -136,11 +158,16 @@ class TestRequest(Closed):
         return Host.parse(self.authority)
 
 
+def _statuses(given: int | tuple[int, ...]) -> frozenset[int]:
+    return frozenset((given,) if isinstance(given, int) else given)
+
+
 @dataclass(frozen=True, slots=True)
 class Definition(Closed):
     """A definition file, closed: what it does not know is an error.
 
     Attributes:
+        category: Under which it is listed.
         private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
             addresses only.
     """
@@ -149,6 +176,7 @@ class Definition(Closed):
     host_url: str | tuple[str, ...]
     schema_version: Literal[1] = 1
     display_name: str = ""
+    category: Category | None = None
     auth_type: Literal["api_key", "oauth2"] = "api_key"
     flow: str = "api_key"
     oauth: dict[str, Any] | None = None

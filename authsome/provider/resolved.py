@@ -54,6 +54,7 @@ class Provider:
     test: TestRequest | None = None
     flow: str = "api_key"
     oauth: Mapping[str, Any] | None = field(default=None, hash=False)
+    category: str | None = None
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -85,6 +86,8 @@ def resolve(definition: Definition) -> Provider:
     fields = tuple(_fields(definition))
     if definition.test and definition.test.host not in hosts:
         raise ValueError(f"`test` asks a host that `host_url` does not name: {definition.test.host}")
+    if definition.test:
+        _template(definition.test.target, {each.name: each.secret for each in fields})
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -99,6 +102,7 @@ def resolve(definition: Definition) -> Provider:
         test=definition.test,
         flow=definition.flow,
         oauth=definition.oauth or None,
+        category=definition.category,
     )
 
 
