@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+import catalogue_page
 from authsome import documents, pasted
 from authsome.errors import AuthsomeError, Doubt
 from authsome.manifest import undeclared
@@ -183,6 +184,11 @@ def test_every_definition_is_written_in_one_form() -> None:
         for link in (definition.docs, definition.keys_url):
             assert link is None or re.fullmatch(r"https://[!-~]+", link), name
             assert not re.search("[{}]", link or ""), name
+
+
+def test_the_page_of_providers_is_made_from_the_definitions() -> None:
+    page = catalogue_page.PAGE.read_text()
+    assert page == catalogue_page.made(page), "write it anew with: uv run python tests/catalogue_page.py"
 
 
 def test_one_definition_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,10 @@ def test_the_same_without_a_pattern(catalogue: Catalogue, given: str) -> None:
     assert _check(catalogue, "g2", given, pasted.CUT) == G2_TOKEN
 
 
+def test_a_token_of_several_parts_loses_only_the_word_before_it(catalogue: Catalogue) -> None:
+    assert _check(catalogue, "fly", "FlyV1 fm2_CANARY,fm2_CANARY", pasted.CUT) == "fm2_CANARY,fm2_CANARY"
+
+
 @pytest.mark.parametrize("given", ["CANARY==", "CANARY=abc", "a=CANARY", "CANARY'x", '"CANARY'])
 def test_what_may_belong_to_the_key_stays(catalogue: Catalogue, given: str) -> None:
     assert _check(catalogue, "g2", given) == given
