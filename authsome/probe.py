@@ -25,8 +25,6 @@ from authsome.session import Verdict
 SECONDS = 5.0
 """How long a person waits for each step of it: a name, a connection, an answer."""
 
-_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
 
 def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, seconds: float = SECONDS) -> Verdict:
     """Return what the provider says to a credential.
@@ -122,7 +120,8 @@ def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
 def _read(provider: Provider, test: TestRequest, status: int) -> Verdict:
     if status in test.good:
         return Verdict(True, f"{provider.display_name} accepts it")
-    if status in _REFUSED or status in test.bad:
+    # NOTE: 403 alone says nothing of the key (RFC 9110, 15.5.4): a good one that may not do this is answered so too.
+    if status == HTTPStatus.UNAUTHORIZED or status in test.bad:
         return Verdict(False, f"{test.host} answered {status}")
     if status // 100 == HTTPStatus.OK // 100:
         return Verdict(True, f"{provider.display_name} accepts it")

@@ -78,7 +78,7 @@ def test_the_key_stands_where_the_definition_puts_it(origin: Origin, outside: Up
 
 @pytest.mark.parametrize(
     ("status", "good"),
-    [(204, True), (401, False), (403, False), (302, None), (404, None), (429, None), (500, None), (503, None)],
+    [(204, True), (401, False), (403, None), (302, None), (404, None), (429, None), (500, None), (503, None)],
 )
 def test_only_what_the_provider_says_is_said(origin: Origin, outside: Upstream, status: int, good: bool | None) -> None:
     origin.script = _answers(status)
