@@ -267,7 +267,7 @@ class _Judge:
     def _owned(self, candidate: Candidate) -> Finding:
         if self._wish.provider:
             return Finding(candidate, State.KEY, self._wish.provider)
-        looks = self._looks(candidate.value)
+        looks = _said(self._looks(candidate.value), candidate)
         named = self._named.get(candidate.name or "", {})
         if len(named) > 1:
             named = {name: named[name] for name in named if name in {each.name for each in looks}} or named
@@ -298,6 +298,12 @@ class _Judge:
             return finding
         why = f"it begins like a key of {owner.display_name}, its name does not say so"
         return replace(finding, state=State.DOUBT, why=why, waits=True)
+
+
+def _said(looks: list[Provider], candidate: Candidate) -> list[Provider]:
+    """Return the one of several that a key looks like which its variable's name mentions, if it does; else all."""
+    mentioned = [each for each in looks if each.name.replace("-", "_") in (candidate.name or "").lower()]
+    return mentioned if len(mentioned) == 1 else looks
 
 
 def _decide(candidate: Candidate, provider: str) -> str:

@@ -1,9 +1,10 @@
 """What a definition permits, in words that a person can agree to.
 
 Promises that the sentences are complete and canonical: two definitions that behave differently never give the same
-set of them, and the order of hosts, paths or variables, the spelling of the file and its `docs` change none. So they
-can be shown, compared one by one, and their digest kept. Refuses to read a definition that is wrong, and to let one
-lay out the screen: whatever is its author's own text stands in JSON quotes, in ASCII, where what looks alike differs.
+set of them, and the order of hosts, paths or variables, the spelling of the file, its `docs` and its `category` change
+none. So they can be shown, compared one by one, and their digest kept. Refuses to read a definition that is wrong, and
+to let one lay out the screen: whatever is its author's own text stands in JSON quotes, in ASCII, where what looks alike
+differs.
 """
 
 import json
@@ -99,7 +100,8 @@ def _fields(fields: Iterable[Field]) -> Iterator[str]:
 
 def _test(test: TestRequest | None) -> Iterator[str]:
     if test is not None:
-        statuses = f"{test.good_status} says that it is good, {test.bad_status} that it is bad"
+        good, bad = (" or ".join(map(str, sorted(each))) for each in (test.good, test.bad))
+        statuses = f"{good} says that it is good, {bad} that it is bad"
         yield f"a new key is tried with {test.method} {_quoted(test.url)}: {statuses}"
 
 

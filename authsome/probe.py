@@ -11,11 +11,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from http import HTTPStatus
+from urllib.parse import quote
 
 import authsome
 from authsome import rules
 from authsome.manifest import undeclared
-from authsome.provider import DEFAULT_CONNECTION, Provider, TestRequest
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, TestRequest
 from authsome.proxy import channel, dial
 from authsome.proxy.upstream import ParentProxy, Upstream
 from authsome.session import Verdict
@@ -28,8 +29,6 @@ import httpx  # noqa: E402
 SECONDS = 5.0
 """How long a person waits for each step of it: a name, a connection, an answer."""
 
-_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
 
 def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, seconds: float = SECONDS) -> Verdict:
     """Return what the provider says to a credential.
@@ -41,6 +40,7 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     test = provider.test
     if test is None:
         return Verdict(None, "not checked: nothing is known to check it with")
+    test = _filled(provider, test, fields)
     placed = _placed(provider, test)
     if placed is None:
         return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")
@@ -55,6 +55,14 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
     return _read(provider, test, status)
+
+
+def _filled(provider: Provider, test: TestRequest, fields: Mapping[str, str]) -> TestRequest:
+    """Return the request with the settings in its address, and the placeholder where a secret belongs."""
+    for each in provider.fields:
+        said = PLACEHOLDER if each.secret else quote(fields[each.name], safe="")
+        test = replace(test, url=test.url.replace(f"{{{each.name}}}", said))
+    return test
 
 
 def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
@@ -114,9 +122,12 @@ def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
 
 
 def _read(provider: Provider, test: TestRequest, status: int) -> Verdict:
-    if status in _REFUSED or status == test.bad_status:
+    if status in test.good:
+        return Verdict(True, f"{provider.display_name} accepts it")
+    # NOTE: 403 alone says nothing of the key (RFC 9110, 15.5.4): a good one that may not do this is answered so too.
+    if status == HTTPStatus.UNAUTHORIZED or status in test.bad:
         return Verdict(False, f"{test.host} answered {status}")
-    if status == test.good_status or status // 100 == HTTPStatus.OK // 100:
+    if status // 100 == HTTPStatus.OK // 100:
         return Verdict(True, f"{provider.display_name} accepts it")
     return Verdict(None, f"not checked: {test.host} answered {status}")
 

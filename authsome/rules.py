@@ -22,6 +22,7 @@ _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 _AMBIGUOUS = re.compile(
     r"//|/\.{1,2}(/|$)|[\\;#]|%2e|%2f|%5c|%3b|%3f|%23|%00|%25|%c[01]|%e0%[89]|%f0%8|[\xc0\xc1]", re.IGNORECASE
 )
+_ESCAPED_DOT, _ESCAPED_SLASH = re.compile("%2e", re.IGNORECASE), re.compile("%2f", re.IGNORECASE)
 _OVERRIDES = frozenset(
     {
         *("x-http-method-override", "x-http-method", "x-method-override", "x-original-method", "x-forwarded-method"),
@@ -526,12 +527,12 @@ def may_trail(rule: Rule, name: str, value: str) -> bool:
 
 def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     """Return where the secret goes, after a look for placeholders that would leave unreplaced."""
-    path = request.path.partition("?")[0]
-    ambiguous = _AMBIGUOUS.search(path)
+    readings = _readings(request.path.partition("?")[0])
     fitting = tuple(
         place
         for place in rule.placements
-        if request.target in place.hosts and (not (place.paths or place.path) or (not ambiguous and place.serves(path)))
+        if request.target in place.hosts
+        and (not (place.paths or place.path) or (readings and all(map(place.serves, readings))))
     )
     rest = request.path
     for place in fitting:
@@ -552,6 +553,17 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     if not fitting:
         return Pass(rule, permitted)
     return Inject(rule, fitting, replaced, permitted)
+
+
+def _readings(path: str) -> set[str]:
+    """Return as what an upstream may read a path; none at all if one of them would be another request.
+
+    NOTE: APIs take `group%2Fproject` for a name, so an escaped slash or dot is no trick by itself. But some upstreams
+    read it as the slash or dot it stands for: a secret that is for certain paths goes along where each reading is one.
+    """
+    dotted = _ESCAPED_DOT.sub(".", path)
+    plain = _ESCAPED_SLASH.sub("/", dotted)
+    return set() if _AMBIGUOUS.search(plain) else {path, dotted, plain, _ESCAPED_SLASH.sub("/", path)}
 
 
 def unfit(rule: Rule) -> Refusal:

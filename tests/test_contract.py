@@ -95,6 +95,7 @@ CASES = [
     Case("list", "list"),
     Case("list", "list", state="empty"),
     Case("list --exposed", "exposed"),
+    Case("list --available --category ai", "available"),
     Case("log", "log"),
     Case("log --last --lines 1", "log"),
     Case("log --verify", "verdict"),

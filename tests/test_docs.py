@@ -21,11 +21,9 @@ from authsome.provider import (
     AlsoDefinition,
     ApiKey,
     BasicDefinition,
-    Catalogue,
     Definition,
     FieldDefinition,
     InjectDefinition,
-    Placement,
     TestRequest as Trial,
 )
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
@@ -278,35 +276,6 @@ def test_every_key_of_the_manifest_is_explained() -> None:
 def test_every_exit_code_is_in_the_table() -> None:
     rows = (ROOT / "docs" / "ci.md").read_text().partition("| code |")[2].partition("\n\n")[0]
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", rows, re.MULTILINE)} == {int(each) for each in ExitCode}
-
-
-def test_the_bundled_providers_are_listed_as_they_are() -> None:
-    catalogue = Catalogue(None)
-    rows = []
-    for provider in map(catalogue.get, catalogue.names()):
-        key = provider.key
-        shown = [
-            f"`{provider.name}`",
-            provider.display_name,
-            {"api_key": "API key", "oauth2": "OAuth"}[provider.auth_type],
-            ", ".join(f"`{place}`" for place in _places(provider.placements[0])),
-            ", ".join(map(str, provider.hosts)),
-            ", ".join(f"`{variable}`" for variable in provider.env),
-            f"`{key.pattern.pattern}`".replace("|", r"\|") if key.pattern else "",
-            f"<{provider.keys_url}>" if provider.keys_url else "",
-        ]
-        rows.append(re.sub(" +", " ", f"| {' | '.join(shown)} |"))
-    text = (ROOT / "docs" / "providers.md").read_text()
-    assert [line for line in text.splitlines() if line.startswith("| `")] == rows, "\n".join(rows)
-
-
-def _places(placement: Placement) -> Iterator[str]:
-    """Yield where a credential goes, as a page shows it."""
-    for name, value in placement.headers:
-        yield f"{name}: {value if isinstance(value, str) else f'Basic {value[0]}:{value[1]}'}"
-    yield from (f"?{name}={value}" for name, value in placement.query)
-    if placement.path:
-        yield placement.path
 
 
 # The harness itself.

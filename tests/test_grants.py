@@ -39,7 +39,7 @@ VARIABLES = ("A_KEY", "B_KEY", "C_KEY")
 SEVERAL = (*VARIABLES, (), ("B_KEY", "A_KEY"), ("A_KEY", "B_KEY", "C_KEY"))
 HOST_LISTS = ((), ("a.example",), ("https://A.example", "b.example"), ("b.example", "a.example"), HOSTS)
 PATH_LISTS = ((), ("/v1/*",), ("/v2/*",), ("/v1/*", "/v2/*"), ("/**",), ('/", "/v1/*',))
-STATUSES = (200, 204, 401)
+STATUSES = (200, 204, 401, (401,), (403, 401), (401, 403), (200, 403), ())
 TRIAL = Trial("https://a.example/v1")
 PLACE = InjectDefinition(value="{api_key}")
 NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"), paths=("/v1/*",))
@@ -57,7 +57,12 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
     },
     Export: {"env": ({}, *({"api_key": each} for each in SEVERAL), *({"access_token": each} for each in SEVERAL))},
     Trial: {
-        "url": ("https://a.example/v1", "https://a.example/v1?x", "https://b.example/v1"),
+        "url": (
+            "https://a.example/v1",
+            "https://a.example/v1?x",
+            "https://a.example/v1/{api_key}",
+            "https://b.example/v1",
+        ),
         "method": ("GET", "HEAD", "POST"),
         "good_status": STATUSES,
         "bad_status": STATUSES,
@@ -110,7 +115,7 @@ RICH = replace(BASE, inject=(NARROW, PLACE), headers={"X-Other": "x"}, test=TRIA
 
 @pytest.mark.parametrize(("kind", "known"), KINDS.items())
 def test_the_property_is_about_every_field_of_a_definition(kind: Any, known: dict[str, st.SearchStrategy[Any]]) -> None:
-    assert set(known) == {each.name for each in fields(kind)} - {"schema_version", "docs", "packages"}
+    assert set(known) == {each.name for each in fields(kind)} - {"schema_version", "docs", "packages", "category"}
 
 
 def _behaviour(provider: Provider) -> Any:
@@ -118,7 +123,7 @@ def _behaviour(provider: Provider) -> Any:
     # What is added to this list of fields has to be added to the sentences.
     assert {each.name for each in fields(Provider)} == {
         *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
-        *("docs", "private_addresses", "test", "flow", "oauth", "packages"),
+        *("docs", "private_addresses", "test", "flow", "oauth", "packages", "category"),
     }
     assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
     assert {each.name for each in fields(Placement)} == {
@@ -134,7 +139,8 @@ def _behaviour(provider: Provider) -> Any:
         constants.setdefault(name.lower(), []).append((name, value))
     plain = (provider.name, provider.display_name, provider.auth_type, provider.flow, provider.keys_url)
     oauth = json.dumps(provider.oauth, sort_keys=True)
-    return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, provider.test
+    test = provider.test and (provider.test.method, provider.test.url, provider.test.good, provider.test.bad)
+    return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, test
 
 
 def _first(provider: Provider, host: Host, path: str) -> Any:
@@ -232,6 +238,9 @@ def test_definitions_that_behave_differently_never_give_the_same_sentences(pair:
     [
         ({"host_url": ("b.example", "a.example")}, {"host_url": ("https://A.example/", "b.example:443", "b.example")}),
         ({"docs": "https://a.example"}, {"docs": None}),
+        ({"category": "ai"}, {"category": None}),
+        ({"test": replace(TRIAL, bad_status=(401,))}, {"test": TRIAL}),
+        ({"test": replace(TRIAL, good_status=(403, 200))}, {"test": replace(TRIAL, good_status=(200, 403, 200))}),
         (
             {"api_key": ApiKey(env_var="B_KEY")},
             {"api_key": ApiKey(), "export": Export({"api_key": ("B_KEY", "B_KEY")})},

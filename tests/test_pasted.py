@@ -6,7 +6,7 @@ import pytest
 
 from authsome import pasted
 from authsome.errors import AuthsomeError, Doubt, ExitCode
-from authsome.provider import Catalogue, Provider
+from authsome.provider import Catalogue
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, sings
 from conftest import CommandLine
 
@@ -49,6 +49,10 @@ def test_what_was_copied_along_is_offered_to_be_cut(catalogue: Catalogue, around
 @pytest.mark.parametrize("given", [f'"{G2_TOKEN}"', f"Bearer {G2_TOKEN}", f"G2_API_TOKEN={G2_TOKEN}"])
 def test_the_same_without_a_pattern(catalogue: Catalogue, given: str) -> None:
     assert _check(catalogue, "g2", given, pasted.CUT) == G2_TOKEN
+
+
+def test_a_token_of_several_parts_loses_only_the_word_before_it(catalogue: Catalogue) -> None:
+    assert _check(catalogue, "fly", "FlyV1 fm2_CANARY,fm2_CANARY", pasted.CUT) == "fm2_CANARY,fm2_CANARY"
 
 
 @pytest.mark.parametrize("given", ["CANARY==", "CANARY=abc", "a=CANARY", "CANARY'x", '"CANARY'])
@@ -107,13 +111,3 @@ def test_a_script_is_not_asked_and_nothing_is_stored(authsome: CommandLine, give
     assert done.code == ExitCode.USAGE
     assert done.err.startswith("Error: This does not look like a valid OpenAI API key.\nHint: ")
     assert not (authsome.home / "profiles").exists()
-
-
-def _patterned(providers: list[Provider]) -> list[str]:
-    return [each.name for each in providers if each.fields[0].pattern]
-
-
-def test_the_bundled_definitions_say_how_a_key_is_checked(catalogue: Catalogue) -> None:
-    bundled = list(catalogue.usable())
-    assert [each.name for each in bundled if each.test is None] == ["g2"]
-    assert _patterned(bundled) == ["anthropic", "github", "openai"]

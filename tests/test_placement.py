@@ -148,6 +148,50 @@ def test_a_path_that_the_secret_is_not_in_goes_without_one() -> None:
     assert isinstance(_decide(_definition(InjectDefinition(path="/bot{api_key}/**")), "/robots.txt"), Pass)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/api/v4/projects/group%2Fproject",
+            "/api/v4/files/lib%2fkey%2Erb/raw",
+            "/api/a%2F.b",
+            "/group/a.git/info/refs",
+        ),
+        "/group%2Fsub/a.git/info/refs",
+    ],
+)
+def test_an_escaped_slash_in_a_name_is_no_trick_where_each_reading_is_served(path: str) -> None:
+    scoped = InjectDefinition(value="{api_key}", paths=("/api/**", "/**.git/info/refs"))
+    assert isinstance(_decide(_definition(scoped), path), Inject)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/api/..%2fpage",
+            "/api/%2e%2e/page",
+            "/api/%2E%2e%2Fpage",
+            "/api/a%2f..%2f..%2fpage",
+            "/api%2fx",
+            "/%2fapi/x",
+        ),
+        *(
+            "/api/a%2f/x",
+            "/api/%252e%252e/page",
+            "/api/.%2e/page",
+            "/page%2f..%2fapi/x",
+            "/a%2f../api/x",
+            "/x/a%2egit/info",
+        ),
+        *("/one/two%2Fthree/fixed", "/one%2Ftwo/three/fixed", "/api/a%3b/x", "/api/a%00", "/api/%2f"),
+    ],
+)
+def test_a_path_with_a_reading_that_is_not_served_goes_without_a_secret(path: str) -> None:
+    scoped = InjectDefinition(value="{api_key}", paths=("/api/**", "/*/*/fixed", "/x/**.git/info"))
+    assert isinstance(_decide(_definition(scoped), path), Pass)
+
+
 def test_a_key_in_the_path_is_not_logged_whoever_put_it_there() -> None:
     made = make([undeclared(resolve(_definition(InjectDefinition(path="/bot{api_key}/**"))))], lambda _: True)
     assert made.shown(Host(HOST), "/botCANARY/getMe") == f"/bot{PLACEHOLDER}/getMe"

@@ -13,6 +13,7 @@ from authsome.provider import (
     ApiKey,
     BasicDefinition,
     Definition,
+    FieldDefinition,
     InjectDefinition,
     Provider,
     TestRequest as Check,
@@ -77,7 +78,7 @@ def test_the_key_stands_where_the_definition_puts_it(origin: Origin, outside: Up
 
 @pytest.mark.parametrize(
     ("status", "good"),
-    [(204, True), (401, False), (403, False), (302, None), (404, None), (429, None), (500, None), (503, None)],
+    [(204, True), (401, False), (403, None), (302, None), (404, None), (429, None), (500, None), (503, None)],
 )
 def test_only_what_the_provider_says_is_said(origin: Origin, outside: Upstream, status: int, good: bool | None) -> None:
     origin.script = _answers(status)
@@ -92,6 +93,32 @@ def test_a_provider_may_have_a_status_of_its_own(origin: Origin, outside: Upstre
     origin.script = _answers(400)
     test = Check(f"https://{NAME}:{origin.port}/", bad_status=400)
     assert probe.ask(_provider(origin, test=test), KEY, outside).good is False
+
+
+@pytest.mark.parametrize(("status", "good"), [(403, True), (204, True), (401, False), (422, False), (404, None)])
+def test_a_provider_may_have_several_of_each(origin: Origin, outside: Upstream, status: int, good: bool | None) -> None:
+    origin.script = _answers(status)
+    test = Check(f"https://{NAME}:{origin.port}/", good_status=(200, 403), bad_status=(401, 422))
+    assert probe.ask(_provider(origin, test=test), KEY, outside).good is good
+
+
+@pytest.mark.parametrize("statuses", [{"good_status": ()}, {"bad_status": ()}, {"good_status": (200, 401)}])
+def test_a_status_says_one_thing_and_there_is_one(origin: Origin, statuses: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="not empty and have none in common"):
+        _provider(origin, test=Check(f"https://{NAME}:{origin.port}/", **statuses))
+
+
+def test_settings_stand_in_the_address_and_secrets_where_they_belong(origin: Origin, outside: Upstream) -> None:
+    url = f"https://{NAME}:{origin.port}"
+    fields = {"account": FieldDefinition(secret=False), "api_key": FieldDefinition()}
+    definition = Definition("acme", url, fields=fields, inject=(InjectDefinition(path="/bot{api_key}/**"),))
+    test = Check(f"{url}/bot{{api_key}}/accounts/{{account}}.json?of={{account}}")
+    given = KEY | {"account": "me:{api_key}&"}
+    assert probe.ask(resolve(replace(definition, test=test)), given, outside).good
+    said = b"me%3A%7Bapi_key%7D%26"
+    assert origin.arrived[0].path == b"/bot" + KEY["api_key"].encode() + b"/accounts/" + said + b".json?of=" + said
+    with pytest.raises(ValueError, match="`{other}` is not a field"):
+        resolve(replace(definition, test=Check(f"{url}/{{other}}")))
 
 
 def test_without_a_test_nothing_is_sent(origin: Origin, outside: Upstream) -> None:

@@ -22,42 +22,10 @@ from authsome.provider import (
 
 DEFINITION = Definition(name="acme", host_url="api.acme.example", api_key=ApiKey(env_var="ACME_KEY"))
 
-# Written from the providers' own documentation, not from the definitions: header, value, host, variables.
-FACTS: dict[str, tuple[str, str, str, list[str]]] = {
-    "openai": ("Authorization", "Bearer THE-KEY", "api.openai.com", ["OPENAI_API_KEY"]),
-    "anthropic": ("x-api-key", "THE-KEY", "api.anthropic.com", ["ANTHROPIC_API_KEY"]),
-    "g2": ("Authorization", "Token THE-KEY", "api.g2.com", ["G2_API_TOKEN"]),
-    "intercom": ("Authorization", "Bearer THE-KEY", "api.intercom.io", ["INTERCOM_API_KEY"]),
-    "github": ("Authorization", "Bearer THE-KEY", "api.github.com", ["GH_TOKEN", "GITHUB_TOKEN"]),
-}
-
 
 @pytest.fixture
 def catalogue(tmp_path: Path) -> Catalogue:
     return Catalogue(tmp_path)
-
-
-@pytest.mark.parametrize("name", FACTS)
-def test_a_bundled_definition_renders_what_the_provider_documents(catalogue: Catalogue, name: str) -> None:
-    provider = catalogue.get(name)
-    header, value, host, variables = FACTS[name]
-    first = provider.placements[0]
-    assert first.fields({"api_key": "THE-KEY"}) == ((header, value),)
-    assert Host(host) in first.hosts
-    assert list(provider.env) == variables
-
-
-def test_every_bundled_definition_has_its_facts(catalogue: Catalogue) -> None:
-    assert set(catalogue.names()) == set(FACTS)
-
-
-def test_git_over_https_gets_basic_on_the_paths_of_git_only(catalogue: Catalogue) -> None:
-    placement = catalogue.get("github").placements[1]
-    assert placement.hosts == {Host("github.com")}
-    assert placement.fields({"api_key": "t"}) == (
-        ("Authorization", "Basic eC1hY2Nlc3MtdG9rZW46dA=="),
-    )  # x-access-token:t
-    assert all(path.startswith("/*/*/") for path in placement.paths)
 
 
 @pytest.mark.parametrize(

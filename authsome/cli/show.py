@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data
+from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION, placeholder
 
 if TYPE_CHECKING:
+    from authsome.provider import Catalogue
     from authsome.vault import Folder
 
 
@@ -18,6 +19,8 @@ def list_(
     exposed: Annotated[
         bool, Option("--exposed", help="Show what removed members could read and was not replaced since.")
     ] = False,
+    available: Annotated[bool, Option("--available", help="Show every provider there is a definition of.")] = False,
+    category: Annotated[str | None, Option("--category", help="Of those, the ones of: ai, dev, business.")] = None,
 ) -> None:
     """Show what is connected, and whose definition it uses.
 
@@ -35,6 +38,9 @@ def list_(
     catalogue = show_catalogue(settings)
     project = open_project(settings, catalogue)
     held = open_vault(settings, project).states()
+    if available or category is not None:
+        _list_available(settings, catalogue, {provider for provider, _ in held}, category)
+        return
     known = catalogue.names()
     shown = {*held, *(each.key for each in project.connections)}
     named = {provider for provider, _ in shown}
@@ -52,6 +58,26 @@ def list_(
         for provider, connection in sorted(shown)
     ]
     data(screens.as_json("list", connections=rows) if settings.json else screen.listing(rows))
+
+
+def _list_available(settings: Settings, catalogue: "Catalogue", connected: set[str], category: str | None) -> None:
+    from authsome import screens
+    from authsome.provider import CATEGORIES
+    from authsome.screens import catalogue as screen
+
+    if category is not None and category not in CATEGORIES:
+        hint = did_you_mean(category, CATEGORIES, f"categories: {', '.join(CATEGORIES)}")
+        raise AuthsomeError(f"there is no category `{category}`", hint=hint, code=ExitCode.USAGE)
+    rows = []
+    for name, source in catalogue.names().items():
+        try:
+            provider = catalogue.get(name)
+        except AuthsomeError as error:
+            say(f"Left out: {error.message}")
+            continue
+        if category in (None, provider.category):
+            rows.append(screen.row(provider, source, connected=name in connected))
+    data(screens.as_json("available", providers=rows) if settings.json else screen.available(rows))
 
 
 def _state(held: "tuple[Folder, str | None] | None") -> dict[str, Any]:

@@ -10,6 +10,7 @@ project. The user's wins, and a project's counts only where it is trusted (see `
 
 from authsome.provider.catalogue import Catalogue, Source, bundled, load, read
 from authsome.provider.definition import (
+    CATEGORIES,
     AlsoDefinition,
     ApiKey,
     BasicDefinition,
@@ -32,6 +33,7 @@ from authsome.provider.placement import Placement, Spot, Value, matches
 from authsome.provider.resolved import Field, Provider, resolve
 
 __all__ = [
+    "CATEGORIES",
     "DEFAULT_CONNECTION",
     "PLACEHOLDER",
     "TOKEN",

@@ -65,7 +65,7 @@ class Catalogue:
         known = self.names()
         raise AuthsomeError(
             f"there is no provider `{name}`",
-            hint=did_you_mean(name, known, f"known providers: {', '.join(known)}"),
+            hint=did_you_mean(name, known, "see them all with `authsome list --available`"),
             code=ExitCode.USAGE,
         )
 

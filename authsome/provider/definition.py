@@ -4,10 +4,14 @@ The names are those of the documented schema, which loads unchanged.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from authsome.documents import Closed
 from authsome.provider.names import Host
+
+Category = Literal["ai", "dev", "business"]
+CATEGORIES: tuple[str, ...] = get_args(Category)
+"""What a catalogue is looked through by: models and search, what developers build with, everything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,22 +137,33 @@ class TestRequest(Closed):
     """A cheap authenticated request and the status that tells a good key from a bad one.
 
     Attributes:
-        url: What is asked for, on a host of `host_url`, over https.
+        url: What is asked for, on a host of `host_url`, over https; may hold fields, as in
+            `https://api.acme.example/accounts/{account}`.
         method: How it is asked for.
-        good_status: The answer to a good key.
-        bad_status: The answer to a bad one.
+        good_status: The answer to a good key; several in a list.
+        bad_status: The answer to a bad one; several in a list.
     """
 
     url: str
     method: Literal["GET", "HEAD", "POST"] = "GET"
-    good_status: int = 200
-    bad_status: int = 401
+    good_status: int | tuple[int, ...] = 200
+    bad_status: int | tuple[int, ...] = 401
 
     def __post_init__(self) -> None:
         target = self.target
         if not self.url.startswith("https://") or not target or "#" in target:
             raise ValueError(f"`{self.url}` is not the address of a request: https, a host and a path")
         Host.parse(self.authority)
+
+    @property
+    def good(self) -> frozenset[int]:
+        """Every status that says that a key is good."""
+        return _statuses(self.good_status)
+
+    @property
+    def bad(self) -> frozenset[int]:
+        """Every status that says that a key is bad."""
+        return _statuses(self.bad_status)
 
     @property
     def authority(self) -> str:
@@ -165,6 +180,10 @@ class TestRequest(Closed):
     def host(self) -> "Host":
         """Where it goes."""
         return Host.parse(self.authority)
+
+
+def _statuses(given: int | tuple[int, ...]) -> frozenset[int]:
+    return frozenset((given,) if isinstance(given, int) else given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +208,7 @@ class Definition(Closed):
         docs: The page that explains how the provider authenticates.
         keys_url: The page where a person gets a key.
         test: A cheap request that tells a good key from a bad one; asked before a key is stored.
+        category: Under which it is listed.
         private_addresses: Whether the hosts may be in a private network; without it, a credential leaves for public
             addresses only.
         packages: What a project that uses the provider has installed, as `pypi:NAME` or `npm:NAME`, and as
@@ -199,6 +219,7 @@ class Definition(Closed):
     host_url: str | tuple[str, ...]
     schema_version: Literal[1] = 1
     display_name: str = ""
+    category: Category | None = None
     auth_type: Literal["api_key", "oauth2"] = "api_key"
     flow: str = "api_key"
     oauth: dict[str, Any] | None = None

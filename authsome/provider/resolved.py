@@ -58,6 +58,7 @@ class Provider:
     flow: str = "api_key"
     oauth: Mapping[str, Any] | None = field(default=None, hash=False)
     packages: tuple[str, ...] = ()
+    category: str | None = None
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -115,6 +116,13 @@ def resolve(definition: Definition) -> Provider:
     if definition.test and definition.test.host not in hosts:
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
         raise MistakeError(message, ("test", "url"))
+    if definition.test:
+        with _at("test", "url"):
+            _template(definition.test.target, {each.name: each.secret for each in fields})
+        good, bad = definition.test.good, definition.test.bad
+        if not good or not bad or good & bad:
+            message = "`good_status` and `bad_status` are not empty and have none in common"
+            raise MistakeError(message, ("test", "bad_status"))
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -130,6 +138,7 @@ def resolve(definition: Definition) -> Provider:
         flow=definition.flow,
         oauth=definition.oauth or None,
         packages=packages,
+        category=definition.category,
     )
 
 

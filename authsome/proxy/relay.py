@@ -215,7 +215,7 @@ class Turn:
         self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
         asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
         if isinstance(decision, Inject):
-            asked = _inject(asked, decision, live.session)
+            asked = inject(asked, decision, live.session)
         await self._ask(asked, private=live.rules.may_be_private(caller.target))
 
     # Carrying.
@@ -453,7 +453,8 @@ def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
     return asked.version == "1.1" and b"upgrade" in named and protocol == [b"websocket"] and version == [b"13"]
 
 
-def _inject(asked: Asked, decision: Inject, session: Session) -> Asked:
+def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
+    """Return the request as it leaves, with the secrets in their places and nothing else of a credential; secret."""
     rule = decision.rule
     secrets = session.secrets(rule.provider, rule.connection)
     placement = next((each for each in decision.placements if each.suits(secrets)), None)
