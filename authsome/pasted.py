@@ -19,6 +19,8 @@ _ALONG = r"""(?xs)
     (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
     (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic|FlyV1)\s+)? (?P<inner>["'`]?)
     (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*"""
+_LETTERS = "01yzQR"
+"""Two of each kind that a key is made of: the letter itself is none that it could be changed to."""
 
 
 def check(
@@ -57,15 +59,15 @@ def check(
             )
         secret = inner
     if field.pattern and not field.pattern.fullmatch(secret):
-        owners = _owners(provider, field, secret, others)
-        raise AuthsomeError(wrong, hint=_named(owners, field.hint) if owners else field.hint, code=ExitCode.USAGE)
+        found = _elsewhere(provider, field, secret, others)
+        raise AuthsomeError(wrong, hint=_named(found, field.hint) if found else field.hint, code=ExitCode.USAGE)
     if not _can_travel(secret):
         # NOTE: it is going to stand in a header; a line break in it would start another one.
         raise AuthsomeError(
             wrong, hint="it contains white space, a line break or a character that no header takes", code=ExitCode.USAGE
         )
-    if FOREIGN not in accepted and (owners := _owners(provider, field, secret, others)):
-        raise Doubt(FOREIGN, wrong, hint=_named(owners), offer=f"It is a key of {provider.display_name}, store it")
+    if FOREIGN not in accepted and (found := _elsewhere(provider, field, secret, others)):
+        raise Doubt(FOREIGN, wrong, hint=_named(found), offer=f"It is a key of {provider.display_name}, store it")
     return secret
 
 
@@ -79,10 +81,10 @@ def _setting(field: Field, given: str, wrong: str) -> str:
     return text
 
 
-def _named(owners: Sequence[Provider], hint: str | None = None) -> str:
-    *others, last = (each.display_name for each in owners)
-    names = f"{', '.join(others)} or {last}" if others else last
-    command = "" if others else f": authsome login {owners[0].name}"
+def _named(found: Sequence[Provider], hint: str | None = None) -> str:
+    *more, last = (each.display_name for each in found)
+    names = f"{', '.join(more)} or {last}" if more else last
+    command = "" if more else f": authsome login {found[0].name}"
     said = f"it looks like a key of {names}, which goes elsewhere{command}"
     return f"{hint}\n  {said}" if hint else said
 
@@ -103,35 +105,40 @@ def _without(secret: str) -> str:
     return found["key"] if found else secret
 
 
-def _owners(provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]) -> list[Provider]:
-    """Return whose key it looks like, if that says more than that it fits here.
+def _elsewhere(
+    provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]
+) -> list[Provider]:
+    """Return whose key it looks like, if that says more than that it fits here."""
+    here = beginning(field, secret) if field.pattern and field.pattern.fullmatch(secret) else 0
+    found = owners(secret, (each for each in others() if each.name != provider.name))
+    return found if found and beginning(found[0].key, secret) > here else []
+
+
+TELLING = 3
+"""So many letters that every key begins with say whose it is; a pattern of 32 hexadecimal digits says nobody's."""
+
+
+def owners(secret: str, known: Iterable[Provider]) -> list[Provider]:
+    """Return whose key it looks like: mostly one's, several's if they cannot be told apart.
 
     The pattern of one provider may fit the keys of another one (`sk-…` those that begin with `sk-ant-`); the longer
-    beginning knows better. What only has the right length and letters looks like nobody's: a dozen services give out
-    32 hex characters.
+    beginning knows better.
     """
-    here = _beginning(field.pattern, secret)
-    found = [
-        (length, each)
-        for each in others()
-        if each.name != provider.name and (length := _beginning(each.key.pattern, secret)) > max(here, _TOO_SHORT)
-    ]
-    longest = max((length for length, _ in found), default=0)
-    return [each for length, each in found if length == longest]
+    fitting = [each for each in known if (pattern := each.key.pattern) and pattern.fullmatch(secret)]
+    lengths = [beginning(each.key, secret) for each in fitting]
+    longest = max(lengths, default=0)
+    if longest < TELLING or secret.startswith("eyJ"):  # every JWT begins like this (RFC 7519), whoever made it
+        return []
+    return [each for each, length in zip(fitting, lengths, strict=True) if length == longest]
 
 
-_TOO_SHORT = 2
-"""So many letters at the beginning may be chance."""
+def beginning(field: Field, secret: str) -> int:
+    """Return how many letters at the start of a secret that fits the field's pattern are the pattern's own.
 
-
-def _beginning(pattern: re.Pattern[str] | None, secret: str) -> int:
-    """Return how many letters at the beginning of a key are fixed by a pattern, 0 if it does not fit.
-
-    That is seen by trying: where a capital, a small letter or a digit would do as well, nothing is fixed.
+    Found by changing them one by one: a letter that can be another one is the key's.
     """
-    if pattern is None or not pattern.fullmatch(secret) or secret.startswith("eyJ"):
-        return 0  # every JWT begins like this (RFC 7519), whoever made it
-    for length, char in enumerate(secret):
-        if char in "0Zq" or any(pattern.fullmatch(secret[:length] + one + secret[length + 1 :]) for one in "0Zq"):
-            return length
+    for place, letter in enumerate(secret):
+        changed = (f"{secret[:place]}{other}{secret[place + 1 :]}" for other in _LETTERS if other != letter)
+        if field.pattern is None or any(map(field.pattern.fullmatch, changed)):
+            return place
     return len(secret)
