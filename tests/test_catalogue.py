@@ -30,7 +30,9 @@ from conftest import CommandLine
 EXPECTED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "catalogue_expected.json").read_text())
 ACME = '{"name": "acme", "host_url": "api.acme.example", "api_key": {}}'
 CATALOGUE = Catalogue(None)
-DEFINITIONS = {name: CATALOGUE.read(CATALOGUE.find(name)[1]) for name in CATALOGUE.names()}
+DEFINITIONS = {
+    name: documents.shape(Definition, documents.read_json(CATALOGUE.find(name)[1])) for name in CATALOGUE.names()
+}
 
 
 def test_every_definition_has_an_expectation() -> None:
@@ -171,7 +173,7 @@ def test_a_key_that_several_services_could_have_given_out_names_them_all() -> No
 def test_every_definition_is_written_in_one_form() -> None:
     order = [
         *("schema_version", "name", "display_name", "category", "auth_type", "flow", "host_url", "api_key", "fields"),
-        *("inject", "headers", "export", "keys_url", "docs", "test"),
+        *("inject", "headers", "export", "keys_url", "docs", "test", "packages"),
     ]
     for name, definition in DEFINITIONS.items():
         text = (bundled("providers") / f"{name}.json").read_text()
