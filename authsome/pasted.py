@@ -19,8 +19,8 @@ _ALONG = r"""(?xs)
     (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
     (?P<outer>["'`]?) (?i:(?:Authorization\s*:\s*)?(?:Bearer|Token|Basic|FlyV1)\s+)? (?P<inner>["'`]?)
     (?P<key>.*?) (?P=inner) (?P=outer) [\s;,]*"""
-_LETTERS = "0zQ"
-"""One of each kind that a key is made of."""
+_LETTERS = "01yzQR"
+"""Two of each kind that a key is made of: the letter itself is none that it could be changed to."""
 
 
 def check(
@@ -59,15 +59,15 @@ def check(
             )
         secret = inner
     if field.pattern and not field.pattern.fullmatch(secret):
-        owners = _owners(provider, field, secret, others)
-        raise AuthsomeError(wrong, hint=_named(owners, field.hint) if owners else field.hint, code=ExitCode.USAGE)
+        found = _elsewhere(provider, field, secret, others)
+        raise AuthsomeError(wrong, hint=_named(found, field.hint) if found else field.hint, code=ExitCode.USAGE)
     if not _can_travel(secret):
         # NOTE: it is going to stand in a header; a line break in it would start another one.
         raise AuthsomeError(
             wrong, hint="it contains white space, a line break or a character that no header takes", code=ExitCode.USAGE
         )
-    if FOREIGN not in accepted and (owners := _owners(provider, field, secret, others)):
-        raise Doubt(FOREIGN, wrong, hint=_named(owners), offer=f"It is a key of {provider.display_name}, store it")
+    if FOREIGN not in accepted and (found := _elsewhere(provider, field, secret, others)):
+        raise Doubt(FOREIGN, wrong, hint=_named(found), offer=f"It is a key of {provider.display_name}, store it")
     return secret
 
 
@@ -81,10 +81,10 @@ def _setting(field: Field, given: str, wrong: str) -> str:
     return text
 
 
-def _named(owners: Sequence[Provider], hint: str | None = None) -> str:
-    *others, last = (each.display_name for each in owners)
-    names = f"{', '.join(others)} or {last}" if others else last
-    command = "" if others else f": authsome login {owners[0].name}"
+def _named(found: Sequence[Provider], hint: str | None = None) -> str:
+    *more, last = (each.display_name for each in found)
+    names = f"{', '.join(more)} or {last}" if more else last
+    command = "" if more else f": authsome login {found[0].name}"
     said = f"it looks like a key of {names}, which goes elsewhere{command}"
     return f"{hint}\n  {said}" if hint else said
 
@@ -105,11 +105,13 @@ def _without(secret: str) -> str:
     return found["key"] if found else secret
 
 
-def _owners(provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]) -> list[Provider]:
+def _elsewhere(
+    provider: Provider, field: Field, secret: str, others: Callable[[], Iterable[Provider]]
+) -> list[Provider]:
     """Return whose key it looks like, if that says more than that it fits here."""
     here = beginning(field, secret) if field.pattern and field.pattern.fullmatch(secret) else 0
     found = owners(secret, (each for each in others() if each.name != provider.name))
-    return [each for each in found if beginning(each.key, secret) > here]
+    return found if found and beginning(found[0].key, secret) > here else []
 
 
 TELLING = 3
@@ -120,13 +122,12 @@ def owners(secret: str, known: Iterable[Provider]) -> list[Provider]:
     """Return whose key it looks like: mostly one's, several's if they cannot be told apart.
 
     The pattern of one provider may fit the keys of another one (`sk-…` those that begin with `sk-ant-`); the longer
-    beginning knows better. What only has the right length and letters looks like nobody's: a dozen services give out
-    32 hex characters.
+    beginning knows better.
     """
     fitting = [each for each in known if (pattern := each.key.pattern) and pattern.fullmatch(secret)]
     lengths = [beginning(each.key, secret) for each in fitting]
     longest = max(lengths, default=0)
-    if longest < TELLING:
+    if longest < TELLING or secret.startswith("eyJ"):  # every JWT begins like this (RFC 7519), whoever made it
         return []
     return [each for each, length in zip(fitting, lengths, strict=True) if length == longest]
 
@@ -136,8 +137,6 @@ def beginning(field: Field, secret: str) -> int:
 
     Found by changing them one by one: a letter that can be another one is the key's.
     """
-    if secret.startswith("eyJ"):
-        return 0  # every JWT begins like this (RFC 7519), whoever made it
     for place, letter in enumerate(secret):
         changed = (f"{secret[:place]}{other}{secret[place + 1 :]}" for other in _LETTERS if other != letter)
         if field.pattern is None or any(map(field.pattern.fullmatch, changed)):

@@ -16,8 +16,8 @@ MANY = 8
 
 def made(page: str) -> str:
     """Return the page with the table of today."""
-    before, _, rest = page.partition(BEGIN)
-    return before + BEGIN + HEAD + "".join(map(_row, Catalogue(None).usable())) + END + rest.partition(END)[2]
+    begin, end = page.index(BEGIN) + len(BEGIN), page.index(END)
+    return page[:begin] + HEAD + "".join(map(_row, Catalogue(None).usable())) + page[end:]
 
 
 def _row(provider: Provider) -> str:

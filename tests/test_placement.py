@@ -20,7 +20,10 @@ from authsome.provider import (
     Placement,
     resolve,
 )
+from authsome.proxy.message import Asked, Fields
+from authsome.proxy.relay import inject
 from authsome.rules import Decision, Inject, Pass, Refusal, Request, make
+from authsome.session import Session
 
 HOST = "api.acme.example"
 SECRET = FieldDefinition()
@@ -206,6 +209,26 @@ def test_the_way_in_is_chosen_by_the_kind_of_key() -> None:
     assert [first.suits({"api_key": key}) for key in ("oauth_1", "x oauth_1", "pk_1")] == [True, False, False]
     assert second.suits({"api_key": "pk_1"})
     assert first.when == ("api_key", re.compile("oauth_.*"))
+
+
+@pytest.mark.parametrize(
+    ("key", "sent", "left"),
+    [
+        ("oauth_CANARY", f"/x?key={PLACEHOLDER}&a=1", ("/x?a=1", "Bearer oauth_CANARY")),
+        ("oauth_CANARY", "/x?a=1&&b", ("/x?a=1&&b", "Bearer oauth_CANARY")),
+        ("CANARY", f"/x?key={PLACEHOLDER}&a=1", ("/x?a=1&key=CANARY", None)),
+    ],
+)
+def test_nothing_stands_where_a_key_of_another_kind_would(key: str, sent: str, left: tuple[str, str | None]) -> None:
+    bearer = InjectDefinition(value="Bearer {api_key}", when="oauth_.*")
+    decision = _decide(_definition(bearer, InjectDefinition(query={"key": "{api_key}"})), sent, authorization="mine")
+    assert isinstance(decision, Inject)
+    fields = Fields([(b"Authorization", b"mine")])
+    asked = Asked(b"GET", sent.encode(), (HOST.encode(),), fields, "1.1", bodiless=True)
+    leaves = inject(asked, decision, Session({("acme", "default"): {"api_key": key}}))
+    path, header = left
+    assert leaves.path.decode() == path
+    assert leaves.fields.all(b"authorization") == ([header.encode()] if header else [])
 
 
 # What does not load.

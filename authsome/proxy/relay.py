@@ -465,7 +465,11 @@ def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     more = [(name, value) for name, value in more if not fields.all(name.lower())]
     secret = [(name.encode(), value.encode("latin-1")) for name, value in placement.fields(secrets)]
     said = fields.plus(*more, *secret)
-    path = placement.target(asked.path.decode("latin-1"), secrets).encode("latin-1")
+    target = asked.path.decode("latin-1")
+    for other in decision.placements:
+        if other is not placement:  # where a key of another kind would stand, this client may have put the placeholder
+            target = other.without(target)
+    path = placement.target(target, secrets).encode("latin-1")
     return Asked(asked.method, path, asked.hosts, said, asked.version, asked.bodiless)
 
 
