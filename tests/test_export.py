@@ -272,7 +272,8 @@ def test_a_terminal_shows_no_secret_unless_forced(authsome: CommandLine) -> None
         code, screen = _at_a_terminal(authsome, *words)
         assert code == 2
         assert not sings(screen.encode())
-        assert screen.startswith("Error: this would show secrets on the terminal\nHint: ")
+        begin = '{"schema_version": 1, "kind": "error", "error": "' if "--json" in words else "Error: "
+        assert screen.startswith(f"{begin}this would show secrets on the terminal")
         assert "or `--force` to see them" in screen
     for words in (["--format", "env"], ["--json"]):
         code, screen = _at_a_terminal(authsome, *words, "--force")

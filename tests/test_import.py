@@ -225,17 +225,17 @@ def test_standard_input_and_the_environment_are_places_too(desk: Desk) -> None:
 
 def test_a_program_prints_keys_and_its_words_reach_the_terminal(desk: Desk) -> None:
     alone = '[ -z "$AUTHSOME_IDENTITY_FILE" ] || exit 9; [ "$1 $2" = "read op://a b/c" ] || exit 8'
-    desk.program("op", f"{alone}; echo unlocking >&2; echo {OPENAI_KEY}")
+    desk.program("op", f"{alone}; echo unlocking >&2; echo {ANTHROPIC_KEY}")
     desk.program("vault", f'echo \'{{"GH_TOKEN": "{GITHUB_TOKEN}"}}\'')
     desk.program("pass", f"printf 'G2_API_TOKEN={G2_TOKEN}\\nurl=x\\n'")
     done = desk.bring("--command", "op read 'op://a b/c'", "--yes")
-    assert (done.code, done.err) == (0, "unlocking\nopenai: stored, not checked\n")
-    assert "the command  the value  openai      stored, not checked\n" in done.out
+    assert (done.code, done.err) == (0, "unlocking\nanthropic: stored, not checked\n")
+    assert "the command  the value  anthropic   stored, not checked\n" in done.out
     desk.env["AUTHSOME_IDENTITY_FILE"] = str(desk.home / "identity.txt")
     assert desk.bring("--command", "op read 'op://a b/c'", "--yes").out.endswith("already held\n")
     assert desk.bring("--command", "vault kv get x", "--yes").code == 0
     assert desk.bring("--command", "pass show x", "--yes").code == 0
-    assert (desk.key("openai"), desk.key("g2"), desk.key("github")) == (OPENAI_KEY, G2_TOKEN, GITHUB_TOKEN)
+    assert (desk.key("anthropic"), desk.key("g2"), desk.key("github")) == (ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN)
 
 
 def _refused(arguments: dict[str, Any]) -> tuple[int, str]:

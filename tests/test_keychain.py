@@ -20,6 +20,7 @@ from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from desktop import Assassin, Desktop
 from programs import needs_strace
+from sweep import points
 from terminal import Person
 
 PASSPHRASE = "correct CANARY battery stäple"
@@ -425,7 +426,7 @@ def test_killed_whatever_it_told_the_keychain_last_the_file_in_place_opens_with_
 ) -> None:
     """A keychain that fell behind would ask for a passphrase which nobody may remember."""
     apart = 0
-    for nth in range(1, 400, 6):
+    for nth in range(1, 400, 6 * points(2).step):
         _protected_again(remembered)
         file, kept = _file(remembered).read_bytes(), session.entries()
         done = Assassin(session).run(_command(command, remembered.home), remembered.environ(), nth)
@@ -448,7 +449,7 @@ def test_killed_at_any_write_the_file_in_place_opens_with_what_the_keychain_hold
     remembered: CommandLine, session: Desktop, command: str, call: str
 ) -> None:
     kills = 0
-    for nth in range(1, 40):
+    for nth in points(40):
         _protected_again(remembered)
         injected = [
             "strace",

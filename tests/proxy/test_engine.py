@@ -113,8 +113,8 @@ def test_a_hook_that_fails_refuses_and_tells_no_words_of_its_own(authsome: Comma
         "import sys\n"
         "if sys.argv[0].endswith('authsome'):\n"
         "    from authsome import provider\n"
-        "    def render(self, secrets): raise ValueError(secrets)\n"
-        "    provider.Placement.render = render\n"
+        "    def fields(self, secrets): raise ValueError(secrets)\n"
+        "    provider.Placement.fields = fields\n"
     )
     authsome.env["PYTHONPATH"] = str(broken)
     script = f"curl -sS --max-time 20 https://localhost:{port}/a"
