@@ -92,6 +92,25 @@ def test_what_only_shows_shows_it_all_the_same(brought: CommandLine) -> None:
         assert brought(*command.split()).code in (0, 3)
 
 
+def test_a_definition_that_nobody_trusts_judges_no_key_and_sends_nobody_to_a_page(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    bundled = json.loads(authsome("inspect", "openai").out)
+    guess = bundled["api_key"] | {"key_pattern": "sk-(?!CAN.RY).*"}  # an agent's question about the key
+    _define(authsome.project, **bundled | {"api_key": guess, "keys_url": "https://phishing.example/"})
+    authsome.declare("version: 1\nproviders: {openai: }\n")
+    assert authsome("get", "openai", "--field", "status").out == "connected\n"
+    done = authsome("revoke", "openai", "--yes")
+    assert (done.code, "phishing" in done.out + done.err) == (0, False), done
+
+
+def test_a_pattern_that_nobody_trusts_is_not_tried_on_a_repository(brought: CommandLine) -> None:
+    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": "(?:[a-z0-9]|[a-z0-9])*!"})
+    (brought.project / "config.py").write_text('ACME_API_KEY = "q7w8e9r0t1y2u3i4o5p6a7s8d9f0g1h2j3k4"\n')
+    assert brought("check", "--drift").code == 0
+    (brought.project / "authsome.yaml").unlink()
+    assert "acme" in brought("init", "--dry-run").out
+
+
 def test_a_trusted_definition_is_as_good_as_any(brought: CommandLine) -> None:
     _trust(brought)
     brought.login("acme", KEY)
