@@ -101,7 +101,9 @@ class Trust:
     def check_definition(self, definition: Provider) -> None:
         """Raise (exit code 7) unless what a definition of the project permits is what was agreed to."""
         if self._named:
-            self._check_named()
+            # NOTE: what was loaded counts; the files may have been others a moment ago, and others again now.
+            if self._check_named().definitions.get(definition.name) != grants.of(definition):
+                raise self._changing(self.definitions / f"{definition.name}.json")
             return
         known = self._read()
         accepted = known.definitions.get(definition.name) if known else None
@@ -114,7 +116,9 @@ class Trust:
         """Raise (exit code 7) unless what a manifest takes away, or opens, was agreed to."""
         wanted = _of_manifest(found)
         if self._named:
-            self._check_named()
+            now = self._check_named()
+            if (now.manifest, now.egress) != (wanted, _of_egress(found)):
+                raise self._changing(self._path)
             return
         known = self._read()
         if new := tuple(each for each in wanted if known is None or each not in known.manifest):
@@ -185,8 +189,8 @@ class Trust:
             hint = "look at what the project would be permitted, and accept it anew: authsome trust"
             raise TamperedError(self.record, "is damaged, so what was agreed to is not known", hint=hint) from None
 
-    def _check_named(self) -> None:
-        """Compare all of the project with what the variable names."""
+    def _check_named(self) -> Wishes:
+        """Return all that the project asks for, if it is what the variable names."""
         for each in self._named:
             if not _DIGEST.fullmatch(each):
                 raise AuthsomeError(
@@ -194,18 +198,23 @@ class Trust:
                     hint="it is SHA256: and 43 characters, as `authsome trust` prints it",
                     code=ExitCode.UNTRUSTED,
                 )
-        if (digest := self.wishes().digest) not in self._named:
+        wishes = self.wishes()
+        if (digest := wishes.digest) not in self._named:
             raise AuthsomeError(
                 f"the project asks for other things than {VARIABLE} names: "
                 f"expected {' or '.join(self._named)}, found {digest}",
                 hint=f"look at them with `authsome trust`, and then set {VARIABLE}={digest}",
                 code=ExitCode.UNTRUSTED,
             )
+        return wishes
 
     def _definitions(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if self.definitions.is_dir():
             for path in sorted(self.definitions.glob("*.json")):
                 yield path.stem, grants.of(load(path))
+
+    def _changing(self, path: Path) -> AuthsomeError:
+        return self._untrusted(f"{path} changed while it was read")
 
     def _untrusted(self, what: str) -> AuthsomeError:
         return AuthsomeError(

@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from authsome.errors import AuthsomeError
 from authsome.manifest import Manifest
+from authsome.provider import Host, load
 from authsome.trust import Trust
 from conftest import EXECUTABLE, CommandLine, Done
 from terminal import Person
@@ -379,6 +382,20 @@ def test_a_digest_covers_the_manifest_and_egress_too(brought: CommandLine) -> No
     assert brought("check").code == 3  # it asks for the same
     (brought.project / ".authsome" / "providers" / "acme.json").unlink()
     assert brought("check").code == 7
+
+
+def test_a_digest_is_about_what_was_loaded_and_not_about_the_files_of_a_moment_later(tmp_path: Path) -> None:
+    path = tmp_path / "authsome.yaml"
+    path.write_text(DECLARED)
+    good = load(_define(tmp_path))
+    evil = replace(good, hosts=(Host("evil.example"),))
+    pin = {"AUTHSOME_TRUST_PIN": Trust(tmp_path, path, {}).wishes().digest}
+    Trust(tmp_path, path, pin).check_definition(good)
+    with pytest.raises(AuthsomeError, match=r"acme\.json changed while it was read"):
+        Trust(tmp_path, path, pin).check_definition(evil)
+    Trust(tmp_path, path, pin).check_manifest(Manifest(1))
+    with pytest.raises(AuthsomeError, match=r"authsome\.yaml changed while it was read"):
+        Trust(tmp_path, path, pin).check_manifest(Manifest(1, isolation="off"))
 
 
 def test_the_example_takes_nothing_away(tmp_path: Path) -> None:
