@@ -21,7 +21,7 @@ from typing import Any
 from authsome import grants, manifest
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.manifest import Manifest
-from authsome.provider import DEFAULT_CONNECTION, Provider, load
+from authsome.provider import DEFAULT_CONNECTION, NAME, Provider, load
 from authsome.vault.files import TamperedError, locked, make_folder, read, replace
 
 VARIABLE = "AUTHSOME_TRUST_PIN"
@@ -31,6 +31,7 @@ FOLDER = ".authsome"
 _DIGEST = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ANY_HOST = "every host"
 _MAX_POINTER = 4096
+_MAX_SENTENCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,8 @@ class Trust:
 
     def wishes(self) -> Wishes:
         """Return what the project asks for now; a mistake in a file is an error (exit code 6) with file and line."""
-        found = manifest.read(self._path)[0]
+        found, document = manifest.read(self._path)
+        manifest.check_names(found, document)
         return Wishes(dict(self._definitions()), _of_manifest(found), _of_egress(found))
 
     def differences(self, wishes: Wishes, bundled: Callable[[str], Provider | None]) -> Iterator[Difference]:
@@ -211,7 +213,14 @@ class Trust:
     def _definitions(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if self.definitions.is_dir():
             for path in sorted(self.definitions.glob("*.json")):
-                yield path.stem, grants.of(load(path))
+                sentences = grants.of(load(path))
+                if not NAME.fullmatch(path.stem):
+                    raise AuthsomeError(f"{path} is not named like a provider", code=ExitCode.INVALID)
+                if wrong := next((each for each in sentences if len(each) > _MAX_SENTENCE), None):
+                    # NOTE: the others would leave the screen before it ends.
+                    start = f"`{wrong[:40]}…`"
+                    raise AuthsomeError(f"{path}: nobody reads a text so long: {start}", code=ExitCode.INVALID)
+                yield path.stem, sentences
 
     def _changing(self, path: Path) -> AuthsomeError:
         return self._untrusted(f"{path} changed while it was read")

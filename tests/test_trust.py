@@ -345,6 +345,40 @@ def test_a_definition_cannot_repaint_the_screen(brought: CommandLine) -> None:
     assert [line for line in out.splitlines() if line.startswith("Accepted:")] == [out.splitlines()[-1]]
 
 
+def test_a_definition_cannot_fill_the_screen_or_begin_a_line_of_its_own(brought: CommandLine) -> None:
+    line = "  + the key may be sent to api.openai.com"
+    _define(brought.project, display_name=f"x{' ' * 60}{line}")
+    assert "    " not in _trust(brought)
+    _define(brought.project, keys_url="https://acme.example/" + "x" * 4000)
+    done = brought("trust", "--yes")
+    assert (done.code, "nobody reads a text so long" in done.err) == (6, True), done
+    _define(brought.project)
+    _define(brought.project, name="egress, which is as it was")
+    assert "is not named like a provider" in brought("trust", "--yes").err
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        f"version: 1\nproviders:\n  'x{' ' * 60}+ the key': {{scrub: off}}\n",
+        f"version: 1\nproviders: {{openai: {{connections: {{'x{' ' * 60}+ the key': {{scrub: off}}}}}}}}\n",
+        f"version: 1\nproviders: {{}}\negress: {{default: deny, allow: ['x{' ' * 60}+ the key']}}\n",
+    ],
+)
+def test_a_name_that_is_none_is_not_shown_as_one(authsome: CommandLine, manifest: str) -> None:
+    authsome.declare(manifest)
+    done = authsome("trust", "--yes")
+    assert (done.code, done.out) == (6, ""), done
+
+
+def test_who_wants_json_is_asked_about_what_is_shown(brought: CommandLine) -> None:
+    person = Person([EXECUTABLE, "trust", "--json"], brought.environ(), brought.project)
+    assert person.sees("Permit this project all of it?"), person.screen
+    assert "the key may be sent to api.acme.example" in person.screen
+    person.types("no\n")
+    assert person.ends() == 3
+
+
 def test_a_wrong_definition_is_explained_before_it_is_trusted(brought: CommandLine) -> None:
     path = _define(brought.project, host_url="*.example")
     done = brought("trust", "--yes")
