@@ -8,10 +8,13 @@ differs.
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from authsome.provider import Definition, Field, Host, Placement, Provider, TestRequest, Value, resolve
+
+_MORE_SPACES = re.compile("(?<= ) ")
 
 
 def of(given: Definition | Provider) -> tuple[str, ...]:
@@ -33,7 +36,8 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
 
 
 def _quoted(text: Any) -> str:
-    return json.dumps(text, sort_keys=True)
+    """Return JSON. NOTE: spaces in a row are escaped; so many of them would begin a line of their own on the screen."""
+    return _MORE_SPACES.sub(r"\\u0020", json.dumps(text, sort_keys=True))
 
 
 def _listed(texts: Iterable[str]) -> str:

@@ -255,10 +255,21 @@ def load(path: Path, catalogue: Catalogue) -> Project:
     for one, other, shared in _shared_hosts(connections):
         message = f"`{other}` and `{one}` both claim {shared}: a request could get either's key"
         raise document.error(("providers", other), message, "declare one of them")
+    check_names(manifest, document)
+    return Project(manifest, path, connections)
+
+
+def check_names(manifest: Manifest, document: Document) -> None:
+    """Raise (exit code 6) with file:line for a name or a host that is none, before a person is shown it as one."""
+    for name, entry in manifest.providers.items():
+        with _placed(document, ("providers", name)):
+            check_name(name, "provider")
+        for connection in (entry.connections if entry else None) or ():
+            with _placed(document, ("providers", name, "connections", connection)):
+                check_name(connection, "connection")
     for index, host in enumerate(manifest.egress.allow):
         with _placed(document, ("egress", "allow", index)):
             Host.parse(host)
-    return Project(manifest, path, connections)
 
 
 def default_project(

@@ -552,6 +552,8 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
         )
     if not fitting:
         return Pass(rule, permitted)
+    if any(place.query for place in fitting) and ("#" in request.path or request.path == "*"):
+        return Refusal("malformed_request", "the target has no query that a key could stand in", None, rule.name, 400)
     return Inject(rule, fitting, replaced, permitted)
 
 

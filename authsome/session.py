@@ -340,7 +340,7 @@ def _refuse_twin(fields: Mapping[str, str], held: Mapping[str, Mapping[str, str]
 def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     """Yield credentials of a provider that could be used for another connection, by what to call them.
 
-    Only what was given for every host it would now go to, and opens without a question.
+    Only what was given for every host it would now go to, is whole, and opens without a question.
     """
     # One after the other: reading this vault finds the identity that opens the next.
     for found in chain((vault,), vault.others()):
@@ -350,8 +350,21 @@ def _held(vault: Vault, provider: Provider, connection: str) -> Iterator[tuple[s
                 if name[0] != provider.name or (found is vault and name[1] == connection):
                     continue
                 entry = found.read(*name)
-                if entry and not provider.beyond(entry.hosts) and not holding(entry, provider).off_pattern:
+                if entry and _fits(entry, provider):
                     yield f"{full_name(*name)}{profile}", entry.fields
+
+
+def _fits(entry: Entry, provider: Provider) -> bool:
+    """Whether a credential may be stored once more as what the definition of now makes of it.
+
+    NOTE: a secret that has become a setting may not. The new entry would call it one, and the agent would see it.
+    """
+    shown = entry.shown(provider)
+    whole = all(
+        each.default is not None if each.name not in entry.fields else each.secret or each.name in shown
+        for each in provider.fields
+    )
+    return whole and not provider.beyond(entry.hosts) and not holding(entry, provider).off_pattern
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:

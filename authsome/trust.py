@@ -21,7 +21,7 @@ from typing import Any
 from authsome import grants, manifest
 from authsome.errors import AuthsomeError, ExitCode, file_errors
 from authsome.manifest import Manifest
-from authsome.provider import DEFAULT_CONNECTION, Provider, load
+from authsome.provider import DEFAULT_CONNECTION, NAME, Provider, load
 from authsome.vault.files import TamperedError, locked, make_folder, read, replace
 
 VARIABLE = "AUTHSOME_TRUST_PIN"
@@ -31,6 +31,7 @@ FOLDER = ".authsome"
 _DIGEST = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 _ANY_HOST = "every host"
 _MAX_POINTER = 4096
+_MAX_SENTENCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ class Trust:
     def check_definition(self, definition: Provider) -> None:
         """Raise (exit code 7) unless what a definition of the project permits is what was agreed to."""
         if self._named:
-            self._check_named()
+            # NOTE: what was loaded counts; the files may have been others a moment ago, and others again now.
+            if self._check_named().definitions.get(definition.name) != grants.of(definition):
+                raise self._changing(self.definitions / f"{definition.name}.json")
             return
         known = self._read()
         accepted = known.definitions.get(definition.name) if known else None
@@ -114,7 +117,9 @@ class Trust:
         """Raise (exit code 7) unless what a manifest takes away, or opens, was agreed to."""
         wanted = _of_manifest(found)
         if self._named:
-            self._check_named()
+            now = self._check_named()
+            if (now.manifest, now.egress) != (wanted, _of_egress(found)):
+                raise self._changing(self._path)
             return
         known = self._read()
         if new := tuple(each for each in wanted if known is None or each not in known.manifest):
@@ -134,7 +139,8 @@ class Trust:
 
     def wishes(self) -> Wishes:
         """Return what the project asks for now; a mistake in a file is an error (exit code 6) with file and line."""
-        found = manifest.read(self._path)[0]
+        found, document = manifest.read(self._path)
+        manifest.check_names(found, document)
         return Wishes(dict(self._definitions()), _of_manifest(found), _of_egress(found))
 
     def differences(self, wishes: Wishes, bundled: Callable[[str], Provider | None]) -> Iterator[Difference]:
@@ -185,8 +191,8 @@ class Trust:
             hint = "look at what the project would be permitted, and accept it anew: authsome trust"
             raise TamperedError(self.record, "is damaged, so what was agreed to is not known", hint=hint) from None
 
-    def _check_named(self) -> None:
-        """Compare all of the project with what the variable names."""
+    def _check_named(self) -> Wishes:
+        """Return all that the project asks for, if it is what the variable names."""
         for each in self._named:
             if not _DIGEST.fullmatch(each):
                 raise AuthsomeError(
@@ -194,18 +200,30 @@ class Trust:
                     hint="it is SHA256: and 43 characters, as `authsome trust` prints it",
                     code=ExitCode.UNTRUSTED,
                 )
-        if (digest := self.wishes().digest) not in self._named:
+        wishes = self.wishes()
+        if (digest := wishes.digest) not in self._named:
             raise AuthsomeError(
                 f"the project asks for other things than {VARIABLE} names: "
                 f"expected {' or '.join(self._named)}, found {digest}",
                 hint=f"look at them with `authsome trust`, and then set {VARIABLE}={digest}",
                 code=ExitCode.UNTRUSTED,
             )
+        return wishes
 
     def _definitions(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if self.definitions.is_dir():
             for path in sorted(self.definitions.glob("*.json")):
-                yield path.stem, grants.of(load(path))
+                sentences = grants.of(load(path))
+                if not NAME.fullmatch(path.stem):
+                    raise AuthsomeError(f"{path} is not named like a provider", code=ExitCode.INVALID)
+                if wrong := next((each for each in sentences if len(each) > _MAX_SENTENCE), None):
+                    # NOTE: the others would leave the screen before it ends.
+                    start = f"`{wrong[:40]}…`"
+                    raise AuthsomeError(f"{path}: nobody reads a text so long: {start}", code=ExitCode.INVALID)
+                yield path.stem, sentences
+
+    def _changing(self, path: Path) -> AuthsomeError:
+        return self._untrusted(f"{path} changed while it was read")
 
     def _untrusted(self, what: str) -> AuthsomeError:
         return AuthsomeError(

@@ -61,6 +61,21 @@ def test_what_another_profile_or_connection_holds_is_offered_by_its_name(tmp_pat
     assert entry.fields == {"api_key": OTHER_OPENAI_KEY}
 
 
+def test_a_secret_that_a_definition_now_calls_a_setting_is_not_offered_again(tmp_path: Path, openai: Provider) -> None:
+    (api_key,) = openai.fields
+    two = replace(openai, fields=(api_key, replace(api_key, name="org_key", env=("OPENAI_ORG_KEY",), pattern=None)))
+    vault = _vault(tmp_path)
+    session.store(vault, two, "team", json.dumps({"api_key": OPENAI_KEY, "org_key": OTHER_OPENAI_KEY}))
+    opened = replace(two, fields=(api_key, replace(two.fields[1], secret=False)))
+    more = replace(two, fields=(*two.fields, replace(two.fields[1], name="site", secret=False)))
+    offered = []
+    for provider in (two, opened, more, openai):
+        asked = Asked([])
+        session.collect(vault, [undeclared(provider)], asked, Intake())
+        offered.append(asked.questions[0].held)
+    assert offered == [("openai/team",), (), (), ("openai/team",)]
+
+
 def test_what_opens_for_somebody_else_only_is_not_offered(authsome: CommandLine, openai: Provider) -> None:
     """Nor is anybody asked for a passphrase because of it."""
     authsome.login("openai", OPENAI_KEY)

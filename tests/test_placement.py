@@ -20,7 +20,7 @@ from authsome.provider import (
     Placement,
     resolve,
 )
-from authsome.proxy.message import Asked, Fields
+from authsome.proxy.message import Asked, Fields, RefusedError
 from authsome.proxy.relay import inject
 from authsome.rules import Decision, Inject, Pass, Refusal, Request, make
 from authsome.session import Session
@@ -57,6 +57,10 @@ def _decide(definition: Definition, path: str, **headers: str) -> Decision:
         ({"query": {"key": "{api_key}", "v": "1 {api_key}"}}, "/x?v=2", "/x?key=S%26%3D%20%23&v=1%20S%26%3D%20%23"),
         ({"query": {"key": "{api_key}"}, "also": AlsoDefinition(query=("k",))}, "/x?k=1", "/x?key=S%26%3D%20%23"),
         ({"value": "{api_key}", "also": AlsoDefinition(query=("k",))}, "/x?k=1&a=2", "/x?a=2"),
+        # Names that one server or another takes for the credential's.
+        ({"query": {"api_key": "{api_key}"}}, "/x?API_Key=mine&a=1;api_key=mine;b", "/x?a=1;b&api_key=S%26%3D%20%23"),
+        ({"query": {"api_key": "{api_key}"}}, "/x?+api.key=a&api_key[]=b&api_key%00=c", "/x?api_key=S%26%3D%20%23"),
+        ({"query": {"key": "{api_key}"}}, "/x?a=1&amp;key=mine&;&keys=1", "/x?a=1&amp&;&keys=1&key=S%26%3D%20%23"),
         ({"path": "/bot{api_key}/**"}, f"/bot{PLACEHOLDER}/getMe?a=1", "/botS&=%20%23/getMe?a=1"),
         ({"path": "/bot{api_key}/**"}, "/botmine/getMe", "/botS&=%20%23/getMe"),
         ({"path": "/bot{api_key}/**"}, "/file/botmine/getMe", "/file/botmine/getMe"),
@@ -229,6 +233,36 @@ def test_nothing_stands_where_a_key_of_another_kind_would(key: str, sent: str, l
     path, header = left
     assert leaves.path.decode() == path
     assert leaves.fields.all(b"authorization") == ([header.encode()] if header else [])
+
+
+@pytest.mark.parametrize("target", [f"/x?key={PLACEHOLDER}&a=1", "/x?key=mine&a=1"])
+def test_what_is_for_keys_of_another_kind_is_taken_out_as_well(target: str) -> None:
+    query = InjectDefinition(query={"key": "{api_key}"}, when="old_.*")
+    sent = _sent(_definition(query, InjectDefinition(value="{api_key}")), target)
+    assert (sent.path, sent.fields.all(b"authorization")) == (b"/x?a=1", [b"pk_1"])
+
+
+def test_a_placeholder_in_a_path_for_keys_of_another_kind_does_not_leave() -> None:
+    path = InjectDefinition(path="/bot{api_key}/**", when="old_.*")
+    definition = _definition(path, InjectDefinition(value="{api_key}"))
+    with pytest.raises(RefusedError) as refused:
+        _sent(definition, f"/bot{PLACEHOLDER}/getMe")
+    assert refused.value.refusal.error == "key_unfit"
+
+
+def _sent(definition: Definition, target: str) -> Asked:
+    """Return the request as it leaves with the key `pk_1`."""
+    decision = _decide(definition, target)
+    assert isinstance(decision, Inject), decision
+    asked = Asked(b"GET", target.encode(), (HOST.encode(),), Fields(), "1.1", bodiless=True)
+    return inject(asked, decision, Session({("acme", "default"): {"api_key": "pk_1"}}))
+
+
+@pytest.mark.parametrize("target", ["/x?a=1#b", "/x#", "*"])
+def test_a_key_for_the_query_does_not_end_in_a_fragment(target: str) -> None:
+    decision = _decide(_definition(InjectDefinition(query={"key": "{api_key}"})), target)
+    assert isinstance(decision, Refusal)
+    assert decision.error == "malformed_request"
 
 
 # What does not load.

@@ -121,6 +121,15 @@ def test_settings_stand_in_the_address_and_secrets_where_they_belong(origin: Ori
         resolve(replace(definition, test=Check(f"{url}/{{other}}")))
 
 
+def test_a_setting_that_nobody_has_said_yet_has_its_default(origin: Origin, outside: Upstream) -> None:
+    url = f"https://{NAME}:{origin.port}"
+    fields = {"api_key": FieldDefinition(), "region": FieldDefinition(secret=False, default="us1")}
+    place = InjectDefinition(headers={"X-Key": "{api_key}", "X-Region": "{region}"})
+    definition = Definition("acme", url, fields=fields, inject=(place,), test=Check(f"{url}/{{region}}"))
+    assert probe.ask(resolve(definition), KEY, outside).good
+    assert (origin.arrived[0].path, origin.arrived[0].values(b"x-region")) == (b"/us1", [b"us1"])
+
+
 def test_without_a_test_nothing_is_sent(origin: Origin, outside: Upstream) -> None:
     verdict = probe.ask(_provider(origin, test=None), KEY, outside)
     assert (verdict.good, verdict.words) == (None, "not checked: nothing is known to check it with")

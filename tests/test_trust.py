@@ -3,12 +3,15 @@
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from authsome.errors import AuthsomeError
 from authsome.manifest import Manifest
+from authsome.provider import Host, load
 from authsome.trust import Trust
 from conftest import EXECUTABLE, CommandLine, Done
 from terminal import Person
@@ -90,6 +93,25 @@ def test_what_only_shows_shows_it_all_the_same(brought: CommandLine) -> None:
     assert json.loads(brought("inspect", "acme").out) == ACME
     for command in ("profile list", "get acme", "logout acme"):
         assert brought(*command.split()).code in (0, 3)
+
+
+def test_a_definition_that_nobody_trusts_judges_no_key_and_sends_nobody_to_a_page(authsome: CommandLine) -> None:
+    authsome.login("openai", OPENAI_KEY)
+    bundled = json.loads(authsome("inspect", "openai").out)
+    guess = bundled["api_key"] | {"key_pattern": "sk-(?!CAN.RY).*"}  # an agent's question about the key
+    _define(authsome.project, **bundled | {"api_key": guess, "keys_url": "https://phishing.example/"})
+    authsome.declare("version: 1\nproviders: {openai: }\n")
+    assert authsome("get", "openai", "--field", "status").out == "connected\n"
+    done = authsome("revoke", "openai", "--yes")
+    assert (done.code, "phishing" in done.out + done.err) == (0, False), done
+
+
+def test_a_pattern_that_nobody_trusts_is_not_tried_on_a_repository(brought: CommandLine) -> None:
+    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": "(?:[a-z0-9]|[a-z0-9])*!"})
+    (brought.project / "config.py").write_text('ACME_API_KEY = "q7w8e9r0t1y2u3i4o5p6a7s8d9f0g1h2j3k4"\n')
+    assert brought("check", "--drift").code == 0
+    (brought.project / "authsome.yaml").unlink()
+    assert "acme" in brought("init", "--dry-run").out
 
 
 def test_a_trusted_definition_is_as_good_as_any(brought: CommandLine) -> None:
@@ -323,6 +345,40 @@ def test_a_definition_cannot_repaint_the_screen(brought: CommandLine) -> None:
     assert [line for line in out.splitlines() if line.startswith("Accepted:")] == [out.splitlines()[-1]]
 
 
+def test_a_definition_cannot_fill_the_screen_or_begin_a_line_of_its_own(brought: CommandLine) -> None:
+    line = "  + the key may be sent to api.openai.com"
+    _define(brought.project, display_name=f"x{' ' * 60}{line}")
+    assert "    " not in _trust(brought)
+    _define(brought.project, keys_url="https://acme.example/" + "x" * 4000)
+    done = brought("trust", "--yes")
+    assert (done.code, "nobody reads a text so long" in done.err) == (6, True), done
+    _define(brought.project)
+    _define(brought.project, name="egress, which is as it was")
+    assert "is not named like a provider" in brought("trust", "--yes").err
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        f"version: 1\nproviders:\n  'x{' ' * 60}+ the key': {{scrub: off}}\n",
+        f"version: 1\nproviders: {{openai: {{connections: {{'x{' ' * 60}+ the key': {{scrub: off}}}}}}}}\n",
+        f"version: 1\nproviders: {{}}\negress: {{default: deny, allow: ['x{' ' * 60}+ the key']}}\n",
+    ],
+)
+def test_a_name_that_is_none_is_not_shown_as_one(authsome: CommandLine, manifest: str) -> None:
+    authsome.declare(manifest)
+    done = authsome("trust", "--yes")
+    assert (done.code, done.out) == (6, ""), done
+
+
+def test_who_wants_json_is_asked_about_what_is_shown(brought: CommandLine) -> None:
+    person = Person([EXECUTABLE, "trust", "--json"], brought.environ(), brought.project)
+    assert person.sees("Permit this project all of it?"), person.screen
+    assert "the key may be sent to api.acme.example" in person.screen
+    person.types("no\n")
+    assert person.ends() == 3
+
+
 def test_a_wrong_definition_is_explained_before_it_is_trusted(brought: CommandLine) -> None:
     path = _define(brought.project, host_url="*.example")
     done = brought("trust", "--yes")
@@ -360,6 +416,20 @@ def test_a_digest_covers_the_manifest_and_egress_too(brought: CommandLine) -> No
     assert brought("check").code == 3  # it asks for the same
     (brought.project / ".authsome" / "providers" / "acme.json").unlink()
     assert brought("check").code == 7
+
+
+def test_a_digest_is_about_what_was_loaded_and_not_about_the_files_of_a_moment_later(tmp_path: Path) -> None:
+    path = tmp_path / "authsome.yaml"
+    path.write_text(DECLARED)
+    good = load(_define(tmp_path))
+    evil = replace(good, hosts=(Host("evil.example"),))
+    pin = {"AUTHSOME_TRUST_PIN": Trust(tmp_path, path, {}).wishes().digest}
+    Trust(tmp_path, path, pin).check_definition(good)
+    with pytest.raises(AuthsomeError, match=r"acme\.json changed while it was read"):
+        Trust(tmp_path, path, pin).check_definition(evil)
+    Trust(tmp_path, path, pin).check_manifest(Manifest(1))
+    with pytest.raises(AuthsomeError, match=r"authsome\.yaml changed while it was read"):
+        Trust(tmp_path, path, pin).check_manifest(Manifest(1, isolation="off"))
 
 
 def test_the_example_takes_nothing_away(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def init(
     sealed("init")
     path = _place(settings)
     # What the manifest to be would find; nothing is done with it yet.
-    providers = tuple(Catalogue(home(), path.parent / FOLDER / "providers").usable())
+    providers = tuple(Catalogue(home(), path.parent / FOLDER / "providers", shown=True).usable())
     seen = look(settings, path, providers)
     found = outline.candidates(seen, providers)
     asking = not (yes or dry_run)

@@ -42,7 +42,7 @@ def open_catalogue(settings: Settings) -> Catalogue:
 def show_catalogue(settings: Settings) -> Catalogue:
     """Return all definitions there are, to be shown: also those of the project that nobody trusts."""
     trust = open_trust(settings)
-    return Catalogue(home(), trust.definitions if trust else None)
+    return Catalogue(home(), trust.definitions, trust.check_definition, shown=True) if trust else Catalogue(home())
 
 
 def open_trust(settings: Settings) -> "Trust | None":

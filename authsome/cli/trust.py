@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data
+from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.profile import opened, unknown, vault_of
 from authsome.cli.stations import again, confirm, open_trust, sealed
 
@@ -49,8 +49,11 @@ def _wishes(settings: Settings, vault: "Vault", known: "Trust", wishes: "Wishes"
 
     new = list(known.differences(wishes, _bundled))
     if new:
+        shown = screen.differences(known.place, new)
         if not settings.json:
-            data(screen.differences(known.place, new))
+            data(shown)
+        elif not yes:
+            say(shown.rstrip("\n"))  # it is what the question is about
         if not yes:
             unattended = f"authsome trust{again(settings)} --yes"
             confirm(settings, vault.profile, "Permit this project all of it?", unattended)
@@ -82,6 +85,8 @@ def _folders(settings: Settings, vault: "Vault", *, yes: bool) -> list[dict[str,
         if not each["trusted"]:
             if not settings.json:
                 data(screen.profile_folder(each))
+            elif not yes:
+                say(screen.profile_folder(each).rstrip("\n"))
             if not yes:
                 confirm(settings, vault.profile, "Accept this vault?", f"authsome trust{again(settings)} --yes")
             folder.accept(keys)

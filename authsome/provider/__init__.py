@@ -22,6 +22,7 @@ from authsome.provider.definition import (
 )
 from authsome.provider.names import (
     DEFAULT_CONNECTION,
+    NAME,
     PLACEHOLDER,
     TOKEN,
     VARIABLE,
@@ -35,6 +36,7 @@ from authsome.provider.resolved import Field, Provider, resolve
 __all__ = [
     "CATEGORIES",
     "DEFAULT_CONNECTION",
+    "NAME",
     "PLACEHOLDER",
     "TOKEN",
     "VARIABLE",

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -30,15 +31,22 @@ class Catalogue:
         home: Without one there are no definitions of the user's own.
         project: The folder in which a project brings its own, if it does.
         trusts: Raises for a definition of the project that nobody has agreed to.
+        shown: Whether such a one is returned all the same, to be shown: without its patterns, which must not judge a
+            value, and without its link for keys, which a person would follow.
     """
 
     def __init__(
-        self, home: Path | None, project: Path | None = None, trusts: Callable[[Provider], None] | None = None
+        self,
+        home: Path | None,
+        project: Path | None = None,
+        trusts: Callable[[Provider], None] | None = None,
+        *,
+        shown: bool = False,
     ) -> None:
         own = ((Source.CUSTOM, home / "providers"),) if home else ()
         theirs = ((Source.PROJECT, project),) if project else ()
         self._folders = (*own, *theirs, (Source.BUNDLED, bundled("providers")))
-        self._trusts = trusts
+        self._trusts, self._shown = trusts, shown
         self._loaded: dict[str, Provider] = {}
 
     def usable(self) -> "Iterator[Provider]":
@@ -74,10 +82,24 @@ class Catalogue:
         if name not in self._loaded:
             source, path = self.find(name)
             provider = load(path)
-            if source is Source.PROJECT and self._trusts:
-                self._trusts(provider)
-            self._loaded[name] = provider
+            self._loaded[name] = self._trusted(provider) if source is Source.PROJECT else provider
         return self._loaded[name]
+
+    def _trusted(self, provider: Provider) -> Provider:
+        """Return a definition of the project, or what of it can be shown; raise if nothing can be."""
+        if self._trusts:
+            try:
+                self._trusts(provider)
+            except AuthsomeError:
+                if not self._shown:
+                    raise
+            else:
+                return provider
+        elif not self._shown:
+            return provider
+        # NOTE: an agent can bring a definition along. Its pattern would tell it, question by question, what a key is.
+        fields = tuple(replace(each, pattern=None) for each in provider.fields)
+        return replace(provider, fields=fields, keys_url=None)
 
 
 def load(path: Path) -> Provider:

@@ -90,8 +90,8 @@ class Placement:
         if not (self.query or self.also_query):
             return path + mark + query
         given = {name: f"{quote(name, safe='')}={quote(_fill(value, secrets), safe='')}" for name, value in self.query}
-        parts = [part for part in _parts(query) if _name(part) not in self.parameters]
-        query = "&".join([*parts, *given.values()])
+        kept = self._kept(query)
+        query = "&".join([*([kept] if kept else []), *given.values()])
         return f"{path}?{query}" if query else path
 
     def spots(self, target: str) -> Iterator[Spot]:
@@ -99,8 +99,8 @@ class Placement:
         path, _, query = target.partition("?")
         if self.path and (found := _slotted(self.path)[0].fullmatch(path)):
             yield from (Spot("the path", unquote(said)) for said in found.groups())
-        for part in _parts(query):
-            if _name(part) in self.parameters:
+        for part in re.split("[&;]", query):
+            if self._owns(part):
                 yield Spot(f"the query parameter `{_name(part)}`", unquote_plus(part.partition("=")[2]))
 
     def shown(self, path: str) -> str:
@@ -114,8 +114,23 @@ class Placement:
         path, mark, query = target.partition("?")
         if self.path:
             path = _filled(self.path, path, lambda *_: "")
-        kept = "&".join(part for part in _parts(query) if _name(part) not in self.parameters)
-        return path + mark + kept
+        return path + mark + self._kept(query)
+
+    def unasked(self, target: str) -> str:
+        """Return path and query without the parameters in which a client may have put a credential."""
+        path, _, query = target.partition("?")
+        kept = self._kept(query)
+        return target if kept == query else f"{path}?{kept}" if kept else path
+
+    def _kept(self, query: str) -> str:
+        """Return a query without the credential's parameters, also where only some servers would see one."""
+        if not self.parameters:
+            return query
+        parts = ([piece for piece in part.split(";") if not self._owns(piece)] for part in query.split("&"))
+        return "&".join(";".join(pieces) for pieces in parts if pieces)
+
+    def _owns(self, part: str) -> bool:
+        return _alike(_name(part)) in {_alike(name) for name in self.parameters}
 
 
 def _rendered(value: Value, secrets: Mapping[str, str]) -> str:
@@ -131,12 +146,17 @@ def _fill(template: str, secrets: Mapping[str, str]) -> str:
     return SLOT.sub(lambda slot: secrets[slot[1]], template)
 
 
-def _parts(query: str) -> list[str]:
-    return query.split("&") if query else []
-
-
 def _name(part: str) -> str:
     return unquote_plus(part.partition("=")[0])
+
+
+def _alike(name: str) -> str:
+    """Return what is the same for two names that some server takes for one.
+
+    NOTE: ASP.NET knows no case; PHP drops spaces before a name, ends it at a NUL or `[`, and reads dots and spaces as
+    `_`. A key of the agent's own in such a parameter would win over the one that is put in, or stand beside it.
+    """
+    return re.sub(r"[ .]", "_", re.split(r"[\0\[]", name.lstrip(" "))[0]).lower()
 
 
 def matches(pattern: str, path: str) -> bool:

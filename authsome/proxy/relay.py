@@ -8,8 +8,9 @@ send a request twice, but for one that changes nothing, on a kept connection tha
 import asyncio
 import time
 from dataclasses import dataclass, field, replace
+from urllib.parse import unquote
 
-from authsome.provider import Host
+from authsome.provider import PLACEHOLDER, Host
 from authsome.proxy import http1, http2
 from authsome.proxy.codings import CodingError
 from authsome.proxy.exchange import Exchange
@@ -465,12 +466,13 @@ def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     more = [(name, value) for name, value in more if not fields.all(name.lower())]
     secret = [(name.encode(), value.encode("latin-1")) for name, value in placement.fields(secrets)]
     said = fields.plus(*more, *secret)
-    target = asked.path.decode("latin-1")
+    path = asked.path.decode("latin-1")
     for other in decision.placements:
-        if other is not placement:  # where a key of another kind would stand, this client may have put the placeholder
-            target = other.without(target)
-    path = placement.target(target, secrets).encode("latin-1")
-    return Asked(asked.method, path, asked.hosts, said, asked.version, asked.bodiless)
+        path = other.unasked(path)  # what is for keys of another kind could be read as the credential all the same
+    if PLACEHOLDER in unquote(placement.without(path)):
+        raise RefusedError(unfit(rule))  # in the path, where only keys of another kind belong
+    path = placement.target(path, secrets)
+    return Asked(asked.method, path.encode("latin-1"), asked.hosts, said, asked.version, asked.bodiless)
 
 
 def _mistake(error: Exception) -> Refusal:
