@@ -118,6 +118,7 @@ NEAREST = [
         "anthropic (team) is not connected",
         "authsome login anthropic --connection team",
     ),
+    ("export openai --connection taem", 3, "openai (taem) is not connected", "did you mean `team`?"),
     ("get openai --field staus", 2, "openai has no field `staus`", "did you mean `status`?"),
     ("export openai --format shel", 2, "there is no format `shel`", "did you mean `shell`?"),
     ("profile show defualt", 3, "there is no profile `defualt`", "did you mean `default`?"),
