@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-_PLAIN = re.compile(r"[A-Za-z0-9_=.-]+")
+_PLAIN = re.compile(r"[A-Za-z0-9_=./-]+")
 
 
 @dataclass(frozen=True, slots=True)

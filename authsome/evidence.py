@@ -393,9 +393,17 @@ def _signs_in(content: bytes, path: str, signs: _Signs) -> Iterator[Finding]:
     if declares:
         yield from _packages(content, path, signs)
     for part, owners in islice(_owned(content, every, signs), _PER_FILE):
-        for line, _ in _lines(content, re.compile(re.escape(part))):
-            for owner in owners:
-                yield Finding(owner, path, line, Kind.KEY, "", not document and len(owners) == 1)
+        for line, match in _lines(content, re.compile(re.escape(part))):
+            named = _named(_line_of(content, match), owners, signs)
+            for owner in named:
+                yield Finding(owner, path, line, Kind.KEY, "", not document and len(named) == 1)
+
+
+def _named(line: bytes, owners: list[str], signs: _Signs) -> list[str]:
+    """Return those of several providers whose variable stands in the line: `OPENAI_API_KEY=sk-…` is of one alone."""
+    words = line.translate(_WORDS).split() if len(owners) > 1 else ()
+    said = {name for word in words for name in signs.variables.get(word, ())}
+    return [each for each in owners if each in said] or owners
 
 
 def _matches(content: bytes, pattern: re.Pattern[bytes]) -> Iterator[tuple[int, re.Match[bytes]]]:

@@ -68,7 +68,7 @@ def _placement(place: Placement, hosts: frozenset[Host]) -> str:
     what += [f"the path {_quoted(place.path)} is filled in"] if place.path else []
     gone = [f"the header {name}" for name in sorted(place.also_headers - {name.lower() for name, _ in place.headers})]
     gone += [f"the query parameter {name}" for name in sorted(place.also_query - {name for name, _ in place.query})]
-    out = f", and {' and '.join(gone)} is taken out" if gone else ""
+    out = f", and {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} taken out" if gone else ""
     return f"{where}{paths}{kind}, {' and '.join(what)}{out}"
 
 

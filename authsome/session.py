@@ -398,7 +398,7 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise AuthsomeError(
             f"{provider.display_name} needs several values: {', '.join(names)}",
-            hint='pipe in a JSON object, as in {"' + names[0] + '": "…"}',
+            hint=f"pipe in a JSON object: {_object([each.name for each in asked])}",
             code=ExitCode.USAGE,
         )
     if unknown := sorted(set(found) - set(names)):
@@ -408,6 +408,11 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
             code=ExitCode.USAGE,
         )
     yield from ((each, found.get(each.name, each.default or "")) for each in provider.fields)
+
+
+def _object(names: Iterable[str]) -> str:
+    """Return a JSON object with a place for each value."""
+    return json.dumps(dict.fromkeys(names, "…"), ensure_ascii=False)
 
 
 def keep(

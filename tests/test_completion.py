@@ -143,6 +143,11 @@ def test_names_are_those_that_there_are(authsome: CommandLine) -> None:
     assert _offers(authsome, "authsome get openai --connection = tea", "bash") == ["team"]
     assert _offers(authsome, "authsome profile use ") == ["default", "work"]
     assert "shell" in _offers(authsome, "authsome export --format s")
+    assert _offers(authsome, "authsome import --format ") == ["auto", "dotenv", "json", "value"]
+    assert _offers(authsome, "authsome import --connection te") == ["team", "tests"]
+    assert _offers(authsome, "authsome list --available --category ") == ["ai", "dev", "business"]
+    assert _offers(authsome, "authsome schema output/av") == ["output/available"]
+    assert _offers(authsome, "authsome log s") == ["suggest-rules"]
     assert _offers(authsome, "authsome profile create x --preset t") == ["team"]
     assert _offers(authsome, "authsome help profile s") == ["show"]
     assert _offers(authsome, "authsome completion f") == ["fish"]

@@ -14,6 +14,7 @@ from authsome import documents, evidence, manifest, outline, repository
 from authsome.errors import AuthsomeError
 from authsome.evidence import Evidence, Finding, Kind
 from authsome.provider import Catalogue, Definition, Provider, resolve
+from authsome.screens import evidence as screen
 from canary import ANTHROPIC_KEY, GITHUB_TOKEN, OPENAI_KEY, sings
 
 PROVIDERS = tuple(map(Catalogue(None).get, ("openai", "anthropic", "github", "intercom", "g2")))
@@ -195,6 +196,19 @@ def test_a_key_that_could_be_two_providers_is_told_of_both_and_speaks_for_neithe
     root = _tree(tmp_path / "repository", {"app.py": "k = 'shared_abcdefghij0123456789'"})
     found = evidence.look(root, Catalogue(tmp_path).usable()).findings
     assert [(each.provider, each.strong) for each in found] == [("acme", False), ("bcme", False)]
+
+
+def test_a_key_that_could_be_several_providers_is_that_of_the_variable_beside_it_and_warned_of_once(
+    tmp_path: Path,
+) -> None:
+    root = _tree(tmp_path / "outside", {".env": f"OPENAI_API_KEY={OPENAI_KEY}\nSOMETHING={OPENAI_KEY}9\n"})
+    seen = evidence.look(root, Catalogue(tmp_path).usable())
+    keys = [(each.line, each.provider, each.strong) for each in seen.findings if each.kind is Kind.KEY]
+    assert [each for each in keys if each[0] == 1] == [(1, "openai", True)]
+    assert {each[2] for each in keys if each[0] == 2} == {False}
+    one, several = screen.keys(seen)
+    assert one == "what looks like a key of openai stands in .env:1"
+    assert several.endswith(" or stability stands in .env:2")
 
 
 def test_no_value_is_kept(tmp_path: Path) -> None:

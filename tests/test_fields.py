@@ -61,7 +61,7 @@ def test_all_of_them_are_exported_and_shown(phone: CommandLine) -> None:
     ("given", "said"),
     [
         (TOKEN, "Phone needs several values: account_sid, auth_token, region"),
-        ("[]", "Phone needs several values"),
+        ("[]", 'Hint: pipe in a JSON object: {"account_sid": "…", "auth_token": "…"}\n'),
         ('{"account_sid": 7}', "Phone needs several values"),
         (
             '{"account_sid": "AC1", "auth_tokn": "x"}',

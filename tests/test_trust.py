@@ -74,6 +74,13 @@ def test_a_manifest_that_only_names_the_catalogues_providers_needs_no_trust(
     assert authsome("trust").out.startswith("Nothing here needs to be trusted (SHA256:")
 
 
+def test_where_there_is_no_project_there_is_nothing_to_trust(authsome: CommandLine) -> None:
+    done = authsome("trust")
+    assert (done.code, done.out) == (0, "Nothing here needs to be trusted.\n"), done
+    done = authsome("trust", "--profile", "wrok")
+    assert (done.code, done.err.splitlines()[0]) == (3, "Error: there is no profile `wrok`"), done
+
+
 @pytest.mark.parametrize("command", ["check", "login acme --stdin", "export", "export acme", "why https://a.example/"])
 def test_nothing_acts_on_a_definition_of_the_project_that_nobody_trusts(brought: CommandLine, command: str) -> None:
     said = _refused(brought(*command.split(), given=KEY))

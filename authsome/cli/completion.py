@@ -68,6 +68,8 @@ def _known(kind: str, typed: "Typed") -> Iterable[tuple[str, str]] | None:
         return None
     if kind == "name" and typed.path[:1] == ["profile"] and typed.path[1:] != ["create"]:
         return _profiles(typed)
+    if kind == "name" and typed.path == ["schema"]:
+        return _schemas()
     listing = _LISTINGS.get(kind)
     return listing(typed) if listing else []
 
@@ -85,7 +87,7 @@ def _providers(typed: "Typed") -> "Names":
 
 def _connections(typed: "Typed") -> "Names":
     provider = (typed.values.get("provider") or [""])[0]
-    return [(name, "") for known, name in _held(typed) if provider in ("", known)]
+    return [(name, "") for name in sorted({name for known, name in _held(typed) if provider in ("", known)})]
 
 
 def _said(typed: "Typed") -> Settings:
@@ -124,10 +126,23 @@ def _profiles(typed: "Typed") -> "Names":
     return [(name, "") for name in sorted(found)]
 
 
-def _formats(_: "Typed") -> "Names":
+def _formats(typed: "Typed") -> "Names":
     from authsome.export import Format
+    from authsome.found import Form
 
-    return [(str(each), "") for each in Format]
+    return [(str(each), "") for each in (Form if typed.path == ["import"] else Format)]
+
+
+def _categories(_: "Typed") -> "Names":
+    from authsome.provider import CATEGORIES
+
+    return [(name, "") for name in CATEGORIES]
+
+
+def _schemas() -> "Names":
+    from authsome import schemas
+
+    return list(schemas.titles().items())
 
 
 def _presets(_: "Typed") -> "Names":
@@ -158,6 +173,8 @@ _LISTINGS: "dict[str, Callable[[Typed], Names]]" = {
     "connection": _connections,
     "profile": _profiles,
     "form": _formats,
+    "category": _categories,
+    "doing": lambda _: [("suggest-rules", "Propose `allow` lines from what was used.")],
     "preset": _presets,
     "shell": _shells,
     "topic": _topics,

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Option, Settings, command, data, talk
-from authsome.cli.named import Connection, declared
+from authsome.cli.named import Connection, declared, not_connected
 from authsome.cli.stations import (
     again,
     check_trust,
@@ -118,9 +118,12 @@ def _position(settings: Settings, provider: str | None, connection: str) -> "Pos
     project = open_project(settings, catalogue)
     check_trust(settings, project)
     named = declared(project, catalogue.get(provider), check_name(connection, "connection"))
+    vault = open_vault(settings, project)
+    if connection != DEFAULT_CONNECTION and named not in project.connections and not vault.holder(*named.key):
+        raise not_connected(settings, vault, *named.key)  # misspelt, most likely: nobody is asked for its key
     # One without a variable of its own gets its provider's: it was asked for by name.
     wanted = replace(named, required=True, env=named.env or named.provider.env)
-    position = session.survey(open_vault(settings, project), (wanted,))
+    position = session.survey(vault, (wanted,))
     return replace(position, plan=position.plan.addressed(again(settings)))
 
 

@@ -51,6 +51,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,  # NOTE: its tracebacks print local variables
     rich_markup_mode=None,
+    suggest_commands=False,  # see `_unknown`
     context_settings={"help_option_names": []},  # see `_HELP`
     epilog="More: authsome help exit-codes, authsome help environment",
 )
@@ -125,7 +126,7 @@ def _sign(function: Callable[..., None], parameters: list[inspect.Parameter]) ->
 
 def group(name: str, summary: str) -> typer.Typer:
     """Return a group of commands of its own."""
-    made = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None)
+    made = typer.Typer(help=summary, no_args_is_help=True, rich_markup_mode=None, suggest_commands=False)
 
     def begin(context: typer.Context, **_: Any) -> None:
         del context
@@ -197,7 +198,7 @@ def main() -> None:
     except typer.Abort:
         code = ExitCode.INTERRUPTED
     except typer.TyperException as error:
-        code = _usage(error, as_json=as_json)
+        code = _usage(error, called if commands or groups else [], as_json=as_json)
     except Exception as error:  # noqa: BLE001  the last resort, so that no value reaches the screen
         code = unexpected(error, as_json=as_json)
     sys.exit(code or 0)
@@ -265,10 +266,14 @@ def _asks_for_json(words: list[str]) -> bool:
     return "--json" in (words[: words.index("--")] if "--" in words else words)
 
 
-def _usage(error: Exception, *, as_json: bool) -> int:
-    """Explain a command line that does not parse; typer's own classes for it are private."""
+def _usage(error: Exception, called: Sequence[str], *, as_json: bool) -> int:
+    """Explain a command line that does not parse; typer's own classes for it are private.
+
+    Args:
+        called: The command, if there is one; an option without its value does not say whose it is.
+    """
     found = getattr(error, "ctx", None)
-    path = found.command_path if found else "authsome"
+    path = found.command_path if found else " ".join(("authsome", *called))
     of_run = path.endswith(" run")  # whose screen is the agent's: a program that reads it expects no JSON of ours
     if type(error).__name__ == "NoArgsIsHelpError":
         if not as_json:
@@ -277,8 +282,26 @@ def _usage(error: Exception, *, as_json: bool) -> int:
         message = "missing command"
     else:
         message = cast("Any", error).format_message().rstrip(".")
-    explain(
-        AuthsomeError(f"{message[:1].lower()}{message[1:]}", hint=f"{path} --help", code=ExitCode.USAGE),
-        as_json=as_json and not of_run,
+    refused = _unknown(error, path) or AuthsomeError(
+        f"{message[:1].lower()}{message[1:]}", hint=f"{path} --help", code=ExitCode.USAGE
     )
+    explain(refused, as_json=as_json and not of_run)
     return RunExit.FAILED if of_run else ExitCode.USAGE
+
+
+def _unknown(error: Any, path: str) -> AuthsomeError | None:
+    """Return a misspelt command or option as every other wrong name is said, with the nearest one as the hint."""
+    option = getattr(error, "option_name", None) if type(error).__name__ == "NoSuchOption" else None
+    called = re.fullmatch("No such command ['\"](.*)['\"]\\.", error.message, re.DOTALL)
+    if option is None and called is None:
+        return None
+    if called:
+        what, word = "command", called[1]
+        near = [name for name, each in error.ctx.command.commands.items() if not each.hidden]
+    else:
+        what, word, near = "option", str(option), list(error.possibilities or ())
+    return AuthsomeError(
+        f"`{path}` has no {what} `{clean(word)}`",
+        hint=did_you_mean(word, near, f"{path} --help"),
+        code=ExitCode.USAGE,
+    )

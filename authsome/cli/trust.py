@@ -28,7 +28,7 @@ def trust(settings: Settings, yes: Annotated[bool, Option("--yes", help="Do not 
 
     sealed("trust")
     vault, known = vault_of(settings, None), open_trust(settings)
-    if known is None and not any(folder.exists for folder in vault.folders):
+    if settings.profile is not None and not any(folder.exists for folder in vault.folders):
         raise unknown(vault)
     wishes = known.wishes() if known else None
     said = _wishes(settings, vault, known, wishes, yes=yes) if known and wishes else []

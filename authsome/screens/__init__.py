@@ -47,6 +47,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def either(names: Sequence[str]) -> str:
+    """Return `a, b or c`, of which one is meant."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def value(each: Any) -> str:
     """Return one value as `--field` prints it."""
     return ", ".join(map(str, each)) if isinstance(each, list) else str(each)

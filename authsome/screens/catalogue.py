@@ -21,7 +21,10 @@ def row(provider: Provider, source: Source, *, connected: bool) -> dict[str, Any
 def available(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return `authsome list --available`."""
     cells = [
-        (each["provider"], each["display_name"], each["category"] or "-", "yes" if each["connected"] else "no")
+        (
+            *(each["provider"], each["display_name"], each["category"] or "-"),
+            *("yes" if each["connected"] else "no", each["source"]),
+        )
         for each in rows
     ]
-    return table([("PROVIDER", "NAME", "CATEGORY", "CONNECTED"), *cells])
+    return table([("PROVIDER", "NAME", "CATEGORY", "CONNECTED", "SOURCE"), *cells])

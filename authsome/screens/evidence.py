@@ -7,7 +7,7 @@ from authsome.errors import clean
 from authsome.evidence import REST, Evidence, Finding, Kind
 from authsome.manifest import Declared
 from authsome.outline import Candidate, line, signs
-from authsome.screens import counted, table
+from authsome.screens import counted, either, table
 
 
 def found(candidates: Sequence[Candidate]) -> str:
@@ -49,8 +49,11 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 def keys(evidence: Evidence) -> list[str]:
     """Return a warning for each line that seems to hold a key, in words without it."""
-    places = dict.fromkeys((each.place, each.provider) for each in evidence.findings if each.kind is Kind.KEY)
-    return [f"what looks like a key of {provider} stands in {clean(place)}" for place, provider in places]
+    owners: dict[str, dict[str, None]] = {}
+    for each in evidence.findings:
+        if each.kind is Kind.KEY:
+            owners.setdefault(each.place, {})[each.provider] = None
+    return [f"what looks like a key of {either(tuple(who))} stands in {clean(at)}" for at, who in owners.items()]
 
 
 def left_out(evidence: Evidence) -> str | None:
