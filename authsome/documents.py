@@ -188,6 +188,8 @@ def parse_json(path: Path, text: str) -> Document:
         raise AuthsomeError(f"{path}:{line}: the key `{error}` stands there twice", code=ExitCode.INVALID) from error
     except RecursionError as error:
         raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
+    except ValueError as error:  # Python's word for a number of thousands of digits
+        raise AuthsomeError(f"{path}:1: a number is too long", code=ExitCode.INVALID) from error
     return Document(path, data, None, text)
 
 

@@ -256,6 +256,7 @@ _BASIC = BasicDefinition("u", "{api_key}")
         (InjectDefinition, "give `value`"),
         (lambda: InjectDefinition(value="x", basic=_BASIC), "either `value` or `basic`"),
         (lambda: InjectDefinition(path="/{api_key}", paths=("/x",)), "either `path` or `paths`"),
+        (lambda: FieldDefinition(secret=False, default="x\ny"), "holds a control character"),
         (lambda: FieldDefinition(default="x"), "a secret has no `default`"),
         (lambda: Definition("acme", HOST), "`api_key` is missing, or `fields`"),
         (lambda: Definition("acme", HOST, fields=dict(KEY)), "`inject` is missing"),

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from warnings import catch_warnings
 
 from authsome.documents import Where
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
@@ -217,9 +218,46 @@ def _pattern(text: str | None, where: str) -> re.Pattern[str] | None:
     if text is None:
         return None
     try:
-        return re.compile(text)
+        with catch_warnings(action="ignore"):  # Python's, about what it may read in another way one day
+            found = re.compile(text)
     except re.error as error:
         raise ValueError(f"`{where}` is not a regular expression: {error.msg}") from error
+    except (OverflowError, RecursionError):
+        raise ValueError(f"`{where}` is too large a regular expression") from None
+    if _repeats_repetition(text):
+        raise ValueError(
+            f"`{where}` repeats a group that repeats something or has alternatives: "
+            "to find out that a key does not match could take for ever"
+        )
+    return found
+
+
+def _repeats_repetition(text: str) -> bool:
+    """Whether a regular expression has the form whose steps double with every letter: `(a+)+`, `(a|a)*`.
+
+    A number of times that is always the same, as in `(-[0-9]+){3}`, is none.
+    """
+    varied = [False]  # for each group that is open, whether its inside can match in several ways
+    closed = False  # whether the part before was a group of which that holds
+    before = ""
+    for part in _PART.findall(text):
+        repeats = part in "*+" or ("," in part and part[0] == "{")
+        optional = part == "?" and before[:1] not in ("(", "*", "+", "?", "{")
+        if repeats and closed:
+            return True
+        closed = False
+        if part == "(":
+            varied.append(False)
+        elif part == ")" and len(varied) > 1:
+            closed = varied.pop()
+            varied[-1] |= closed
+        elif repeats or optional or part == "|":
+            varied[-1] = True
+        before = part
+    return False
+
+
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*(?:,[0-9]*)?\}|.", re.DOTALL)
 
 
 def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Iterator[Placement]:
