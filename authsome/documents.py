@@ -104,7 +104,8 @@ def read_yaml(path: Path) -> Document:
             hint="indent with spaces, one `key: value` a line" if "tab" in problem or "\\t" in problem else None,
             code=ExitCode.INVALID,
         ) from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # NOTE: ruamel's own mistakes with a tag on what is none of its kind: `!!int ""`, `!!bool x`, `!!omap x`.
         raise AuthsomeError(f"{path}:1: not valid YAML", code=ExitCode.INVALID) from error
     lines: dict[Where, int] = {(): 1}
     return Document(path, _plain(path, tree, (), lines), lines)
