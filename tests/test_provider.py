@@ -11,6 +11,7 @@ from authsome.provider import (
     BasicDefinition,
     Catalogue,
     Definition,
+    Export,
     Host,
     InjectDefinition,
     Source,
@@ -64,6 +65,11 @@ def test_anything_else_is_no_host(text: str) -> None:
         ({"api_key": ApiKey(header_prefix="a\r\nb")}, "not a header value"),
         ({"api_key": ApiKey(key_pattern="(")}, "not a regular expression"),
         ({"api_key": ApiKey(env_var="A-B")}, "not an environment variable"),
+        *(
+            ({"api_key": ApiKey(env_var=name)}, "leads other programs")
+            for name in ("PATH", "LD_PRELOAD", "https_proxy")
+        ),
+        *(({"export": Export({"api_key": name})}, "leads other") for name in ("PROMPT_COMMAND", "NODE_OPTIONS", "ENV")),
         ({"headers": {"x": "a\nb"}}, "not a header value"),
         ({"inject": (InjectDefinition(value="{other}"),)}, "is not a field"),
         (

@@ -10,7 +10,7 @@ from warnings import catch_warnings
 
 from authsome.documents import Where
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
-from authsome.provider.names import TOKEN, VARIABLE, Host
+from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, TOKEN, VARIABLE, Host
 from authsome.provider.placement import SLOT, Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -178,6 +178,9 @@ def _fields(definition: Definition) -> Iterator[Field]:
         for variable in _flat([value]):
             if not VARIABLE.fullmatch(variable):
                 raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
+            # NOTE: `export` puts it into a shell, and a fake run into a child, with a value that a project may choose.
+            if READ_BY_PROGRAMS.fullmatch(variable) and not SECRETIVE.fullmatch(variable):
+                raise MistakeError(f"{variable} leads other programs than the provider's clients", where)
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
     elif definition.fields:
