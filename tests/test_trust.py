@@ -273,13 +273,18 @@ def test_it_holds_in_all_worktrees_of_a_repository_and_nowhere_else(brought: Com
     assert brought("check", "--file", "part/authsome.yaml").code == 7
 
 
-def test_a_forged_pointer_to_a_repository_permits_no_more_than_was_accepted_there(brought: CommandLine) -> None:
+@pytest.mark.parametrize("pointer", [".git", ".git/worktrees/tree"])
+def test_a_forged_pointer_to_a_repository_shares_nothing_that_was_accepted_there(
+    brought: CommandLine, pointer: str
+) -> None:
     _git(brought.project, "init", "-q")
+    _git(brought.project, "commit", "-qm", "one", "--allow-empty")
+    _git(brought.project, "worktree", "add", "-q", str(brought.root / "tree"))
     _trust(brought)
     stranger = brought.root / "stranger"
     stranger.mkdir()
-    (stranger / ".git").write_text(f"gitdir: {brought.project / '.git'}\n")
-    _define(stranger, host_url="evil.example")
+    (stranger / ".git").write_text(f"gitdir: {brought.project / pointer}\n")
+    _define(stranger)
     (stranger / "authsome.yaml").write_text(DECLARED)
     assert brought("check", "--file", str(stranger / "authsome.yaml")).code == 7
 
