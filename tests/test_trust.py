@@ -350,6 +350,15 @@ def test_a_definition_cannot_repaint_the_screen(brought: CommandLine) -> None:
     assert [line for line in out.splitlines() if line.startswith("Accepted:")] == [out.splitlines()[-1]]
 
 
+def test_inspect_does_not_repaint_it_either(brought: CommandLine) -> None:
+    path = _define(brought.project)
+    path.write_text(json.dumps(ACME | {"display_name": "A\x9b2J\u202e"}, ensure_ascii=False))
+    assert brought("inspect", "acme").out == path.read_text()  # for a file, as it is
+    person = Person([EXECUTABLE, "inspect", "acme"], brought.environ(), brought.project)
+    assert person.ends() == 0
+    assert "A\ufffd2J\ufffd" in person.screen
+
+
 def test_a_definition_cannot_fill_the_screen_or_begin_a_line_of_its_own(brought: CommandLine) -> None:
     line = "  + the key may be sent to api.openai.com"
     _define(brought.project, display_name=f"x{' ' * 60}{line}")
