@@ -71,6 +71,7 @@ def test_anything_else_is_no_host(text: str) -> None:
         ),
         *(({"export": Export({"api_key": name})}, "leads other") for name in ("PROMPT_COMMAND", "NODE_OPTIONS", "ENV")),
         ({"headers": {"x": "a\nb"}}, "not a header value"),
+        ({"headers": {"authorization": "Bearer of-somebody-else"}}, "a header of the credential"),
         ({"inject": (InjectDefinition(value="{other}"),)}, "is not a field"),
         (
             {"inject": (InjectDefinition(value="{api_key}", hosts=("evil.example",)),)},

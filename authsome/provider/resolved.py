@@ -114,12 +114,15 @@ def resolve(definition: Definition) -> Provider:
     with _at("packages"):
         packages = tuple(_package(each) for each in definition.packages)
     fields = tuple(_fields(definition))
+    names = {each.name: each.secret for each in fields}
+    placements = tuple(_placements(definition, hosts, names))
+    _check_constants(headers, placements)
     if definition.test and definition.test.host not in hosts:
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
         raise MistakeError(message, ("test", "url"))
     if definition.test:
         with _at("test", "url"):
-            _template(definition.test.target, {each.name: each.secret for each in fields})
+            _template(definition.test.target, names)
         good, bad = definition.test.good, definition.test.bad
         if not good or not bad or good & bad:
             message = "`good_status` and `bad_status` are not empty and have none in common"
@@ -130,7 +133,7 @@ def resolve(definition: Definition) -> Provider:
         auth_type=definition.auth_type,
         hosts=hosts,
         fields=fields,
-        placements=tuple(_placements(definition, hosts, {each.name: each.secret for each in fields})),
+        placements=placements,
         constant_headers=tuple(headers),
         keys_url=definition.keys_url,
         docs=definition.docs,
@@ -141,6 +144,14 @@ def resolve(definition: Definition) -> Provider:
         packages=packages,
         category=definition.category,
     )
+
+
+def _check_constants(headers: Iterable[tuple[str, str]], placements: Iterable[Placement]) -> None:
+    """Refuse a header that would stand beside the credential's own: which of them counts is the upstream's choice."""
+    taken = {name.lower() for each in placements for name, _ in each.headers}
+    for name, _ in headers:
+        if name.lower() in taken:
+            raise MistakeError(f"`{name}` is a header of the credential", ("headers", name))
 
 
 def _package(text: str) -> str:
