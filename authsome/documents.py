@@ -104,7 +104,8 @@ def read_yaml(path: Path) -> Document:
             hint="indent with spaces, one `key: value` a line" if "tab" in problem or "\\t" in problem else None,
             code=ExitCode.INVALID,
         ) from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # NOTE: ruamel's own mistakes with a tag on what is none of its kind: `!!int ""`, `!!bool x`, `!!omap x`.
         raise AuthsomeError(f"{path}:1: not valid YAML", code=ExitCode.INVALID) from error
     lines: dict[Where, int] = {(): 1}
     return Document(path, _plain(path, tree, (), lines), lines)
@@ -188,6 +189,8 @@ def parse_json(path: Path, text: str) -> Document:
         raise AuthsomeError(f"{path}:{line}: the key `{error}` stands there twice", code=ExitCode.INVALID) from error
     except RecursionError as error:
         raise AuthsomeError(f"{path}:1: nested too deeply", code=ExitCode.INVALID) from error
+    except ValueError as error:  # Python's word for a number of thousands of digits
+        raise AuthsomeError(f"{path}:1: a number is too long", code=ExitCode.INVALID) from error
     return Document(path, data, None, text)
 
 

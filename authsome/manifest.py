@@ -18,11 +18,18 @@ from typing import Literal
 from authsome import documents
 from authsome.documents import Closed, Document
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import DEFAULT_CONNECTION, VARIABLE, Catalogue, Host, Provider, check_name
+from authsome.provider import (
+    DEFAULT_CONNECTION,
+    SECRETIVE,
+    VARIABLE,
+    Catalogue,
+    Host,
+    Provider,
+    check_name,
+)
 
 FILE_NAME = "authsome.yaml"
 
-_SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
 _READ_BY_PROGRAMS = re.compile(r"(?:LD|DYLD|PYTHON|NODE|GIT|SSH|BASH|RUBY|PERL|JAVA|AUTHSOME|XDG|NPM)(?:_.*)?")
 _ALLOW = re.compile(r"(?:(?P<method>[A-Z]+|\*) )?(?P<path>/\S*)")
 
@@ -353,7 +360,7 @@ def _check_variable(name: str) -> None:
     """
     if not VARIABLE.fullmatch(name):
         raise ValueError(f"{ascii(name)} is not an environment variable")
-    if not _SECRETIVE.fullmatch(name) or _READ_BY_PROGRAMS.fullmatch(name):
+    if not SECRETIVE.fullmatch(name) or _READ_BY_PROGRAMS.fullmatch(name):
         raise ValueError(f"`{name}` is not the name of a key; use one such as `TEAM_API_KEY` or `TEAM_TOKEN`")
 
 

@@ -14,6 +14,9 @@ from authsome.provider import PLACEHOLDER, Field, Provider
 CUT, FOREIGN = "cut", "foreign"
 """What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
 
+LONGEST = 8192
+"""Characters. Servers take lines of a head up to 8 KiB; and a pattern may need the square of it in steps."""
+
 # Compiled where they are needed: a run that asks for nothing imports this module too.
 _ALONG = r"""(?xs)
     (?:export\s+)? (?:[A-Z][A-Z0-9]*_[A-Z0-9_]+\s*=\s*)? (?i:(?:Authorization|x-api-key)\s*:\s*)?
@@ -45,6 +48,10 @@ def check(
     wrong = f"This does not look like a valid {provider.display_name} {field.label}."
     if not secret:
         raise AuthsomeError(f"the {field.label} is empty", hint="nothing was stored", code=ExitCode.USAGE)
+    if len(secret) > LONGEST:
+        raise AuthsomeError(
+            wrong, hint=f"it has more than {LONGEST} characters, and no header takes so many", code=ExitCode.USAGE
+        )
     if PLACEHOLDER in secret:
         raise AuthsomeError(
             wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE

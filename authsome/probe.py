@@ -51,9 +51,10 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     if placement is None:
         return Verdict(None, f"not checked: {test.host} takes no key of this kind")
     headers |= {**dict(placement.fields(fields)), "Host": str(test.host)}
+    octets = {name.encode(): value.encode() for name, value in headers.items()}  # a setting may hold any letter
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
-        status = _status(provider, test, headers, outside, seconds)
+        status = _status(provider, test, octets, outside, seconds)
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
     return _read(provider, test, status)
@@ -76,7 +77,7 @@ def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
 
 
 def _status(
-    provider: Provider, test: TestRequest, headers: Mapping[str, str], outside: Upstream, seconds: float
+    provider: Provider, test: TestRequest, headers: Mapping[bytes, bytes], outside: Upstream, seconds: float
 ) -> int:
     host = test.host
     trusted = channel.to_upstream(outside.roots, "http/1.1")

@@ -285,8 +285,8 @@ def _place(path: Path) -> str:
 def _git_folder(top: Path) -> Path | None:
     """Return the folder that all worktrees of a repository share, by gitrepository-layout(5); None without git.
 
-    NOTE: git itself is not asked, the repository's settings could have it run something. What a forged pointer gains is
-    the record of another repository, in which just what was agreed to there is accepted.
+    NOTE: git itself is not asked, the repository's settings could have it run something. A pointer counts only if the
+    repository points back to it: anybody can write one, and would have what was agreed to somewhere else.
     """
     own = top / ".git"
     if own.is_dir():
@@ -295,7 +295,9 @@ def _git_folder(top: Path) -> Path | None:
         found = _pointer(own)
         if found.startswith("gitdir: "):
             folder = (top / found.removeprefix("gitdir: ")).resolve()
-            return (folder / _pointer(folder / "commondir")).resolve()
+            common, back = _pointer(folder / "commondir"), _pointer(folder / "gitdir")
+            shared = common and back and (folder / back).resolve() == own.resolve()
+            return (folder / common).resolve() if shared else own
     return None
 
 

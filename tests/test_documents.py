@@ -80,6 +80,14 @@ def test_a_wrong_document_is_one_error_with_file_and_line(
         assert hint in (error.hint or "")
 
 
+@pytest.mark.parametrize("text", ['!!int ""', 'version: !!int "+"', "!!bool x", "!!omap x", '!!float ""', '!!int "0x"'])
+def test_a_tag_on_what_is_none_of_its_kind_is_an_error_like_any_other(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "m.yaml"
+    path.write_text(text)
+    with pytest.raises(AuthsomeError, match=r"m\.yaml:1: not valid YAML"):
+        documents.read_yaml(path)
+
+
 def test_aliases_that_multiply_are_refused(tmp_path: Path) -> None:
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)]

@@ -51,6 +51,12 @@ def test_the_same_without_a_pattern(catalogue: Catalogue, given: str) -> None:
     assert _check(catalogue, "g2", given, pasted.CUT) == G2_TOKEN
 
 
+def test_what_no_header_takes_is_refused_before_any_pattern_is_tried(catalogue: Catalogue) -> None:
+    with pytest.raises(AuthsomeError) as caught:
+        _check(catalogue, "openai", OPENAI_KEY + ";" * 1_000_000 + "x")  # quotes and ends are looked for in it, too
+    assert caught.value.hint == "it has more than 8192 characters, and no header takes so many"
+
+
 def test_a_token_of_several_parts_loses_only_the_word_before_it(catalogue: Catalogue) -> None:
     assert _check(catalogue, "fly", "FlyV1 fm2_CANARY,fm2_CANARY", pasted.CUT) == "fm2_CANARY,fm2_CANARY"
 

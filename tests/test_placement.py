@@ -242,6 +242,16 @@ def test_what_is_for_keys_of_another_kind_is_taken_out_as_well(target: str) -> N
     assert (sent.path, sent.fields.all(b"authorization")) == (b"/x?a=1", [b"pk_1"])
 
 
+def test_a_setting_with_any_letter_arrives() -> None:
+    fields = {"city": FieldDefinition(secret=False), "api_key": SECRET}
+    definition = _definition(InjectDefinition(headers={"X-City": "{city} {api_key}"}), fields=fields)
+    decision = _decide(definition, "/x")
+    assert isinstance(decision, Inject), decision
+    session = Session({("acme", "default"): {"api_key": "k"}}, {("acme", "default"): {"city": "Łódź"}})
+    asked = Asked(b"GET", b"/x", (HOST.encode(),), Fields(), "1.1", bodiless=True)
+    assert inject(asked, decision, session).fields.all(b"x-city") == ["Łódź k".encode()]
+
+
 def test_a_placeholder_in_a_path_for_keys_of_another_kind_does_not_leave() -> None:
     path = InjectDefinition(path="/bot{api_key}/**", when="old_.*")
     definition = _definition(path, InjectDefinition(value="{api_key}"))
@@ -276,6 +286,7 @@ _BASIC = BasicDefinition("u", "{api_key}")
         (InjectDefinition, "give `value`"),
         (lambda: InjectDefinition(value="x", basic=_BASIC), "either `value` or `basic`"),
         (lambda: InjectDefinition(path="/{api_key}", paths=("/x",)), "either `path` or `paths`"),
+        (lambda: FieldDefinition(secret=False, default="x\ny"), "holds a control character"),
         (lambda: FieldDefinition(default="x"), "a secret has no `default`"),
         (lambda: Definition("acme", HOST), "`api_key` is missing, or `fields`"),
         (lambda: Definition("acme", HOST, fields=dict(KEY)), "`inject` is missing"),

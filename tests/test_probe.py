@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -123,11 +124,14 @@ def test_settings_stand_in_the_address_and_secrets_where_they_belong(origin: Ori
 
 def test_a_setting_that_nobody_has_said_yet_has_its_default(origin: Origin, outside: Upstream) -> None:
     url = f"https://{NAME}:{origin.port}"
-    fields = {"api_key": FieldDefinition(), "region": FieldDefinition(secret=False, default="us1")}
+    fields = {"api_key": FieldDefinition(), "region": FieldDefinition(secret=False, default="Łódź")}
     place = InjectDefinition(headers={"X-Key": "{api_key}", "X-Region": "{region}"})
     definition = Definition("acme", url, fields=fields, inject=(place,), test=Check(f"{url}/{{region}}"))
     assert probe.ask(resolve(definition), KEY, outside).good
-    assert (origin.arrived[0].path, origin.arrived[0].values(b"x-region")) == (b"/us1", [b"us1"])
+    assert (origin.arrived[0].path, origin.arrived[0].values(b"x-region")) == (
+        quote("/Łódź").encode(),
+        ["Łódź".encode()],
+    )
 
 
 def test_without_a_test_nothing_is_sent(origin: Origin, outside: Upstream) -> None:

@@ -11,6 +11,7 @@ from authsome.provider import (
     BasicDefinition,
     Catalogue,
     Definition,
+    Export,
     Host,
     InjectDefinition,
     Source,
@@ -64,7 +65,13 @@ def test_anything_else_is_no_host(text: str) -> None:
         ({"api_key": ApiKey(header_prefix="a\r\nb")}, "not a header value"),
         ({"api_key": ApiKey(key_pattern="(")}, "not a regular expression"),
         ({"api_key": ApiKey(env_var="A-B")}, "not an environment variable"),
+        *(
+            ({"api_key": ApiKey(env_var=name)}, "leads other programs")
+            for name in ("PATH", "LD_PRELOAD", "https_proxy")
+        ),
+        *(({"export": Export({"api_key": name})}, "leads other") for name in ("PROMPT_COMMAND", "NODE_OPTIONS", "ENV")),
         ({"headers": {"x": "a\nb"}}, "not a header value"),
+        ({"headers": {"authorization": "Bearer of-somebody-else"}}, "a header of the credential"),
         ({"inject": (InjectDefinition(value="{other}"),)}, "is not a field"),
         (
             {"inject": (InjectDefinition(value="{api_key}", hosts=("evil.example",)),)},
@@ -186,3 +193,29 @@ def test_a_mistake_that_only_the_whole_shows_has_its_line(
         catalogue.get("acme")
     assert caught.value.message.startswith(f"{path}:{line}: ")
     assert caught.value.code is ExitCode.INVALID
+
+
+ENDLESS = ("(a+)+", "(a|a)*b", "((a+)b){2,}", "(?:x*)+", "(a?b?)*c", "(?:a{1,3})*", "(?P<one>[ab]|b)+$")
+TOO_LARGE = ("a{99999999999}", "(" * 20_000 + ")" * 20_000)
+FINE = ("(-[0-9a-z]{4}){3}-[0-9]+", "(?:sk|rk)_[a-z]+(b+)?", r"\(a+\)+", "[(a+)]+", "[]+)]+(a)+", "a+?(b)+", "[[a]")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "loads"),
+    [*((text, False) for text in (*ENDLESS, *TOO_LARGE)), *((text, True) for text in FINE)],
+)
+def test_a_pattern_that_could_be_tried_for_ever_does_not_load(pattern: str, *, loads: bool) -> None:
+    try:
+        resolve(replace(DEFINITION, api_key=ApiKey(key_pattern=pattern)))
+    except ValueError:
+        assert not loads
+    else:
+        assert loads
+
+
+def test_a_definition_with_a_number_without_end_is_explained(tmp_path: Path, catalogue: Catalogue) -> None:
+    path = tmp_path / "providers" / "acme.json"
+    path.parent.mkdir()
+    path.write_text('{"schema_version": ' + "1" * 5000 + "}")
+    with pytest.raises(AuthsomeError, match=r"acme\.json:1: a number is too long"):
+        catalogue.get("acme")

@@ -280,13 +280,18 @@ def test_it_holds_in_all_worktrees_of_a_repository_and_nowhere_else(brought: Com
     assert brought("check", "--file", "part/authsome.yaml").code == 7
 
 
-def test_a_forged_pointer_to_a_repository_permits_no_more_than_was_accepted_there(brought: CommandLine) -> None:
+@pytest.mark.parametrize("pointer", [".git", ".git/worktrees/tree"])
+def test_a_forged_pointer_to_a_repository_shares_nothing_that_was_accepted_there(
+    brought: CommandLine, pointer: str
+) -> None:
     _git(brought.project, "init", "-q")
+    _git(brought.project, "commit", "-qm", "one", "--allow-empty")
+    _git(brought.project, "worktree", "add", "-q", str(brought.root / "tree"))
     _trust(brought)
     stranger = brought.root / "stranger"
     stranger.mkdir()
-    (stranger / ".git").write_text(f"gitdir: {brought.project / '.git'}\n")
-    _define(stranger, host_url="evil.example")
+    (stranger / ".git").write_text(f"gitdir: {brought.project / pointer}\n")
+    _define(stranger)
     (stranger / "authsome.yaml").write_text(DECLARED)
     assert brought("check", "--file", str(stranger / "authsome.yaml")).code == 7
 
@@ -350,6 +355,15 @@ def test_a_definition_cannot_repaint_the_screen(brought: CommandLine) -> None:
     out = _trust(brought)
     assert "\x1b" not in out
     assert [line for line in out.splitlines() if line.startswith("Accepted:")] == [out.splitlines()[-1]]
+
+
+def test_inspect_does_not_repaint_it_either(brought: CommandLine) -> None:
+    path = _define(brought.project)
+    path.write_text(json.dumps(ACME | {"display_name": "A\x9b2J\u202e"}, ensure_ascii=False))
+    assert brought("inspect", "acme").out == path.read_text()  # for a file, as it is
+    person = Person([EXECUTABLE, "inspect", "acme"], brought.environ(), brought.project)
+    assert person.ends() == 0
+    assert "A\ufffd2J\ufffd" in person.screen
 
 
 def test_a_definition_cannot_fill_the_screen_or_begin_a_line_of_its_own(brought: CommandLine) -> None:

@@ -138,7 +138,10 @@ def inspect_(settings: Settings, provider: Name) -> None:
 
     Example: authsome inspect openai > ~/.authsome/providers/openai.json
     """
+    import sys
+
     from authsome.documents import read_text
+    from authsome.errors import clean
     from authsome.provider import Catalogue
 
     catalogue = show_catalogue(settings)
@@ -147,4 +150,6 @@ def inspect_(settings: Settings, provider: Name) -> None:
         # hides the bundled one, before this begins.
         catalogue = Catalogue(None)
     catalogue.get(provider)
-    data(read_text(catalogue.find(provider)[1]))
+    text = read_text(catalogue.find(provider)[1])
+    # JSON can hold C1 controls and what turns the direction of writing; a file gets all of it as it is.
+    data(clean(text, "\r\n\t") if sys.stdout.isatty() else text)

@@ -80,6 +80,8 @@ class FieldDefinition(Closed):
     def __post_init__(self) -> None:
         if self.secret and self.default is not None:
             raise ValueError("a secret has no `default`")
+        if self.default is not None and not self.default.isprintable():
+            raise ValueError("`default` holds a control character")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,18 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt"
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
+"""A variable that is called like what it holds."""
+READ_BY_PROGRAMS = re.compile(
+    r"(?:LD|DYLD|PYTHON|NODE|GIT|SSH|BASH|RUBY|PERL|JAVA|AUTHSOME|XDG|NPM)(?:_.*)?"
+    r"|(?:PIP|UV|CARGO|RUSTC?|BUNDLE|GEM|MAKE|GCONV|GLIBC|OPENSSL|SSL|CURL|LESS|ELECTRON|DOTNET|COMPOSER|LUA)_.*"
+    r"|(?:PYTHON|PERL5?|RUBY|CLASS|CD|F|NODE|NLS|LUA_C?|GO)?PATH|PYTHON[A-Z]+|PERL5?(?:OPT|LIB|DB)|RUBY(?:OPT|LIB)"
+    r"|HOME|SHELL|ENV|IFS|PS[0-4]|PROMPT_COMMAND|(?:SHELL|BASH)OPTS|ZDOTDIR|INPUTRC|TMPDIR|TE?MP|USER|LOGNAME"
+    r"|(?:MAN)?PAGER|EDITOR|VISUAL|BROWSER|LESSOPEN|LESSCLOSE|MAKEFLAGS|MAKEFILES|CC|CXX|GOFLAGS|GOPROXY"
+    r"|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|HOSTALIASES|(?:REQUESTS|AWS)_CA_BUNDLE|WGETRC|SYSTEM_WGETRC|KUBECONFIG"
+    r"|DOCKER_(?:HOST|CONFIG)|(?i:(?:.*_)?proxy)"
+)
+"""A variable by which a program is led: to code, to a file, to another proxy."""
 
 
 def check_name(name: str, what: str) -> str:

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from warnings import catch_warnings
 
 from authsome.documents import Where
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
-from authsome.provider.names import TOKEN, VARIABLE, Host
+from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, TOKEN, VARIABLE, Host
 from authsome.provider.placement import SLOT, Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -113,12 +114,15 @@ def resolve(definition: Definition) -> Provider:
     with _at("packages"):
         packages = tuple(_package(each) for each in definition.packages)
     fields = tuple(_fields(definition))
+    names = {each.name: each.secret for each in fields}
+    placements = tuple(_placements(definition, hosts, names))
+    _check_constants(headers, placements)
     if definition.test and definition.test.host not in hosts:
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
         raise MistakeError(message, ("test", "url"))
     if definition.test:
         with _at("test", "url"):
-            _template(definition.test.target, {each.name: each.secret for each in fields})
+            _template(definition.test.target, names)
         good, bad = definition.test.good, definition.test.bad
         if not good or not bad or good & bad:
             message = "`good_status` and `bad_status` are not empty and have none in common"
@@ -129,7 +133,7 @@ def resolve(definition: Definition) -> Provider:
         auth_type=definition.auth_type,
         hosts=hosts,
         fields=fields,
-        placements=tuple(_placements(definition, hosts, {each.name: each.secret for each in fields})),
+        placements=placements,
         constant_headers=tuple(headers),
         keys_url=definition.keys_url,
         docs=definition.docs,
@@ -140,6 +144,14 @@ def resolve(definition: Definition) -> Provider:
         packages=packages,
         category=definition.category,
     )
+
+
+def _check_constants(headers: Iterable[tuple[str, str]], placements: Iterable[Placement]) -> None:
+    """Refuse a header that would stand beside the credential's own: which of them counts is the upstream's choice."""
+    taken = {name.lower() for each in placements for name, _ in each.headers}
+    for name, _ in headers:
+        if name.lower() in taken:
+            raise MistakeError(f"`{name}` is a header of the credential", ("headers", name))
 
 
 def _package(text: str) -> str:
@@ -177,6 +189,9 @@ def _fields(definition: Definition) -> Iterator[Field]:
         for variable in _flat([value]):
             if not VARIABLE.fullmatch(variable):
                 raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
+            # NOTE: `export` puts it into a shell, and a fake run into a child, with a value that a project may choose.
+            if READ_BY_PROGRAMS.fullmatch(variable) and not SECRETIVE.fullmatch(variable):
+                raise MistakeError(f"{variable} leads other programs than the provider's clients", where)
     if definition.auth_type == "oauth2":
         yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
     elif definition.fields:
@@ -217,9 +232,46 @@ def _pattern(text: str | None, where: str) -> re.Pattern[str] | None:
     if text is None:
         return None
     try:
-        return re.compile(text)
+        with catch_warnings(action="ignore"):  # Python's, about what it may read in another way one day
+            found = re.compile(text)
     except re.error as error:
         raise ValueError(f"`{where}` is not a regular expression: {error.msg}") from error
+    except (OverflowError, RecursionError):
+        raise ValueError(f"`{where}` is too large a regular expression") from None
+    if _repeats_repetition(text):
+        raise ValueError(
+            f"`{where}` repeats a group that repeats something or has alternatives: "
+            "to find out that a key does not match could take for ever"
+        )
+    return found
+
+
+def _repeats_repetition(text: str) -> bool:
+    """Whether a regular expression has the form whose steps double with every letter: `(a+)+`, `(a|a)*`.
+
+    A number of times that is always the same, as in `(-[0-9]+){3}`, is none.
+    """
+    varied = [False]  # for each group that is open, whether its inside can match in several ways
+    closed = False  # whether the part before was a group of which that holds
+    before = ""
+    for part in _PART.findall(text):
+        repeats = part in "*+" or ("," in part and part[0] == "{")
+        optional = part == "?" and before[:1] not in ("(", "*", "+", "?", "{")
+        if repeats and closed:
+            return True
+        closed = False
+        if part == "(":
+            varied.append(False)
+        elif part == ")" and len(varied) > 1:
+            closed = varied.pop()
+            varied[-1] |= closed
+        elif repeats or optional or part == "|":
+            varied[-1] = True
+        before = part
+    return False
+
+
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*(?:,[0-9]*)?\}|.", re.DOTALL)
 
 
 def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Iterator[Placement]:

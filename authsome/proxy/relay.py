@@ -464,7 +464,7 @@ def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     fields = asked.fields.without(frozenset(name.encode("latin-1") for name in decision.drop | placement.header_names))
     more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
     more = [(name, value) for name, value in more if not fields.all(name.lower())]
-    secret = [(name.encode(), value.encode("latin-1")) for name, value in placement.fields(secrets)]
+    secret = [(name.encode(), value.encode()) for name, value in placement.fields(secrets)]
     said = fields.plus(*more, *secret)
     path = asked.path.decode("latin-1")
     for other in decision.placements:
