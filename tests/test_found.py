@@ -222,7 +222,7 @@ def test_only_names_what_is_looked_at() -> None:
     text = f"OPENAI_API_KEY={OPENAI_KEY}\nGH_TOKEN={GITHUB_TOKEN}"
     (finding,) = _of(text, Wish(frozenset({"GH_TOKEN"})))
     assert finding.target == "github"
-    with pytest.raises(AuthsomeError, match="there is no 'NOPE'"):
+    with pytest.raises(AuthsomeError, match="there is no variable 'NOPE'"):
         _of(text, Wish(frozenset({"NOPE"})))
     with pytest.raises(AuthsomeError, match="here are several") as caught:
         _of(text, Wish(provider=_provider("openai")))

@@ -30,6 +30,12 @@ def list_(
     from authsome.provider import Source
     from authsome.screens import project as screen
 
+    if exposed and (available or category is not None):
+        raise AuthsomeError(
+            "--exposed is about what is held, --available and --category about what could be",
+            hint="authsome list --exposed",
+            code=ExitCode.USAGE,
+        )
     if exposed:
         from authsome.cli import recipients
 
