@@ -340,7 +340,8 @@ def _usable(finding: Finding) -> Finding:
     if _REFERENCE.fullmatch(value):
         return finding.left("a reference to a value elsewhere: give that, for example with --command 'op read …'")
     if provider and (provider.auth_type != "api_key" or len(provider.fields) > 1):
-        more = "logs in with OAuth" if provider.auth_type != "api_key" else "needs several values"
+        together = ", ".join(each.name for each in provider.fields)
+        more = "logs in with OAuth" if provider.auth_type != "api_key" else f"needs several values at once ({together})"
         return finding.left(f"{provider.display_name} {more}: authsome login {provider.name}")
     return finding
 

@@ -164,7 +164,8 @@ def test_what_cannot_be_stored_says_how_to_log_in() -> None:
     finding = _one(f"G2_API_TOKEN={G2_TOKEN}", known=(tokens,))
     assert (finding.state, finding.why) == (State.LEFT, "Tokens logs in with OAuth: authsome login g2")
     several = replace(_provider("g2"), fields=(*_provider("g2").fields, Field("account", None, None, ())))
-    assert _one(f"G2_API_TOKEN={G2_TOKEN}", known=(several,)).why == "G2 needs several values: authsome login g2"
+    why = "G2 needs several values at once (api_key, account): authsome login g2"
+    assert _one(f"G2_API_TOKEN={G2_TOKEN}", known=(several,)).why == why
 
 
 def test_of_json_only_text_is_taken() -> None:
