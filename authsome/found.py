@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from authsome import envfile, pasted
-from authsome.errors import AuthsomeError, ExitCode
+from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.manifest import full_name
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider
 
@@ -227,9 +227,15 @@ def recognise(
 
     Raises (exit code 2) if the wish is about something that is not there, or a provider is named for several values.
     """
-    chosen = [each for each in candidates if not wish.only or each.name in wish.only]
+    every = tuple(candidates)
+    chosen = [each for each in every if not wish.only or each.name in wish.only]
     if missing := sorted(wish.only - {each.name for each in chosen}):
-        raise AuthsomeError(f"there is no {', '.join(map(ascii, missing))}", code=ExitCode.USAGE)
+        names = {each.shown for each in every if each.name is not None}
+        raise AuthsomeError(
+            f"there is no variable {', '.join(map(ascii, missing))} in what was read",
+            hint=did_you_mean(missing[0], names, "see what there is: say --dry-run and leave out --only"),
+            code=ExitCode.USAGE,
+        )
     if wish.provider and len({each.name for each in chosen}) > 1:
         raise AuthsomeError(
             "--provider says whose one key is, and here are several",
@@ -334,7 +340,8 @@ def _usable(finding: Finding) -> Finding:
     if _REFERENCE.fullmatch(value):
         return finding.left("a reference to a value elsewhere: give that, for example with --command 'op read …'")
     if provider and (provider.auth_type != "api_key" or len(provider.fields) > 1):
-        more = "logs in with OAuth" if provider.auth_type != "api_key" else "needs several values"
+        together = ", ".join(each.name for each in provider.fields)
+        more = "logs in with OAuth" if provider.auth_type != "api_key" else f"needs several values at once ({together})"
         return finding.left(f"{provider.display_name} {more}: authsome login {provider.name}")
     return finding
 

@@ -134,6 +134,18 @@ NEAREST = [
     ("check --xyzzy", 2, "`authsome check` has no option `--xyzzy`", "authsome check --help"),
     ("export --format", 2, "option '--format' requires an argument", "authsome export --help"),
     ("run --profile", 125, "option '--profile' requires an argument", "authsome run --help"),
+    (
+        "list --exposed --available",
+        2,
+        "--exposed is about what is held, --available and --category about what could be",
+        "authsome list --exposed",
+    ),
+    (
+        "import --env --only HOMME",
+        2,
+        "there is no variable 'HOMME' in what was read",
+        "did you mean `HOME`?",
+    ),
     ("remove", 2, "missing argument 'PROVIDER'", "authsome remove --help"),
     ("remove openai g2", 2, "got unexpected extra argument(s) (g2)", "authsome remove --help"),
     ("help lgin", 2, "`authsome` has no command `lgin`", "did you mean `login`?"),

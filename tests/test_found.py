@@ -164,7 +164,8 @@ def test_what_cannot_be_stored_says_how_to_log_in() -> None:
     finding = _one(f"G2_API_TOKEN={G2_TOKEN}", known=(tokens,))
     assert (finding.state, finding.why) == (State.LEFT, "Tokens logs in with OAuth: authsome login g2")
     several = replace(_provider("g2"), fields=(*_provider("g2").fields, Field("account", None, None, ())))
-    assert _one(f"G2_API_TOKEN={G2_TOKEN}", known=(several,)).why == "G2 needs several values: authsome login g2"
+    why = "G2 needs several values at once (api_key, account): authsome login g2"
+    assert _one(f"G2_API_TOKEN={G2_TOKEN}", known=(several,)).why == why
 
 
 def test_of_json_only_text_is_taken() -> None:
@@ -222,7 +223,7 @@ def test_only_names_what_is_looked_at() -> None:
     text = f"OPENAI_API_KEY={OPENAI_KEY}\nGH_TOKEN={GITHUB_TOKEN}"
     (finding,) = _of(text, Wish(frozenset({"GH_TOKEN"})))
     assert finding.target == "github"
-    with pytest.raises(AuthsomeError, match="there is no 'NOPE'"):
+    with pytest.raises(AuthsomeError, match="there is no variable 'NOPE'"):
         _of(text, Wish(frozenset({"NOPE"})))
     with pytest.raises(AuthsomeError, match="here are several") as caught:
         _of(text, Wish(provider=_provider("openai")))

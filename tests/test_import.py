@@ -383,7 +383,7 @@ def test_what_is_said_wrong_is_named(desk: Desk) -> None:
         (("--format", "yaml"), "there is no format `yaml`"),
         (("--provider", "opnai"), "there is no provider `opnai`"),
         (("--connection", "../x"), "'../x' is not a connection name"),
-        (("--only", "X"), "there is no 'X'"),
+        (("--only", "X"), "there is no variable 'X' in what was read"),
         (("--provider", "openai"), "--provider says whose one key is, and here are several"),
     ):
         done = desk.bring(*arguments)

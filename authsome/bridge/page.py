@@ -1,7 +1,7 @@
 """The local page: everything that is missing, asked once.
 
 Promises that what is given there is checked and stored by the thread that asked, line by line, and that the page is
-gone when it was answered, left or forgotten. Refuses to put a value that was given into an answer.
+gone when it was answered, left or forgotten. Refuses to put a secret that was given into an answer.
 """
 
 import base64

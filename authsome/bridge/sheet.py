@@ -1,7 +1,7 @@
 """What the page shows: a line for each connection, and how far it has come.
 
-Promises that one line's mistake costs no other line anything. Refuses to show a value that was given: what waits for a
-person's decision is kept here, and the page has a button for it.
+Promises that one line's mistake costs no other line anything, nor its own settings. Refuses to show a secret that was
+given: what waits for a person's decision is kept here, and the page has a button for it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
-from authsome.bridge import Answer, Outcome, Question
+from authsome.bridge import Answer, Blank, Outcome, Question
 from authsome.errors import AuthsomeError, Doubt
 
 HOSTS = "hosts"
@@ -45,6 +45,7 @@ class Line:
     doubt: str = ""
     offer: str = ""
     _pending: Answer = field(default_factory=Answer, repr=False)
+    _settings: dict[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def settled(self) -> bool:
@@ -72,10 +73,20 @@ class Line:
         fields = {each.name: form.get(f"field-{self.number}-{each.name}", "") for each in self.question.blanks}
         typed = {name: text for name, text in fields.items() if text.strip()}
         own = {each.name: each.default for each in self.question.blanks}
+        self._settings = {
+            each.name: typed[each.name] for each in self.question.blanks if each.name in typed and not each.masked
+        }
         if reuse is None and all(text == own[name] for name, text in typed.items()):
             return None
         agreed = frozenset({HOSTS} if form.get(f"agree-{self.number}") else ())
         return Answer(typed, reuse, agreed)
+
+    def shown(self, blank: Blank) -> str:
+        """Return what stands in a field: what was typed into it in the open, else its default; nothing of a secret.
+
+        A default in the place of what a person typed before another field was wrong would be stored unnoticed.
+        """
+        return self._settings.get(blank.name, "" if blank.masked else blank.default or "")
 
     def decided(self) -> Answer:
         """Return the answer that waits, with the doubt about it put aside."""

@@ -38,7 +38,16 @@ __all__ = [
     "tree",
 ]
 
-Argument, Option, Exit = typer.Argument, typer.Option, typer.Exit
+Argument, Exit = typer.Argument, typer.Exit
+
+_VALUES = {"file": "FILE", "identity": "FILE", "format": "FORMAT", "lines": "N", "run": "RUN", "method": "METHOD"}
+"""What the value of an option is called in its help, if not NAME; typer would call it by its type in Python."""
+
+
+def Option(*names: str, **more: Any) -> Any:  # noqa: N802  beside typer's own words
+    """Return an option for a command's signature."""
+    return typer.Option(*names, **({"metavar": _VALUES.get(names[0].lstrip("-"), "NAME")} | more))
+
 
 _WIDEST, _NARROWEST, _TWO_COLUMNS = 80, 24, 60
 _NARROW_COLUMN = 12
@@ -61,14 +70,14 @@ _SEEING_ALL = frozenset({"help", "__complete"})
 
 
 _SHARED = {
-    "profile": Annotated[str | None, typer.Option("--profile", help="Whose secrets (also AUTHSOME_PROFILE).")],
-    "file": Annotated[str | None, typer.Option("--file", help="The manifest (also AUTHSOME_FILE).")],
-    "identity": Annotated[str | None, typer.Option("--identity", help="File of the identity that opens the vault.")],
-    "json": Annotated[bool, typer.Option("--json", help="Answer in JSON.")],
-    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="Say only data and errors.")],
-    "no_input": Annotated[bool, typer.Option("--no-input", help="Never ask; fail instead.")],
-    "no_color": Annotated[bool, typer.Option("--no-color", help="No colour (there is none yet).", hidden=True)],
-    "verbose": Annotated[bool, typer.Option("--verbose", help="Say more about what happens.")],
+    "profile": Annotated[str | None, Option("--profile", help="Whose secrets (also AUTHSOME_PROFILE).")],
+    "file": Annotated[str | None, Option("--file", help="The manifest (also AUTHSOME_FILE).")],
+    "identity": Annotated[str | None, Option("--identity", help="File of the identity that opens the vault.")],
+    "json": Annotated[bool, Option("--json", help="Answer in JSON.")],
+    "quiet": Annotated[bool, Option("--quiet", "-q", help="Say only data and errors.")],
+    "no_input": Annotated[bool, Option("--no-input", help="Never ask; fail instead.")],
+    "no_color": Annotated[bool, Option("--no-color", help="No colour (there is none yet).", hidden=True)],
+    "verbose": Annotated[bool, Option("--verbose", help="Say more about what happens.")],
 }
 
 

@@ -25,9 +25,11 @@ _SUGGEST = "suggest-rules"
 def log(
     settings: Settings,
     doing: Annotated[
-        str | None, Argument(metavar=f"[{_SUGGEST}", help="Propose `allow` lines from what was used.")
+        str | None, Argument(metavar=f"[{_SUGGEST}]", help="Propose `allow` lines from what was used.")
     ] = None,
-    connection: Annotated[str | None, Argument(metavar="[CONNECTION]]", help="Only for this connection.")] = None,
+    connection: Annotated[
+        str | None, Argument(metavar="[CONNECTION]", help="Of `suggest-rules`: this one alone.")
+    ] = None,
     lines: Annotated[int | None, Option("--lines", "-n", min=0, help="How many; 50, or all of a run.")] = None,
     run: Annotated[str | None, Option("--run", help="Only this run.")] = None,
     last: Annotated[bool, Option("--last", help="Only the latest run.")] = False,

@@ -56,7 +56,7 @@ _Replace = Annotated[
         "--replace/--no-replace", help="Put placeholders into the file, once the keys are held.", show_default=False
     ),
 ]
-_Dry = Annotated[bool, Option("--dry-run", help="Only say what would be done.")]
+_Dry = Annotated[bool, Option("--dry-run", "-n", help="Only say what would be done.")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ def list_(
         bool, Option("--exposed", help="Show what removed members could read and was not replaced since.")
     ] = False,
     available: Annotated[bool, Option("--available", help="Show every provider there is a definition of.")] = False,
-    category: Annotated[str | None, Option("--category", help="Of those, the ones of: ai, dev, business.")] = None,
+    category: Annotated[str | None, Option("--category", help="Only those of ai, dev or business.")] = None,
 ) -> None:
     """Show what is connected, and whose definition it uses.
 
@@ -30,6 +30,12 @@ def list_(
     from authsome.provider import Source
     from authsome.screens import project as screen
 
+    if exposed and (available or category is not None):
+        raise AuthsomeError(
+            "--exposed is about what is held, --available and --category about what could be",
+            hint="authsome list --exposed",
+            code=ExitCode.USAGE,
+        )
     if exposed:
         from authsome.cli import recipients
 

@@ -1,6 +1,7 @@
 """Every attack on the page that there is a line for, by sockets."""
 
 import contextlib
+import html
 import os
 import re
 import shutil
@@ -339,6 +340,19 @@ def test_a_held_one_is_used_by_its_name_and_further_fields_are_plain() -> None:
         assert re.search(r'name="field-0-account" type="text"', shown)
         page.post(cookie, {"act": "store-0", "reuse-0-0": "yes"})
         assert page.taken == [(asked, Answer({}, "acme/team"))]
+
+
+def test_a_setting_that_was_typed_stays_where_another_value_is_wrong_and_no_secret_does() -> None:
+    asked = question(blanks=(Blank("api_key"), Blank("account", "Account id", masked=False, default="main")))
+    with opened(asked) as page:
+        cookie = page.enter()
+        assert re.search(r'name="field-0-account".* value="main"', page.page(cookie))
+        page.post(cookie, {"act": "continue", "field-0-api_key": WRONG, "field-0-account": HOSTILE})
+        again = page.page(cookie)
+        assert "This is no key of Acme." in again
+        shown = re.findall(r'name="field-0-account".* value="([^"]*)"', again)
+        assert [html.unescape(each) for each in shown] == [HOSTILE]
+        assert WRONG not in again
 
 
 def test_after_the_end_the_page_is_closed_to_everybody(page: Open) -> None:
