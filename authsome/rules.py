@@ -551,10 +551,30 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
             rule.name,
         )
     if not fitting:
-        return Pass(rule, permitted)
+        return _unclear(rule, request, readings) or Pass(rule, permitted)
     if any(place.query for place in fitting) and ("#" in request.path or request.path == "*"):
         return Refusal("malformed_request", "the target has no query that a key could stand in", None, rule.name, 400)
     return Inject(rule, fitting, replaced, permitted)
+
+
+def _unclear(rule: Rule, request: Request, readings: set[str]) -> Refusal | None:
+    """Refuse a path without the secret that the upstream could read as one with it, and with another key in it.
+
+    NOTE: else an agent would only have to spell a path strangely to send data to an account of somebody else.
+    """
+    here = (place for place in rule.placements if request.target in place.hosts)
+    plain = unquote(request.path.partition("?")[0])
+    readings = readings and {*readings, plain}
+    unclear = [place for place in here if not readings or any(map(place.serves, readings))]
+    brings_one = any(name.replace("_", "-") in rule.credential_headers for name, _ in request.headers)
+    if not (any(place.path for place in unclear) or (unclear and brings_one)):
+        return None
+    return Refusal(
+        "not_allowed",
+        f"dots, slashes or escapes in the path could mean another request upstream, with another key than {rule.name}",
+        "write the path plainly",
+        rule.name,
+    )
 
 
 def _readings(path: str) -> set[str]:

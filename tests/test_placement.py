@@ -199,6 +199,21 @@ def test_a_path_with_a_reading_that_is_not_served_goes_without_a_secret(path: st
     assert isinstance(_decide(_definition(scoped), path), Pass)
 
 
+@pytest.mark.parametrize("path", ["//botmine/getMe", "/x/../botmine/getMe", "/%62otmine/getMe", "/botmine%2fgetMe"])
+def test_a_key_of_ones_own_in_a_path_that_is_spelled_strangely_does_not_leave(path: str) -> None:
+    decision = _decide(_definition(InjectDefinition(path="/bot{api_key}/**")), path)
+    assert isinstance(decision, Refusal), decision
+    assert decision.error == "not_allowed"
+
+
+@pytest.mark.parametrize("path", ["/api%2fx", "/api/%2e%2e/page", "/y/..//api/x", "/%61pi/x"])
+@pytest.mark.parametrize("header", ["authorization", "x_key"])
+def test_nor_does_one_in_a_header_on_such_a_path(path: str, header: str) -> None:
+    scoped = InjectDefinition(header="X-Key", value="{api_key}", paths=("/api/**",))
+    assert isinstance(_decide(_definition(scoped), path, **{header: "mine"}), Refusal)
+    assert isinstance(_decide(_definition(scoped), "/other", **{header: "mine"}), Pass)
+
+
 def test_a_key_in_the_path_is_not_logged_whoever_put_it_there() -> None:
     made = make([undeclared(resolve(_definition(InjectDefinition(path="/bot{api_key}/**"))))], lambda _: True)
     assert made.shown(Host(HOST), "/botCANARY/getMe") == f"/bot{PLACEHOLDER}/getMe"

@@ -114,7 +114,7 @@ def test_a_definition_that_nobody_trusts_judges_no_key_and_sends_nobody_to_a_pag
 
 
 def test_a_pattern_that_nobody_trusts_is_not_tried_on_a_repository(brought: CommandLine) -> None:
-    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": "(?:[a-z0-9]|[a-z0-9])*!"})
+    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": f"{'[a-z0-9]*' * 12}!"})
     (brought.project / "config.py").write_text('ACME_API_KEY = "q7w8e9r0t1y2u3i4o5p6a7s8d9f0g1h2j3k4"\n')
     assert brought("check", "--drift").code == 0
     (brought.project / "authsome.yaml").unlink()
