@@ -662,7 +662,7 @@ def test_help_fits_a_narrow_terminal_and_is_the_same_words(help_at: Callable[[An
         wide, narrow = help_at(found, 80), help_at(found, 40)
         assert "".join(narrow.split()) == "".join(wide.split()), name
         assert all(len(line) <= 40 or " " not in line.strip() for line in narrow.splitlines()), narrow
-        assert "..." not in re.sub(r"\[\w+\]\.\.\.", "", narrow), narrow
+        assert "..." not in re.sub(r"\[[A-Z]+\]\.\.\.", "", narrow), narrow  # but for what may be repeated
         # A word may be divided at its hyphen, and nowhere else.
         assert set(re.split(r"[\s-]+", wide)) >= set(re.split(r"[\s-]+", narrow)), name
 
