@@ -17,6 +17,23 @@ _now, _most = resource.getrlimit(resource.RLIMIT_NOFILE)
 if 0 <= _now < 16384:
     resource.setrlimit(resource.RLIMIT_NOFILE, (16384 if _most < 0 else min(16384, _most), _most))
 
+# These begin, so that no process is left alone with one of them at the end.
+_LONG = (
+    *("test_soak.py", "test_keychain.py", "test_roster.py", "test_identity.py", "test_vault_backup.py", "test_docs.py"),
+    *(
+        "test_vault_resolve.py",
+        "test_vault.py",
+        "test_contract.py",
+        "test_clients_runtimes.py",
+        "test_schemas_editor.py",
+    ),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in _LONG)
+
+
 EXECUTABLE = Path(sys.executable).parent / "authsome"
 _INHERITED = ("PATH", "LANG", "LC_ALL", "TMPDIR")
 

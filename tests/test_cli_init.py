@@ -18,6 +18,9 @@ from canary import OPENAI_KEY, OUTSIDE
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 SCHEMAS = Path(package.__file__).parent / "schemas" / "output"
 
 

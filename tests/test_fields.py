@@ -8,6 +8,9 @@ import pytest
 from conftest import EXECUTABLE, CommandLine, Done
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 ACCOUNT, TOKEN = "AC0123456789", "CANARY-token-0123456789"
 PHONE: dict[str, Any] = {
     "name": "phone",

@@ -22,8 +22,12 @@ from authsome.vault import Given, Identity, Vault, armor, find_identity, keyring
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from programs import needs_age, needs_ssh, needs_strace
+from sweep import points
 from terminal import Person
 from weight import PEAK
+
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 FIELDS = {"api_key": OPENAI_KEY}
 PASSPHRASE = "correct CANARY battery stäple"
@@ -658,7 +662,7 @@ def test_cut_short_at_any_call_a_rotation_leaves_a_vault_that_opens_and_can_be_e
     folders = [home, home / "profiles/default", home / "profiles/work"]
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
     failed = 0
-    for nth in range(1, 80):
+    for nth in points(80):
         shutil.rmtree(home, ignore_errors=True)
         vaults = _homed(home, openai)
         command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]

@@ -22,6 +22,9 @@ from repository import Clone
 from scripted import Origin, Reply
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 HELD = "authsome-proxy-managed"
 ACME_KEY = "acme-CANARY-0123456789"
 TEXT = f"""\

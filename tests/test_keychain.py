@@ -426,7 +426,7 @@ def test_killed_whatever_it_told_the_keychain_last_the_file_in_place_opens_with_
 ) -> None:
     """A keychain that fell behind would ask for a passphrase which nobody may remember."""
     apart = 0
-    for nth in range(1, 400, 6 * points(2).step):
+    for nth in range(1, 400, 6):
         _protected_again(remembered)
         file, kept = _file(remembered).read_bytes(), session.entries()
         done = Assassin(session).run(_command(command, remembered.home), remembered.environ(), nth)

@@ -19,6 +19,9 @@ from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 OTHER_MEMBER = "age1lggyhqrw2nlhcxprm67z43rta597azn8gknawjehu9d9dl0jq3yqqvfafg"
 NOWHERE = "http://127.0.0.1:9"
 """A proxy that is none: what is typed is shown to no provider."""

@@ -29,7 +29,11 @@ from bech32 import bech32
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
 from programs import needs_age, needs_git, needs_ssh, needs_strace
+from sweep import points
 from terminal import Person
+
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 GOLDEN = Path(__file__).parent / "golden"
 PLUGINS = Path(__file__).parent / "clients" / "plugins"
@@ -781,7 +785,7 @@ def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_en
     limit = [word for path in paths for word in ("-P", str(path))] if call in ("openat", "getdents64") else []
     vault.home.rename(fresh)
     failed = 0
-    for nth in range(1, 80 if call == "openat" else 25):
+    for nth in points(80 if call == "openat" else 25):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(fresh, home)
         command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]

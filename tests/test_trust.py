@@ -16,6 +16,9 @@ from authsome.trust import Trust
 from conftest import EXECUTABLE, CommandLine, Done
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 KEY = "acme-CANARY-0123456789abcdef"
 OPENAI_KEY = "sk-CANARY-0123456789abcdefghijkl"
 ACME: dict[str, Any] = {

@@ -35,6 +35,9 @@ from sweep import points
 from terminal import Person
 from weight import PEAK
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 PASSPHRASE = "correct CANARY battery stäple"
 FIELDS = {"api_key": OPENAI_KEY}
 DEFINITION = {"name": "acme", "host_url": "api.acme.example", "api_key": {}}

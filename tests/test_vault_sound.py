@@ -22,6 +22,9 @@ from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from programs import needs_git
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 FIELDS = {"api_key": OPENAI_KEY}
 
 
