@@ -30,7 +30,7 @@ from soaking import BAD, HURRY, SEA, Ask, questions, status, whole
 
 import authsome
 
-COUNT = int(os.environ.get("AUTHSOME_SOAK", "6000"))
+COUNT = int(os.environ.get("AUTHSOME_SOAK", "3000"))
 AT_ONCE = 50
 PATIENCE = 30.0
 """Seconds after which an answer that did not come is a failure."""
