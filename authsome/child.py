@@ -146,7 +146,11 @@ def _direct(parent: Mapping[str, str], hosts: frozenset[str]) -> list[str]:
 
 def _covers(entry: str, hosts: frozenset[str]) -> bool:
     name = entry.rpartition(":")[0] if entry.rpartition(":")[2].isdecimal() else entry  # Go and requests read a port
-    return any(bypasses((name,), host) for host in hosts)
+    below = name.lstrip("*.").lower()
+    return any(
+        bypasses((name,), host.removeprefix("*.")) or (host.startswith("*.") and below.endswith(host[1:]))
+        for host in hosts
+    )
 
 
 class Child:

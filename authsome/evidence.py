@@ -23,7 +23,7 @@ from typing import Any
 
 from authsome import pasted, repository
 from authsome.manifest import FILE_NAME, Declared
-from authsome.provider import PLACEHOLDER, Provider
+from authsome.provider import PLACEHOLDER, Host, Provider
 
 MAX_BYTES = 1 << 20
 MAX_FILES = 50_000
@@ -163,8 +163,9 @@ class _Signs:
         for variable in dict.fromkeys(name for each in provider.fields if each.secret for name in each.env):
             self.variables.setdefault(variable.encode(), []).append(provider.name)
         # To a host where the secret goes on some paths only, many an address leads that needs none.
-        for host in {host.name for place in provider.placements if not place.paths for host in place.hosts}:
-            self.hosts.setdefault(host.encode(), []).append(provider.name)
+        for host in {_certain(host) for place in provider.placements if not place.paths for host in place.hosts}:
+            if host and (host.count(".") > 1 or not host.startswith(".")):
+                self.hosts.setdefault(host.encode(), []).append(provider.name)
         for package in dict.fromkeys(each for name in provider.packages for each in _known_as(name)):
             self.packages.setdefault(package, []).append(provider.name)
 
@@ -174,6 +175,12 @@ class _Signs:
         for kind, name in [each for each in self.packages if each[0] == "python"]:
             if name.partition(".")[0] in own:
                 del self.packages[kind, name]
+
+
+def _certain(host: Host) -> str:
+    """Return what of a host is the same for everybody: all of it, or the end of it, as in `.example.com`."""
+    name = host.name.rpartition("}")[2] if host.is_open else host.name.removeprefix("*")
+    return name if name.startswith(".") or not host.is_open else ""
 
 
 def _one_of(patterns: Iterable[re.Pattern[str]]) -> list[re.Pattern[str]]:
@@ -450,7 +457,8 @@ def _of_the_job(content: bytes, found: re.Match[bytes]) -> bool:
 def _hosts(content: bytes, path: str, signs: _Signs, words: AbstractSet[bytes], *, document: bool) -> Iterator[Finding]:
     for host in (each for word in sorted(words & signs.hosts_by_word.keys()) for each in signs.hosts_by_word[word]):
         if host in content:
-            pattern = re.compile(rb"(?<![A-Za-z0-9.-])%b(?![A-Za-z0-9-]|\.[A-Za-z0-9])" % re.escape(host))
+            before = rb"(?<=[A-Za-z0-9])" if host.startswith(b".") else rb"(?<![A-Za-z0-9.-])"
+            pattern = re.compile(before + rb"%b(?![A-Za-z0-9-]|\.[A-Za-z0-9])" % re.escape(host))
             for line, _ in _lines(content, pattern):
                 for provider in signs.hosts[host]:
                     yield Finding(provider, path, line, Kind.HOST, host.decode(), not document)

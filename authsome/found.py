@@ -15,7 +15,7 @@ from typing import Any
 from authsome import envfile, pasted
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.manifest import full_name
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider
+from authsome.provider import DEFAULT_CONNECTION, Provider, mentions
 
 ENVIRONMENT = "the environment"
 """What the source of its variables is called."""
@@ -332,15 +332,16 @@ def _usable(finding: Finding) -> Finding:
     nothing = {
         f"line {candidate.later} gives another value, which counts": candidate.later is not None,
         "empty": not value.strip(),
-        "already imported, this is the placeholder": PLACEHOLDER in value,
+        "already imported, this is the placeholder": mentions(value),
         "an example, not a key": bool(_EXAMPLE.fullmatch(value)),
     }
     if why := next((why for why, holds in nothing.items() if holds), None):
         return replace(finding, state=State.LEFT, why=why, waits=False)
     if _REFERENCE.fullmatch(value):
         return finding.left("a reference to a value elsewhere: give that, for example with --command 'op read …'")
-    if provider and (provider.auth_type != "api_key" or len(provider.fields) > 1):
-        together = ", ".join(each.name for each in provider.fields)
+    needed = [each.name for each in provider.fields if each.needed] if provider else []
+    if provider and (provider.auth_type != "api_key" or len(needed) > 1):
+        together = ", ".join(needed)
         more = "logs in with OAuth" if provider.auth_type != "api_key" else f"needs several values at once ({together})"
         return finding.left(f"{provider.display_name} {more}: authsome login {provider.name}")
     return finding

@@ -25,7 +25,7 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
     provider = resolve(given) if isinstance(given, Definition) else given
     return (
         f"the provider {_quoted(provider.name)} calls itself {_quoted(provider.display_name)}",
-        *(f"the key may be sent to {host}" for host in provider.host_names),
+        *map(_host, sorted(provider.hosts, key=str)),
         *(["its hosts may be in a private network"] if provider.private_addresses else []),
         *_placements(provider.placements, frozenset(provider.hosts)),
         *_constants(provider.constant_headers),
@@ -33,6 +33,12 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
         *_test(provider.test),
         *_login(provider),
     )
+
+
+def _host(host: Host) -> str:
+    where = f"every host below {str(host).removeprefix('*.')}" if host.is_wild else str(host)
+    slots = " and ".join(f"`{slot}`" for slot in dict.fromkeys(host.slots))
+    return f"the key may be sent to {where}" + (f", with what a login is given as {slots}" if slots else "")
 
 
 def _quoted(text: Any) -> str:
@@ -69,7 +75,8 @@ def _placement(place: Placement, hosts: frozenset[Host]) -> str:
     gone = [f"the header {name}" for name in sorted(place.also_headers - {name.lower() for name, _ in place.headers})]
     gone += [f"the query parameter {name}" for name in sorted(place.also_query - {name for name, _ in place.query})]
     out = f", and {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} taken out" if gone else ""
-    return f"{where}{paths}{kind}, {' and '.join(what)}{out}"
+    left = f"; a client's own {_listed(place.yields)} stays as it is" if place.yields else ""
+    return f"{where}{paths}{kind}, {' and '.join(what)}{out}{left}"
 
 
 def _value(value: Value) -> str:
@@ -89,17 +96,32 @@ def _constants(headers: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 def _fields(fields: Iterable[Field]) -> Iterator[str]:
     """Yield what is asked for and where programs find its placeholder; the first field is what a pipe gives."""
-    for number, field in enumerate(fields, 1):
-        what = f"{field.name}, called {_quoted(field.label)}, {'hidden' if field.secret else 'shown'} while it is typed"
-        yield f"a login asks for {what}" if number == 1 else f"a login asks, as number {number}, for {what}"
+    number = 0
+    for field in fields:
+        number += field.asked
+        yield _source(field, number)
         for variable in sorted(field.env):
             yield f"the variable {variable} {'stands for' if field.secret else 'holds'} {field.name}"
         if field.pattern is not None:
             yield f"{field.name} has to match {_quoted(field.pattern.pattern)}"
-        if field.default is not None:
-            yield f"where nobody says otherwise, {field.name} is {_quoted(field.default)}"
-        if field.hint is not None:
-            yield f"to a wrong {field.name} a login says {_quoted(field.hint)}"
+        said = {
+            f"where nobody says otherwise, {field.name} is {{}}": field.default,
+            f"beside the question for {field.name} stands the example {{}}": field.example,
+            f"what stands in for {field.name} has the form {{}}": field.shape,
+            f"to a wrong {field.name} a login says {{}}": field.hint,
+        }
+        yield from (sentence.format(_quoted(text)) for sentence, text in said.items() if text is not None)
+
+
+def _source(field: Field, number: int) -> str:
+    """Return how a field comes to be; `number` is its place among those that are asked for."""
+    called = f"{field.name}, called {_quoted(field.label)}"
+    if field.value is not None:
+        return f"{called}, is shown, and made as {_quoted(field.value)}"
+    if field.derive:
+        return f"{called}, is shown, and is what {_quoted(field.derive[1].pattern)} finds in {field.derive[0]}"
+    what = f"{called}, {'hidden' if field.secret else 'shown'} while it is typed"
+    return f"a login asks for {what}" if number == 1 else f"a login asks, as number {number}, for {what}"
 
 
 def _test(test: TestRequest | None) -> Iterator[str]:

@@ -45,6 +45,7 @@ class ConnectionEntry(Closed):
         scopes: What the key should be allowed to do; shown to the person who is asked for it.
         allow: The requests that get this account's credential, as `METHOD /path`; everything else is refused.
         scrub: `off` passes this account's answers as they come, with whatever secret the provider says back.
+        base_url: The one address of the provider that this account is for, as in `https://acme.okta.com`.
     """
 
     env: str | None = None
@@ -53,6 +54,7 @@ class ConnectionEntry(Closed):
     scopes: tuple[str, ...] | None = None
     allow: tuple[str, ...] | None = None
     scrub: Literal["on", "off"] | None = None
+    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class ProviderEntry(Closed):
             number. Everything else on the provider's hosts is refused. Left out, all requests get it.
         scrub: `off` passes the provider's answers as they come, with whatever secret the provider says back.
         env: The environment variable in which the agent finds the placeholder; else the provider's own variables.
+        base_url: The one address of the provider that the key is for, as in `https://acme.okta.com`, where each
+            customer has one of their own. A key for another address is not used.
         connections: Several accounts of this provider, by the names they are logged in with. A further one is chosen
             by its placeholder, `authsome-proxy-managed-NAME`.
     """
@@ -77,6 +81,7 @@ class ProviderEntry(Closed):
     allow: tuple[str, ...] | None = None
     scrub: Literal["on", "off"] = "on"
     env: str | None = None
+    base_url: str | None = None
     connections: dict[str, ConnectionEntry | None] | None = None
 
     def __post_init__(self) -> None:
@@ -202,6 +207,19 @@ class Project:
         )
         return replace(self, connections=filled, choices=choices)
 
+    def settled(self, connections: tuple[Declared, ...]) -> "Project":
+        """Return the project with connections whose hosts are known now.
+
+        Raises (exit code 6) if two providers claim one of them.
+        """
+        for one, other, host in _shared_hosts(connections):
+            raise AuthsomeError(
+                f"`{one}` and `{other}` both claim {host}: a request could get either's key",
+                hint="declare one of them, or log one of them in for another address",
+                code=ExitCode.INVALID,
+            )
+        return replace(self, connections=connections)
+
     @property
     def egress(self) -> Egress:
         """The manifest's egress, or the one that holds without a manifest."""
@@ -304,11 +322,17 @@ def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, H
             owner = owners.setdefault(host, each.provider.name)
             if owner != each.provider.name:
                 yield owner, each.provider.name, host
+    wild = {host: owner for host, owner in owners.items() if host.is_wild}
+    for host, owner in owners.items():
+        for below, other in wild.items():
+            if owner != other and below.covers(host):
+                yield other, owner, host
 
 
 def undeclared(provider: Provider, connection: str = DEFAULT_CONNECTION, *, required: bool = True) -> Declared:
     """Return a connection as if a manifest had only named it."""
-    return Declared(provider, connection, required, env=_variables(provider, connection, None))
+    settled = provider if provider.template else provider.filled({})
+    return Declared(settled, connection, required, env=_variables(provider, connection, None))
 
 
 def _variables(provider: Provider, connection: str, named: str | None) -> Mapping[str, str]:
@@ -340,8 +364,9 @@ def _declare(provider: Provider, connection: str, entry: ProviderEntry, account:
     if account.env is not None and account.env not in provider.env:
         _check_variable(account.env)
     allow = account.allow if account.allow is not None else entry.allow
+    address = account.base_url if account.base_url is not None else entry.base_url
     return Declared(
-        provider=provider,
+        provider=provider.filled({}) if address is None else provider.at(address),
         connection=check_name(connection, "connection"),
         required=entry.required if account.required is None else account.required,
         why=account.why or entry.why,

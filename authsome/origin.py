@@ -12,6 +12,7 @@ import ssl
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase
 from pathlib import Path
@@ -51,10 +52,13 @@ class Origin(ThreadingHTTPServer):
 
 def tls(authority: Authority, names: Iterable[str]) -> ssl.SSLContext:
     """Return TLS for a server that has these names, with a certificate for each."""
-    each = {name: _present(authority, name) for name in names}
+    each = {name: _present(authority, name) for name in names if not name.startswith("*.")}
     first = next(iter(each.values()), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
 
     def choose(opened: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name and name not in each:
+            with suppress(KeyError):  # one below a wildcard is made when somebody asks for it
+                each[name] = _present(authority, name)
         opened.context = each.get(name or "", first)
 
     first.sni_callback = choose

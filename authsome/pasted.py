@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from authsome.errors import AuthsomeError, Doubt, ExitCode
-from authsome.provider import PLACEHOLDER, Field, Provider
+from authsome.provider import PLACEHOLDER, Field, Provider, mentions
 
 CUT, FOREIGN = "cut", "foreign"
 """What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
@@ -52,12 +52,12 @@ def check(
         raise AuthsomeError(
             wrong, hint=f"it has more than {LONGEST} characters, and no header takes so many", code=ExitCode.USAGE
         )
-    if PLACEHOLDER in secret:
+    if mentions(secret):
         raise AuthsomeError(
-            wrong, hint=f"`{PLACEHOLDER}` is what an agent holds instead of the key", code=ExitCode.USAGE
+            wrong, hint=f"{_stand_in(secret)} is what an agent holds instead of the key", code=ExitCode.USAGE
         )
     if not field.secret:
-        return _setting(field, secret, wrong)
+        return _setting(field, provider.read(field.name, secret), wrong)
     inner = _without(secret)
     if inner != secret and _fits(field, inner) and (field.pattern is None or not _fits(field, secret)):
         if CUT not in accepted:
@@ -76,6 +76,10 @@ def check(
     if FOREIGN not in accepted and (found := _elsewhere(provider, field, secret, others)):
         raise Doubt(FOREIGN, wrong, hint=_named(found), offer=f"It is a key of {provider.display_name}, store it")
     return secret
+
+
+def _stand_in(given: str) -> str:
+    return f"`{PLACEHOLDER}`" if PLACEHOLDER in given else "this"
 
 
 def _setting(field: Field, given: str, wrong: str) -> str:

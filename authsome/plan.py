@@ -136,11 +136,11 @@ def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step
 def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:
     if found is None:
         return (State.MISSING if declared.required else State.ABSENT), None
-    needed = [each.name for each in declared.provider.fields if each.default is None]
+    needed = [each.name for each in declared.provider.fields if each.kept and each.default is None]
     if lacking := [name for name in needed if name not in found.field_names]:
         return State.MISSING, f"holds no {', '.join(lacking)}"
-    if new := declared.provider.beyond(found.hosts):
-        return State.HOSTS_CHANGED, f"new: {', '.join(new)}"
+    if found.new_hosts:
+        return State.HOSTS_CHANGED, f"new: {', '.join(found.new_hosts)}"
     if found.off_pattern:
         return State.OFF_PATTERN, next(each.hint for each in declared.provider.fields if each.name in found.off_pattern)
     return State.IN_PLACE, None

@@ -41,7 +41,8 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     if test is None:
         return Verdict(None, "not checked: nothing is known to check it with")
     # What was stored before the definition had another setting is shown with the default of it, as a run would.
-    fields = {each.name: each.default for each in provider.fields if each.default is not None} | dict(fields)
+    provider = provider.filled(fields)
+    fields = {**provider.settings, **fields}
     test = _filled(provider, test, fields)
     placed = _placed(provider, test)
     if placed is None:

@@ -113,7 +113,11 @@ class Reload:
             trouble.append(f"{_words(error)}; the rules before this edit still hold")
         # NOTE: also with a broken manifest. The child can break it, and a logout has to take effect all the same.
         live = self._open(trouble)
-        newest = rules.of_project(self._project, live.holds)
+        try:
+            newest = rules.of_project(live.settled(self._project), live.holds)
+        except AuthsomeError as error:
+            trouble.append(f"{_words(error)}; the rules before this edit still hold")
+            newest = rules.of_project(self._origin.project, live.holds)
         effective = rules.narrower(self._origin.rules, newest)
         done = (*_rotated(self._session, live, effective), *_changes(self._rules, effective, self._steps))
         lost = any(one.change is not two.change for one, two in zip(self._rules.rules, effective.rules, strict=True))

@@ -8,14 +8,14 @@ read differently, a placeholder anywhere it would leave unreplaced.
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from urllib.parse import unquote, unquote_plus
 
 from authsome.manifest import Allowed, Declared, Project, full_name, login_command
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement, matches
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, TOKEN, Host, Placement, covered, matches, mentions
 
 _PLACEHOLDER = re.compile(rf"{PLACEHOLDER}(?:-([a-z0-9][a-z0-9_-]*))?")
 # Also an escaped end of the path, and dots and slashes in the overlong UTF-8 that RFC 3629, 3 forbids.
@@ -62,6 +62,7 @@ class Rule:
         narrowed: What a later `allow` permits; a request has to be permitted by both. None: no edit changed it.
         change: Why `held` is not what it was, or could be.
         source: The connection of the vault that fills it, where that has another name.
+        stand_ins: What its child holds instead of its secrets, where that is not the ordinary placeholder.
     """
 
     provider: str
@@ -76,6 +77,7 @@ class Rule:
     narrowed: tuple[Allowed, ...] | None = None
     change: Change | None = None
     source: str | None = None
+    stand_ins: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -214,11 +216,11 @@ class Rules:
 
     def decrypts(self, host: Host) -> bool:
         """Whether a CONNECT to this name and port is one of a provider's."""
-        return host in self.hosts
+        return covered(host, self.hosts)
 
     def may_be_private(self, host: Host) -> bool:
         """Whether a secret may go to this declared host also where its address is not a public one."""
-        owners = [rule for rule in self.rules if host in rule.hosts]
+        owners = [rule for rule in self.rules if covered(host, rule.hosts)]
         return host.is_loopback or (bool(owners) and all(rule.private_addresses for rule in owners))
 
     def refuses(self, host: Host) -> Refusal | None:
@@ -229,7 +231,7 @@ class Rules:
                 f"`{host}` belongs to no declared provider, and a fake run reaches no network",
                 "declare its provider in authsome.yaml, or run without `--fake`",
             )
-        if host in self.pending:
+        if covered(host, self.pending):
             return Refusal(
                 "restart_needed",
                 f"`{host}` was declared after this run had started, and the run's certificates do not cover it",
@@ -245,13 +247,13 @@ class Rules:
 
     def refuses_plain(self, host: Host) -> Refusal | None:
         """Return why a host may not be reached over `http://`, or None if it may: a declared one on no port at all."""
-        if any(host.name == declared.name for declared in self.hosts):
+        if any(declared.covers(replace(host, port=declared.port)) for declared in self.hosts):
             return not_encrypted(host.name)
         return self.refuses(host)
 
     def shown(self, host: Host, path: str) -> str:
         """Return a path as it may be logged: with the placeholder where a client may have put a key."""
-        for place in (place for rule in self.rules for place in rule.placements if host in place.hosts):
+        for place in (place for rule in self.rules for place in rule.placements if covered(host, place.hosts)):
             path = place.shown(path)
         return path
 
@@ -259,7 +261,7 @@ class Rules:
         """Return what becomes of a request to a declared host."""
         if refusal := malformed(request.method, request.path, request.headers) or _one_destination(request):
             return refusal
-        candidates = {rule.connection: rule for rule in self.rules if request.target in rule.hosts}
+        candidates = {rule.connection: rule for rule in self.rules if covered(request.target, rule.hosts)}
         chosen = _choose(candidates, request)
         if isinstance(chosen, Refusal):
             return chosen
@@ -282,19 +284,34 @@ def make(
             Rule(
                 each.provider.name,
                 each.connection,
-                each.provider.placements,
+                tuple(_complete(each.provider.placements)),
                 each.provider.constant_headers,
                 each.allow,
                 holds(each),
                 each.scrub,
                 each.provider.private_addresses,
                 source=each.source,
+                stand_ins=frozenset(_stand_ins(each)),
             )
             for each in declared
         ),
         open_egress,
         frozenset(egress),
     )
+
+
+def _complete(placements: Iterable[Placement]) -> Iterator[Placement]:
+    """Yield the placements with the hosts that are known; one of which a setting is missing is none yet."""
+    for place in placements:
+        if hosts := frozenset(host for host in place.hosts if not host.is_open):
+            yield replace(place, hosts=hosts)
+
+
+def _stand_ins(declared: Declared) -> Iterator[str]:
+    """Yield what the child holds instead of a connection's secrets, where that is not the ordinary placeholder."""
+    for field_ in declared.provider.fields:
+        if field_.shape is not None:
+            yield declared.provider.stand_in(declared.connection, field_.name)
 
 
 def of_project(project: Project, holds: Callable[[Declared], bool]) -> Rules:
@@ -373,8 +390,8 @@ def malformed(method: str, path: str, headers: Iterable[tuple[str, str]]) -> Ref
 
 def misplaced(path: str, headers: Iterable[tuple[str, str]]) -> Refusal | None:
     """Refuse a placeholder in a plain request to an undeclared host: whoever put it there meant another one."""
-    found = [name for name, value in headers if PLACEHOLDER in _readable(value)]
-    found += ["the path or query"] if PLACEHOLDER in unquote(path) else []
+    found = [name for name, value in headers if mentions(readable(value))]
+    found += ["the path or query"] if mentions(unquote(path)) else []
     if not found:
         return None
     reason = f"the placeholder stands in {', '.join(found)} of a request to a host that no provider declares"
@@ -410,10 +427,18 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     """Return the rule of the connection that the request's placeholder names, else of the default one."""
     provider = next(iter(candidates.values())).provider
     credentials = frozenset().union(*(rule.credential_headers for rule in candidates.values()))
-    said = [_readable(value) for name, value in request.headers if name in credentials]
+    said = [readable(value) for name, value in request.headers if name in credentials]
     places = dict.fromkeys(place for rule in candidates.values() for place in rule.placements)
-    said += [spot.text for place in places if request.target in place.hosts for spot in place.spots(request.path)]
+    said += [
+        spot.text for place in places if covered(request.target, place.hosts) for spot in place.spots(request.path)
+    ]
     named = {found[1] or DEFAULT_CONNECTION for text in said for found in _PLACEHOLDER.finditer(text)}
+    named |= {
+        rule.connection
+        for rule in candidates.values()
+        for own in rule.stand_ins
+        if not _PLACEHOLDER.fullmatch(own) and any(own in text for text in said)
+    }
     if len(named) > 1:
         return Refusal("ambiguous_connection", f"one request names several connections: {', '.join(sorted(named))}")
     wanted = next(iter(named), DEFAULT_CONNECTION if len(candidates) > 1 else next(iter(candidates)))
@@ -428,7 +453,7 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     )
 
 
-def _readable(value: str) -> str:
+def readable(value: str) -> str:
     """Return a header value with the user name and password of RFC 7617 in the clear."""
     scheme, _, rest = value.partition(" ")
     if scheme.lower() != "basic":
@@ -440,7 +465,7 @@ def _readable(value: str) -> str:
 
 
 def _dropped(rule: Rule, request: Request) -> Refusal | None:
-    if request.target not in rule.dropped:
+    if not covered(request.target, rule.dropped):
         return None
     reason = f"`{request.target}` was taken from {rule.name} after this run had started"
     return Refusal("not_declared", reason, "declare it again in authsome.yaml", rule.name)
@@ -522,7 +547,7 @@ def may_trail(rule: Rule, name: str, value: str) -> bool:
     plain = name.replace("_", "-")
     known = plain in _NEVER_TRAILING or plain in _OVERRIDES or plain in rule.credential_headers
     routing = plain.startswith(("content-", "transfer-", "proxy-", "x-forwarded-", "if-"))
-    return not (known or routing or PLACEHOLDER in _readable(value) or _NOT_IN_VALUE.search(value))
+    return not (known or routing or mentions(readable(value)) or _NOT_IN_VALUE.search(value))
 
 
 def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
@@ -531,7 +556,7 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     fitting = tuple(
         place
         for place in rule.placements
-        if request.target in place.hosts
+        if covered(request.target, place.hosts)
         and (not (place.paths or place.path) or (readings and all(map(place.serves, readings))))
     )
     rest = request.path
@@ -540,8 +565,8 @@ def _place(rule: Rule, request: Request, permitted: Allowed | None) -> Decision:
     # NOTE: a CGI-like upstream reads `x_api_key` as `X-Api-Key`: it counts as the credential that it would replace.
     known = rule.credential_headers if fitting else frozenset()
     replaced = known | {name for name, _ in request.headers if name.replace("_", "-") in known}
-    left = [name for name, value in request.headers if name not in replaced and PLACEHOLDER in _readable(value)]
-    if PLACEHOLDER in unquote(rest):
+    left = [name for name, value in request.headers if name not in replaced and mentions(readable(value))]
+    if mentions(unquote(rest)):
         left.append("the path or query")
     if left:
         return Refusal(
@@ -562,7 +587,7 @@ def _unclear(rule: Rule, request: Request, readings: set[str]) -> Refusal | None
 
     NOTE: else an agent would only have to spell a path strangely to send data to an account of somebody else.
     """
-    here = (place for place in rule.placements if request.target in place.hosts)
+    here = (place for place in rule.placements if covered(request.target, place.hosts))
     plain = unquote(request.path.partition("?")[0])
     readings = readings and {*readings, plain}
     unclear = [place for place in here if not readings or any(map(place.serves, readings))]

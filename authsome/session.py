@@ -8,13 +8,13 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
-from authsome.manifest import Declared, full_name
+from authsome.manifest import Declared, Project, full_name
 from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
@@ -27,14 +27,16 @@ class Session:
 
     Args:
         settings: The values of connections that are no secrets.
+        stand_ins: What the child holds instead of a field, where that is not the ordinary placeholder.
     """
 
     def __init__(
         self,
         secrets: Mapping[tuple[str, str], Mapping[str, str]],
         settings: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+        stand_ins: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
     ) -> None:
-        self._secrets, self._settings = secrets, settings or {}
+        self._secrets, self._settings, self._stand_ins = secrets, settings or {}, stand_ins or {}
 
     def __repr__(self) -> str:
         return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
@@ -46,11 +48,30 @@ class Session:
     def stand_ins(self) -> Mapping[str, str]:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
         return {
-            secret: placeholder(connection)
+            secret: self._stand_in(key, field)
             # The default last: where it shares a secret with another one, the answer holds the default's.
-            for (_, connection), fields in sorted(self._secrets.items(), key=lambda item: _is_default(item[0]))
-            for secret in fields.values()
+            for key, fields in sorted(self._secrets.items(), key=lambda item: _is_default(item[0]))
+            for field, secret in fields.items()
         }
+
+    def _stand_in(self, key: tuple[str, str], field: str) -> str:
+        return self._stand_ins.get(key, {}).get(field) or placeholder(key[1])
+
+    def shown(self, declared: Declared, field: str) -> str:
+        """Return what the child sees of a field: a setting as it is, and what stands in for a secret."""
+        return self.settings(declared).get(field) or self._stand_in(declared.key, field)
+
+    def settled(self, project: Project) -> Project:
+        """Return the project with the hosts that its connections have by their settings.
+
+        Raises (exit code 6) if two providers claim one of them.
+        """
+        return project.settled(
+            tuple(
+                replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
+                for each in project.connections
+            )
+        )
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
         """Return the fields of a connection that is held, settings among them; secret."""
@@ -70,7 +91,8 @@ class Session:
 
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
-        return Session({name: fields for name, fields in self._secrets.items() if name in names}, self._settings)
+        kept = {name: fields for name, fields in self._secrets.items() if name in names}
+        return Session(kept, self._settings, self._stand_ins)
 
 
 def _is_default(name: tuple[str, str]) -> bool:
@@ -82,6 +104,7 @@ class Position:
     """Declarations, the plan for them, and the vault both were compared with.
 
     Attributes:
+        declared: With the hosts that they have by the settings of what is held.
         damaged: What kept entries from being opened; with one, nothing starts.
     """
 
@@ -101,16 +124,18 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
     held = vault.names()
     found: dict[tuple[str, str], Holding] = {}
     damaged: dict[tuple[str, str], TamperedError] = {}
+    filled = {each.key: each for each in declared}
     for each in declared:
         try:
             if each.held_as in held and (entry := vault.read(*each.held_as)):
                 found[each.key] = holding(entry, each.provider)
+                filled[each.key] = replace(each, provider=each.provider.filled(entry.shown(each.provider)))
         except TamperedError as error:  # it must not hide how the others stand
             if not error.of_entry:
                 raise
             damaged[each.key] = error
     words = {name: error.message for name, error in damaged.items()}
-    return Position(vault, declared, plan.make(declared, found, held, words), tuple(damaged.values()))
+    return Position(vault, tuple(filled.values()), plan.make(declared, found, held, words), tuple(damaged.values()))
 
 
 class Verdict(NamedTuple):
@@ -204,13 +229,27 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
     # As long as the placeholder: what stands in for them in an answer is then the placeholder and nothing else.
     secrets = {}
     settings = {}
+    stand_ins = {}
     for each in declared:
-        length = len(placeholder(each.connection))
-        hidden = [field.name for field in each.provider.fields if field.secret]
-        secrets[each.key] = {name: randomness(length).hex()[:length] for name in hidden}
-        shown = [field for field in each.provider.fields if not field.secret]
-        settings[each.key] = {field.name: field.default or f"fake-{field.name}" for field in shown}
-    return Session(secrets, settings)
+        made_up = {
+            field.name: field.default or field.example or f"fake-{field.name.replace('_', '-')}"
+            for field in each.provider.fields
+            if not field.secret and field.value is None
+        }
+        provider = each.provider.filled(made_up)
+        settings[each.key] = provider.settings
+        stand_ins[each.key] = _stand_ins(provider, each.connection)
+        secrets[each.key] = {
+            field.name: randomness(length).hex()[:length]
+            for field in provider.fields
+            if field.secret and (length := len(provider.stand_in(each.connection, field.name)))
+        }
+    return Session(secrets, settings, stand_ins)
+
+
+def _stand_ins(provider: Provider, connection: str) -> Mapping[str, str]:
+    shaped = [field.name for field in provider.fields if field.shape is not None]
+    return {name: provider.stand_in(connection, name) for name in shaped}
 
 
 def in_place(position: Position) -> Session:
@@ -218,13 +257,16 @@ def in_place(position: Position) -> Session:
     usable = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.IN_PLACE}
     secrets = {}
     settings = {}
+    stand_ins = {}
     for each in position.declared:
         if each.key in usable and (entry := position.vault.read(*each.held_as)):
-            defaults = {field.name: field.default for field in each.provider.fields if field.default is not None}
-            absent = {name: text for name, text in defaults.items() if name not in entry.fields}
-            settings[each.key] = {**absent, **entry.shown(each.provider)}
-            secrets[each.key] = {name: text for name, text in entry.fields.items() if name not in settings[each.key]}
-    return Session(secrets, settings)
+            shown = entry.shown(each.provider)
+            provider = each.provider.filled(shown)
+            hidden = entry.fields.keys() - shown.keys()  # a secret once given stays one, whatever the definition says
+            settings[each.key] = {name: text for name, text in provider.settings.items() if name not in hidden}
+            secrets[each.key] = {name: text for name, text in entry.fields.items() if name in hidden}
+            stand_ins[each.key] = _stand_ins(provider, each.connection)
+    return Session(secrets, settings, stand_ins)
 
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
@@ -234,7 +276,7 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
     questions = []
     for each in wanted:
-        asked[each.key] = each.provider, dict(_held(vault, each.provider, each.connection))
+        asked[each.key] = each.provider.as_written, dict(_held(vault, each.provider, each.connection))
         questions.append(_question(each, _replaced(vault, each, intake.shared), asked[each.key][1]))
 
     def take(question: Question, answer: Answer) -> Outcome:
@@ -244,9 +286,14 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         if answer.reuse is None:
             _refuse_twin(fields, again, answer.accepted)
         verdict = _stored(vault, provider, question.connection, fields, intake, answer.accepted)
-        return Outcome(verdict.stored, checked=verdict.good is True)
+        return Outcome(verdict.stored + _whither(provider, fields), checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def _whither(provider: Provider, fields: Mapping[str, str]) -> str:
+    """Return where a key goes, where that hangs on what was given with it."""
+    return f"; it goes to {', '.join(provider.filled(fields).host_names)}" if provider.is_open else ""
 
 
 def _stored(
@@ -258,6 +305,7 @@ def _stored(
     accepted: Collection[str],
 ) -> Verdict:
     """Store what its provider takes, or what a person wants stored all the same."""
+    provider = provider.filled(fields)
     verdict = intake.probe(provider, fields)
     if verdict.good is False and REFUSED not in accepted:
         raise Doubt(
@@ -274,7 +322,7 @@ def _stored(
 def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "Question":
     from authsome.bridge import Blank, Question  # noqa: PLC0415  as in `_ask`
 
-    provider = wanted.provider
+    provider = wanted.provider.as_written.filled({})
     return Question(
         provider=provider.name,
         display_name=provider.display_name,
@@ -283,14 +331,20 @@ def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "
         why=wanted.why,
         scopes=wanted.scopes,
         hosts=provider.host_names,
-        new_hosts=provider.beyond(before.hosts) if before else (),
+        new_hosts=provider.filled(before.shown(provider)).beyond(before.hosts) if before else (),
         keys_url=provider.keys_url,
         hint=provider.key.hint,
         blanks=tuple(
-            Blank(each.name, each.label, masked=each.secret, default=each.default) for each in provider.fields
+            Blank(each.name, _asked_for(each), masked=each.secret, default=each.default)
+            for each in provider.fields
+            if each.asked
         ),
         held=tuple(again),
     )
+
+
+def _asked_for(field: Field) -> str:
+    return f"{field.label} (for example {field.example})" if field.example else field.label
 
 
 def _replaced(vault: Vault, declared: Declared, shared: bool | None) -> Entry | None:
@@ -307,7 +361,7 @@ def _replaced(vault: Vault, declared: Declared, shared: bool | None) -> Entry | 
 
 def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, str]:
     """Return the fields of an answer, each as it may be stored."""
-    return {
+    given = {
         each.name: pasted.check(
             provider,
             _said(answer, each),
@@ -316,12 +370,30 @@ def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, 
             accepted=answer.accepted,
         )
         for each in provider.fields
+        if each.asked
     }
+    return _whole(provider, given)
 
 
 def _said(answer: "Answer", field: Field) -> str:
     said = answer.fields.get(field.name, "")
     return said if said.strip() or field.default is None else field.default
+
+
+def _whole(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:
+    """Return the fields as they are stored: with what is read out of them, and what the address says already."""
+    wrong = f"This does not look like a valid {provider.display_name} {provider.key.label}."
+    try:
+        found = {**given, **provider.derived(given)}
+    except ValueError as error:
+        raise AuthsomeError(wrong, hint=str(error), code=ExitCode.USAGE) from None
+    found |= {each.name: each.value for each in provider.fields if each.value is not None and each.kept}
+    for host in provider.filled(found).hosts:
+        if host.is_open:
+            raise AuthsomeError(
+                f"what was given makes no address of {provider.display_name}", hint=f"it is {host}", code=ExitCode.USAGE
+            )
+    return {each.name: found[each.name] for each in provider.fields if each.name in found}
 
 
 TWIN, REFUSED = "twin", "refused"
@@ -363,16 +435,19 @@ def _fits(entry: Entry, provider: Provider) -> bool:
     whole = all(
         each.default is not None if each.name not in entry.fields else each.secret or each.name in shown
         for each in provider.fields
+        if each.kept
     )
-    return whole and not provider.beyond(entry.hosts) and not holding(entry, provider).off_pattern
+    seen = holding(entry, provider)
+    return whole and not seen.new_hosts and not seen.off_pattern
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
     _refuse_oauth(provider)
-    fields = {
-        each.name: pasted.check(provider, text, each, others=intake.known) for each, text in _several(provider, given)
-    }
+    several = _several(provider, given)
+    checked = {each.name: pasted.check(provider, text, each, others=intake.known) for each, text in several}
+    fields = _whole(provider, checked)
+    provider = provider.filled(fields)
     verdict = intake.probe(provider, fields)
     if verdict.good is False:
         raise AuthsomeError(
@@ -386,15 +461,16 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 
 def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
     """Yield each field of a provider and what was given for it: the text, or a JSON object of several."""
-    asked = [each for each in provider.fields if each.default is None]
-    if len(asked) == 1 and not (len(provider.fields) > 1 and given.lstrip().startswith("{")):
-        yield from ((each, given if each.default is None else each.default) for each in provider.fields)
+    known = [each for each in provider.fields if each.asked]
+    asked = [each for each in known if each.needed]
+    if len(asked) == 1 and not (len(known) > 1 and given.lstrip().startswith("{")):
+        yield from ((each, given if each.default is None else each.default) for each in known)
         return
     try:
         found = json.loads(given)
     except ValueError:
         found = None
-    names = [each.name for each in provider.fields]
+    names = [each.name for each in known]
     if not isinstance(found, dict) or not all(isinstance(text, str) for text in found.values()):
         raise AuthsomeError(
             f"{provider.display_name} needs several values: {', '.join(names)}",
@@ -407,7 +483,7 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
             hint=did_you_mean(unknown[0], names, f"fields: {', '.join(names)}"),
             code=ExitCode.USAGE,
         )
-    yield from ((each, found.get(each.name, each.default or "")) for each in provider.fields)
+    yield from ((each, found.get(each.name, each.default or "")) for each in known)
 
 
 def _object(names: Iterable[str]) -> str:
@@ -426,7 +502,9 @@ def keep(
     Raises `Doubt` for what a person may decide otherwise.
     """
     _refuse_oauth(provider)
-    fields = {provider.key.name: pasted.check(provider, found, others=intake.known, accepted=accepted)}
+    given = {each.name: each.default for each in provider.fields if each.default is not None}
+    given |= {provider.key.name: pasted.check(provider, found, others=intake.known, accepted=accepted)}
+    fields = _whole(provider, given)
     _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
     return _stored(vault, provider, connection, fields, intake, accepted)
 

@@ -1,8 +1,8 @@
 """What a project would be permitted beyond the catalogue, and whether somebody on this machine has agreed to it.
 
 Promises that a definition of the project's own counts only while it permits exactly what a person has seen, that a
-manifest's `scrub: off`, `isolation: off` and a wider `egress` wait for the same, and that the record of it lies in the
-home, where the repository cannot write. Refuses to take a record that it cannot read for none.
+manifest's `base_url`, `scrub: off`, `isolation: off` and a wider `egress` wait for the same, and that the record of it
+lies in the home, where the repository cannot write. Refuses to take a record that it cannot read for none.
 
     <home>/trust/<digest of the repository and the manifest's place in it>.json
 """
@@ -250,6 +250,9 @@ def _of_manifest(found: Manifest) -> tuple[str, ...]:
             continue
         accounts = entry.connections or {DEFAULT_CONNECTION: None}
         for connection, account in accounts.items():
+            if address := (account and account.base_url) or entry.base_url:
+                full = manifest.full_name(name, connection)
+                sentences.append(f"`base_url`: {full} is asked for, and used, at {json.dumps(address)}")
             if ((account and account.scrub) or entry.scrub) == "off":
                 full = manifest.full_name(name, connection)
                 sentences.append(f"`scrub: off`: answers to {full} reach the agent unread")

@@ -50,6 +50,7 @@ OWNERS = {
     "typer": {"cli.frame"},
     "cryptography": {"proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
     "certifi": {"proxy.upstream"},
+    "publicsuffixlist": {"provider.suffixes"},
     "aiohappyeyeballs": {"proxy.dial"},
     "brotli": {"proxy.codings"},
     "wsproto": {"proxy.websocket"},

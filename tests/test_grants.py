@@ -17,6 +17,7 @@ from authsome.provider import (
     BasicDefinition,
     Catalogue,
     Definition,
+    DeriveDefinition,
     Export,
     Field,
     FieldDefinition,
@@ -37,13 +38,23 @@ HEADERS = ("Authorization", "authorization", "X-Key", "X-Other")
 
 VARIABLES = ("A_KEY", "B_KEY", "C_KEY")
 SEVERAL = (*VARIABLES, (), ("B_KEY", "A_KEY"), ("A_KEY", "B_KEY", "C_KEY"))
-HOST_LISTS = ((), ("a.example",), ("https://A.example", "b.example"), ("b.example", "a.example"), HOSTS)
+HOST_LISTS = (
+    (),
+    ("*.a.example",),
+    ("{site}.a.example",),
+    ("{tenant}.a.example", "a.example"),
+    ("a.example",),
+    ("https://A.example", "b.example"),
+    ("b.example", "a.example"),
+    HOSTS,
+)
 PATH_LISTS = ((), ("/v1/*",), ("/v2/*",), ("/v1/*", "/v2/*"), ("/**",), ('/", "/v1/*',))
 STATUSES = (200, 204, 401, (401,), (403, 401), (401, 403), (200, 403), ())
 TRIAL = Trial("https://a.example/v1")
 PLACE = InjectDefinition(value="{api_key}")
 NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"), paths=("/v1/*",))
 
+SHAPES = (None, "a_{hex:40}", "b_{hex:40}", "A{base32:16}")
 SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
 
 # Every field, and values of it that a careless sentence would not tell apart.
@@ -54,6 +65,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "env_var": (None, *VARIABLES),
         "key_pattern": (None, "", "^x", "^y", '^x"'),
         "key_pattern_hint": (None, *WORDS),
+        "placeholder": SHAPES,
     },
     Export: {"env": ({}, *({"api_key": each} for each in SEVERAL), *({"access_token": each} for each in SEVERAL))},
     Trial: {
@@ -77,6 +89,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "path": (None, "/v1/{api_key}", "/v2/{api_key}", "/**/{api_key}"),
         "also": (AlsoDefinition(), AlsoDefinition(headers=("X-Other",)), AlsoDefinition(query=("key", "k"))),
         "when": (None, "x.*", "y.*"),
+        "yields": ((), ("Authorization",), ("X-Key",), ("authorization", "X-Other")),
         "hosts": HOST_LISTS,
         "paths": PATH_LISTS,
     },
@@ -91,7 +104,12 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "hint": (None, *WORDS),
         "env": SEVERAL,
         "default": (None, "", "x", "y"),
+        "example": (None, "", "x", "y", 'x"'),
+        "value": (None, "", "x", "{tenant}", "x{tenant}"),
+        "derive": (None, *(DeriveDefinition(name, text) for name in ("api_key", "tenant") for text in ("(x)", "(y)"))),
+        "placeholder": SHAPES,
     },
+    DeriveDefinition: {"field": ("api_key", "tenant"), "pattern": ("x", "(x)", "(y)$")},
     Definition: {
         "name": ("acme", "acme-2"),
         "host_url": (*HOSTS, *HOST_LISTS),
@@ -124,16 +142,37 @@ def _behaviour(provider: Provider) -> Any:
     assert {each.name for each in fields(Provider)} == {
         *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
         *("docs", "private_addresses", "test", "flow", "oauth", "packages", "category"),
+        *("template", "settings"),  # of one that is filled, which nobody is asked to trust
     }
-    assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
+    assert {each.name for each in fields(Field)} == {
+        *("name", "pattern", "hint", "env", "label", "secret", "default", "example", "value", "derive", "shape")
+    }
     assert {each.name for each in fields(Placement)} == {
-        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when")
+        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when", "yields")
     }
     carried = {(host, path): _first(provider, Host.parse(host), path) for host in HOSTS for path in PATHS}
-    asked = [
-        (each.name, each.pattern, each.hint, set(each.env), each.label, each.secret, each.default)
-        for each in provider.fields
-    ]
+    asked = (
+        [
+            (
+                each.name,
+                each.pattern,
+                each.hint,
+                set(each.env),
+                each.label,
+                each.secret,
+                each.default,
+                each.example,
+                each.shape,
+            )
+            for each in provider.fields
+            if each.asked
+        ],
+        {
+            (each.name, each.pattern, each.hint, each.env, each.label, each.value, each.derive)
+            for each in provider.fields
+            if not each.asked
+        },
+    )
     constants: dict[str, list[tuple[str, str]]] = {}
     for name, value in provider.constant_headers:
         constants.setdefault(name.lower(), []).append((name, value))
@@ -149,7 +188,7 @@ def _first(provider: Provider, host: Host, path: str) -> Any:
     for place in provider.placements:
         if host in place.hosts and place.serves(path):
             out = place.header_names, place.parameters
-            found.append((set(place.headers), set(place.query), place.path, out, place.when))
+            found.append((set(place.headers), set(place.query), place.path, out, place.when, place.yields))
             if place.when is None:
                 break
     return found
@@ -177,9 +216,18 @@ def _changed(definition: Definition, kind: type, field: str, value: Any) -> Defi
             elif kind is AlsoDefinition:
                 part = replace(PLACE, also=replace(PLACE.also, **{field: value}))
             return replace(definition, inject=(part, *definition.inject[1:])) if part else None
-        if kind is FieldDefinition:
-            setting = replace(SETTING, default=None) if field == "secret" else SETTING
-            part = {"api_key": FieldDefinition(), "site": replace(setting, **{field: value})}
+        if kind in (FieldDefinition, DeriveDefinition):
+            made_otherwise = field in ("secret", "value", "derive", "placeholder") or kind is DeriveDefinition
+            setting = replace(SETTING, default=None) if made_otherwise else SETTING
+            if kind is DeriveDefinition:
+                field, value = "derive", replace(DeriveDefinition("api_key", "(x)"), **{field: value})
+            if field == "placeholder":
+                setting = replace(setting, secret=True)
+            part = {
+                "api_key": FieldDefinition(),
+                "site": replace(setting, **{field: value}),
+                "tenant": FieldDefinition(secret=False, env="T_KEY"),
+            }
             return replace(definition, api_key=None, export=None, inject=(PLACE,), fields=part)
         name = {ApiKey: "api_key", Export: "export", Trial: "test"}.get(kind)
         if name and (part := getattr(definition, name)):
@@ -202,6 +250,8 @@ def test_every_two_values_of_a_field_that_behave_differently_give_other_sentence
     base = RICH
     if (kind, field) == (InjectDefinition, "value") or (field in ("headers", "path") and kind is InjectDefinition):
         base = replace(RICH, inject=(PLACE, NARROW))
+    elif (kind, field) == (InjectDefinition, "yields"):
+        base = replace(BASE, inject=(replace(PLACE, headers={"X-Key": "{api_key}"}),))
     elif kind is ApiKey:
         base = replace(RICH, inject=())  # they are where the short form counts
     elif field in ("auth_type", "export"):

@@ -8,7 +8,7 @@ from authsome.provider import Catalogue
 from authsome.vault import Holding
 
 OPENAI = undeclared(Catalogue(Path("nowhere")).get("openai"))
-HELD = Holding("openai", "default", 1, ("api.openai.com",), ("api_key",), (), "t", "t")
+HELD = Holding("openai", "default", 1, ("api.openai.com",), ("api_key",), (), (), "t", "t")
 
 
 def _step(declared: Declared, held: Holding | None) -> plan.Step:
@@ -34,7 +34,7 @@ def test_an_optional_connection_that_is_not_held_holds_nothing_up() -> None:
 
 
 def test_a_host_that_nobody_agreed_to_needs_a_person() -> None:
-    step = _step(OPENAI, replace(HELD, hosts=("eu.api.openai.com",)))
+    step = _step(OPENAI, replace(HELD, hosts=("eu.api.openai.com",), new_hosts=("api.openai.com",)))
     assert (step.state, step.detail) == (State.HOSTS_CHANGED, "new: api.openai.com")
     assert step.command == "authsome login openai --force"
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted
 from authsome.cli.voice import Settings, explain, interrupted, say, talk, unexpected
 from authsome.errors import AuthsomeError, RunExit, file_errors
-from authsome.provider import placeholder
 
 if TYPE_CHECKING:
     import socket
@@ -107,6 +106,7 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
         trust.note(project.manifest)
     live = session.reconcile(position, partial(human, settings, position.vault, asked), intake(settings))
     outside = upstream.read(os.environ)
+    project = live.settled(project)
     made = rules.of_project(project, live.holds)
     return _Start(project, made, live, outside, os.environ, outside.roots, vault=position.vault)
 
@@ -122,6 +122,7 @@ def _rehearse(settings: Settings, file: str | None) -> _Start:
 
     project = declared(settings)
     live = session.throw_away(project.connections, os.urandom)
+    project = live.settled(project)
     made = replace(rules.of_project(project, live.holds), fake=True)
     answers = None if file is None else fake.load(Path(file), made.hosts)
     authority = Authority({host.name for host in made.hosts}, datetime.datetime.now(datetime.UTC))
@@ -324,10 +325,7 @@ def _proxy_failed(broken: list[BaseException], started: Any, error: BaseExceptio
 
 def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:
     return {
-        name: live.settings(each).get(field) or placeholder(each.connection)
-        for each in connections
-        if live.holds(each)
-        for name, field in each.env.items()
+        name: live.shown(each, field) for each in connections if live.holds(each) for name, field in each.env.items()
     }
 
 

@@ -30,6 +30,18 @@ _Shared = Annotated[
     Option("--shared/--no-shared", help="In the vault checked in with the project, or at home.", show_default=False),
 ]
 
+_Address = Annotated[
+    str | None, Option("--base-url", metavar="URL", help="The address, where each customer has one of their own.")
+]
+_Check = Annotated[
+    bool | None,
+    Option(
+        "--check/--no-check",
+        help="Show the key to its provider first; with --stdin only on request.",
+        show_default=False,
+    ),
+]
+
 
 @command("login")
 def login(
@@ -41,14 +53,8 @@ def login(
     shared: _Shared = None,
     browser: Annotated[bool, Option("--browser", help="Ask on a page in the browser.")] = False,
     terminal: Annotated[bool, Option("--terminal", help="Ask at the terminal.")] = False,
-    check: Annotated[
-        bool | None,
-        Option(
-            "--check/--no-check",
-            help="Show the key to its provider first; with --stdin only on request.",
-            show_default=False,
-        ),
-    ] = None,
+    base_url: _Address = None,
+    check: _Check = None,
 ) -> None:
     """Store a credential.
 
@@ -63,7 +69,7 @@ def login(
     catalogue = open_catalogue(settings)
     project = open_project(settings, catalogue)
     check_trust(settings, project)
-    declared = find_declared(project, catalogue.get(provider), connection)
+    declared = _at(find_declared(project, catalogue.get(provider), connection), base_url)
     vault = open_vault(settings, project)
     folder = vault.place(shared=shared)
     if folder.holds(provider, connection) and not force:
@@ -80,7 +86,20 @@ def login(
     if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
         talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
     if stdin:
-        talk(settings, f"The key may be sent to: {', '.join(declared.provider.host_names)}")
+        entry = folder.read(provider, connection)
+        talk(settings, f"The key may be sent to: {', '.join(entry.hosts if entry else ())}")
+
+
+def _at(declared: "Declared", address: str | None) -> "Declared":
+    """Return a connection for one address of its provider."""
+    if address is None:
+        return declared
+    try:
+        return replace(declared, provider=declared.provider.at(address))
+    except ValueError as error:
+        raise AuthsomeError(
+            str(error), hint="authsome inspect " + declared.provider.name, code=ExitCode.USAGE
+        ) from None
 
 
 def _connected(provider: str, connection: str, options: str) -> AuthsomeError:

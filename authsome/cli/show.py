@@ -6,7 +6,7 @@ from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
-from authsome.provider import DEFAULT_CONNECTION, placeholder
+from authsome.provider import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from authsome.provider import Catalogue
@@ -125,7 +125,8 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     details = screen.details(holding(entry, known), known, source, own=folder.own)
-    details["placeholder"] = placeholder(asked)  # what an agent sends for it
+    settled = known.filled(entry.shown(known))
+    details["placeholder"] = settled.stand_in(asked, known.key.name)  # what an agent sends for it
     details |= entry.fields if show_secret else entry.shown(known)
     if field is not None:
         if field not in details:

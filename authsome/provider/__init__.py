@@ -15,6 +15,7 @@ from authsome.provider.definition import (
     ApiKey,
     BasicDefinition,
     Definition,
+    DeriveDefinition,
     Export,
     FieldDefinition,
     InjectDefinition,
@@ -30,10 +31,12 @@ from authsome.provider.names import (
     VARIABLE,
     Host,
     check_name,
+    covered,
     placeholder,
 )
 from authsome.provider.placement import Placement, Spot, Value, matches
 from authsome.provider.resolved import Field, Provider, resolve
+from authsome.provider.shapes import mentions
 
 __all__ = [
     "CATEGORIES",
@@ -49,6 +52,7 @@ __all__ = [
     "BasicDefinition",
     "Catalogue",
     "Definition",
+    "DeriveDefinition",
     "Export",
     "Field",
     "FieldDefinition",
@@ -62,8 +66,10 @@ __all__ = [
     "Value",
     "bundled",
     "check_name",
+    "covered",
     "load",
     "matches",
+    "mentions",
     "placeholder",
     "read",
     "resolve",

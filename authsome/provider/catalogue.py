@@ -9,6 +9,7 @@ from pathlib import Path
 from authsome import documents
 from authsome.documents import Document
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.provider import suffixes
 from authsome.provider.definition import Definition
 from authsome.provider.names import check_name
 from authsome.provider.resolved import MistakeError, Provider, resolve
@@ -105,19 +106,27 @@ class Catalogue:
 def load(path: Path) -> Provider:
     """Return the provider in a definition file that is called as it; raise (exit code 6) with file and line."""
     document = documents.read_json(path)
-    provider = read(document)
+    ours = path.parent == bundled("providers")
+    provider = read(document, ours=ours)
     if provider.name != path.stem:
         raise document.error(("name",), f"is named `{provider.name}` inside")
     return provider
 
 
-def read(document: Document) -> Provider:
-    """Return the provider of a definition file, or raise (exit code 6) with file and line."""
+def read(document: Document, *, ours: bool = False) -> Provider:
+    """Return the provider of a definition file, or raise (exit code 6) with file and line.
+
+    Args:
+        ours: Whether it comes with the program: then its wildcards have been looked at, and no list has to be.
+    """
     definition = documents.shape(Definition, document)
     try:
-        return resolve(definition)
+        provider = resolve(definition)
+        if not ours:
+            suffixes.check(provider)
     except MistakeError as error:
         raise document.error(error.where, str(error)) from error
+    return provider
 
 
 def bundled(folder: str) -> Path:

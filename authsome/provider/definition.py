@@ -24,6 +24,7 @@ class ApiKey(Closed):
         env_var: The environment variable from which the provider's clients read the key.
         key_pattern: A regular expression that finds every genuine key; what it does not find is refused at login.
         key_pattern_hint: What a key looks like, in words; said when one is refused.
+        placeholder: The shape of what the agent holds instead of the key, where a client checks it: `e2b_{hex:40}`.
     """
 
     header_name: str = "Authorization"
@@ -31,6 +32,7 @@ class ApiKey(Closed):
     env_var: str | None = None
     key_pattern: str | None = None
     key_pattern_hint: str | None = None
+    placeholder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,19 @@ class BasicDefinition(Closed):
 
 
 @dataclass(frozen=True, slots=True)
+class DeriveDefinition(Closed):
+    """A setting that is part of another field, such as the data centre at the end of a key.
+
+    Attributes:
+        field: The field it is read from.
+        pattern: What finds it there; the one group of it is the setting.
+    """
+
+    field: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
 class FieldDefinition(Closed):
     """One value of a connection.
 
@@ -68,6 +83,11 @@ class FieldDefinition(Closed):
         hint: What to say where it does not.
         env: The variables in which clients look for it.
         default: What holds where nobody says otherwise; settings only.
+        example: A value as it may look; settings only. It is shown beside the question.
+        value: What it is made of, as in `https://{cluster_host}:6333`; settings only. Nobody is asked for it.
+        derive: Which part of another field it is; settings only. Nobody is asked for it.
+        placeholder: The shape of what the agent holds instead, where a client checks it: `e2b_{hex:40}`; besides `hex`
+            there are `base32`, `digit` and settings. Secrets only.
     """
 
     label: str = ""
@@ -76,12 +96,25 @@ class FieldDefinition(Closed):
     hint: str | None = None
     env: str | tuple[str, ...] = ()
     default: str | None = None
+    example: str | None = None
+    value: str | None = None
+    derive: DeriveDefinition | None = None
+    placeholder: str | None = None
 
     def __post_init__(self) -> None:
-        if self.secret and self.default is not None:
-            raise ValueError("a secret has no `default`")
-        if self.default is not None and not self.default.isprintable():
-            raise ValueError("`default` holds a control character")
+        given = [name for name in _OF_SETTINGS if getattr(self, name) is not None]
+        if self.secret and given:
+            raise ValueError(f"a secret has no `{given[0]}`")
+        if not self.secret and self.placeholder is not None:
+            raise ValueError("a setting has no `placeholder`: the agent sees it as it is")
+        if len(sources := [name for name in given if name != "example"]) > 1:
+            raise ValueError(f"give one of `{'`, `'.join(sources)}`")
+        for text in (self.default, self.example, self.value):
+            if text is not None and not text.isprintable():
+                raise ValueError(f"{ascii(text)} holds a control character")
+
+
+_OF_SETTINGS = ("default", "example", "value", "derive")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +142,8 @@ class InjectDefinition(Closed):
         query: Parameters of the query and their templates.
         path: A path with the secret in it, as in `/bot{api_key}/**`.
         also: Other places in which clients may send it.
+        yields: The headers of these that are left to a client which fills them with something of its own, such as
+            the token of its own user.
         when: What the whole key has to look like for this way.
         hosts: The hosts it goes to, out of those in `host_url`; left out, all of them.
         paths: Patterns of the paths it goes to; `*` stands within one segment, `**` for any number.
@@ -121,6 +156,7 @@ class InjectDefinition(Closed):
     query: dict[str, str] = field(default_factory=dict)
     path: str | None = None
     also: AlsoDefinition = field(default_factory=AlsoDefinition)
+    yields: tuple[str, ...] = ()
     when: str | None = None
     hosts: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -155,7 +191,7 @@ class TestRequest(Closed):
         target = self.target
         if not self.url.startswith("https://") or not target or "#" in target:
             raise ValueError(f"`{self.url}` is not the address of a request: https, a host and a path")
-        Host.parse(self.authority)
+        Host.declared(self.authority)
 
     @property
     def good(self) -> frozenset[int]:
@@ -181,7 +217,7 @@ class TestRequest(Closed):
     @property
     def host(self) -> "Host":
         """Where it goes."""
-        return Host.parse(self.authority)
+        return Host.declared(self.authority)
 
 
 def _statuses(given: int | tuple[int, ...]) -> frozenset[int]:
@@ -196,7 +232,8 @@ class Definition(Closed):
 
     Attributes:
         name: What the provider is called in commands and in `authsome.yaml`; the file is named `<name>.json`.
-        host_url: The hosts its credential may go to, each exactly, as in `api.example.com`; one, or a list.
+        host_url: The hosts its credential may go to, each exactly, as in `api.example.com`; one, or a list. A setting
+            may be part of it, as in `{shop}.example.com`. `*.example.com` is all hosts below one.
         schema_version: The form of this file; there is one so far.
         display_name: What the provider is called where a person reads it.
         auth_type: Whether a person gives a key, or a token comes from OAuth.

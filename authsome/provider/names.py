@@ -1,6 +1,7 @@
 """What things are called: hosts, providers and their connections, and what the child holds instead of a secret."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from authsome.errors import AuthsomeError, ExitCode
@@ -13,6 +14,9 @@ DEFAULT_CONNECTION = "default"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?)*")
+SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+"""Where the value of a field goes in a template."""
+_FILLING = re.compile(r"[A-Za-z0-9.-]+")  # what a setting may bring into the name of a host
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
@@ -43,7 +47,11 @@ def check_name(name: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Host:
-    """An exact DNS name, lower case and without a final dot, and a port."""
+    """A DNS name, lower case and without a final dot, and a port.
+
+    A definition may also name all hosts below one (`*.example.com`, by whole labels), and hosts that settings are still
+    missing of (`{shop}.example.com`). The latter is the name of no host: no request goes to it until it is `filled`.
+    """
 
     name: str
     port: int = 443
@@ -64,6 +72,64 @@ class Host:
             raise ValueError(f"`{text}`: not a port")
         return cls(name, int(port or 443))
 
+    @classmethod
+    def declared(cls, text: str) -> "Host":
+        """Return the host of a definition, which may begin with `*.` or hold slots of settings."""
+        if not (SLOT.search(text) or "*." in text):
+            return cls.parse(text)
+        bare = text.removeprefix("https://")
+        wild = bare.startswith("*.")
+        parsed = cls.parse(SLOT.sub("x", bare.removeprefix("*.")))
+        if wild and "." not in parsed.name:
+            raise ValueError(f"`{text}` is every host there is below `{parsed.name}`; write each host exactly")
+        name = bare.removesuffix("/").partition(":")[0].lower()
+        if wild and "." not in name.rpartition("}")[2].lstrip("."):
+            raise ValueError(f"`{text}`: of which hosts it is all has to stand in it, as in `*.{{region}}.example.com`")
+        return cls(name, parsed.port)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether settings are still missing of it."""
+        return "{" in self.name
+
+    @property
+    def is_wild(self) -> bool:
+        """Whether it is all hosts below one."""
+        return self.name.startswith("*.")
+
+    @property
+    def slots(self) -> tuple[str, ...]:
+        """The settings that are missing of it."""
+        return tuple(SLOT.findall(self.name))
+
+    def covers(self, other: "Host") -> bool:
+        """Whether a host is this one, or one of these."""
+        return other == self or (self.is_wild and self.port == other.port and other.name.endswith(self.name[1:]))
+
+    def filled(self, settings: Mapping[str, str]) -> "Host":
+        """Return the host with the settings in its slots; itself while one is missing, or they make no host."""
+        given = {name: settings[name] for name in self.slots if _FILLING.fullmatch(settings.get(name, ""))}
+        if not given or len(given) < len(set(self.slots)):
+            return self
+        wild, name = ("*.", self.name[2:]) if self.is_wild else ("", self.name)
+        try:
+            return Host(wild + Host.parse(SLOT.sub(lambda slot: given[slot[1]], name)).name, self.port)
+        except ValueError:
+            return self
+
+    def read(self, text: str) -> Mapping[str, str]:
+        """Return the settings that an address of this host holds, none if it is another one.
+
+        Args:
+            text: As somebody copies it: `acme.example.com`, `https://acme.example.com/login`.
+        """
+        rest = re.sub(r"^https://|[/?#].*$", "", text.strip(), flags=re.IGNORECASE | re.DOTALL)
+        name, _, port = rest.partition(":")
+        if port and port != str(self.port):
+            return {}
+        found = re.fullmatch(_capturing(self.name), name, re.IGNORECASE)
+        return found.groupdict() if found else {}
+
     @property
     def is_loopback(self) -> bool:
         """Whether the name says by itself that it never leaves this machine (RFC 6761, 6.3)."""
@@ -71,6 +137,30 @@ class Host:
 
     def __str__(self) -> str:
         return self.name if self.port == 443 else f"{self.name}:{self.port}"  # noqa: PLR2004  https
+
+
+def covered(host: Host, hosts: Iterable[Host]) -> bool:
+    """Whether a host is one of these."""
+    return host in hosts or any(each.covers(host) for each in hosts if each.is_wild)
+
+
+_PARTS = re.compile(r"\{[a-z_][a-z0-9_]*\}|[^{]+|\{")
+
+
+def _capturing(name: str) -> str:
+    """Return the expression of a host's name, each slot a group; a slot that comes again is the same text."""
+    done: set[str] = set()
+    made = ""
+    for part in _PARTS.findall(name):
+        slot = SLOT.fullmatch(part)
+        if slot is None:
+            made += re.escape(part)
+        elif slot[1] in done:
+            made += f"(?P={slot[1]})"
+        else:
+            made += f"(?P<{slot[1]}>[A-Za-z0-9.-]+)"
+            done.add(slot[1])
+    return made
 
 
 def placeholder(connection: str) -> str:

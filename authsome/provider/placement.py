@@ -6,14 +6,13 @@ path. Refuses nothing; what may be a placement is decided where a definition is 
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
-from authsome.provider.names import PLACEHOLDER, Host
+from authsome.provider.names import PLACEHOLDER, SLOT, Host
 
-SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 _IN_SEGMENT = "!$&'()*+,:;=@~"  # RFC 3986, 3.3: what a segment holds as it is, beside letters and `-._`
 
 type Value = str | tuple[str, str]
@@ -39,6 +38,7 @@ class Placement:
         paths: Patterns of the paths it goes to (see `matches`); empty means all.
         also_headers: Further headers, in lower case, in which clients may send their credential; they are taken out.
         also_query: Further parameters of that kind.
+        yields: The headers, in lower case, that are left to a client which fills them with something of its own.
         when: A field, and what the whole of it has to look like for this way; None for any.
     """
 
@@ -50,6 +50,7 @@ class Placement:
     also_headers: frozenset[str] = frozenset()
     also_query: frozenset[str] = frozenset()
     when: tuple[str, re.Pattern[str]] | None = None
+    yields: frozenset[str] = frozenset()
 
     @property
     def header_names(self) -> frozenset[str]:
@@ -67,6 +68,10 @@ class Placement:
         places = [f"the header `{name}`" for name, _ in self.headers]
         places += [f"the query parameter `{name}`" for name, _ in self.query]
         return " and ".join([*places, f"the path `{self.path}`"] if self.path else places)
+
+    def filled(self, settings: Mapping[str, str]) -> "Placement":
+        """Return it with settings in the slots of its hosts."""
+        return replace(self, hosts=frozenset(host.filled(settings) for host in self.hosts))
 
     def serves(self, path: str) -> bool:
         """Whether it is for requests of this path, which has no query."""

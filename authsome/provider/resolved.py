@@ -3,15 +3,16 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 from warnings import catch_warnings
 
 from authsome.documents import Where
+from authsome.provider import shapes
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
-from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, TOKEN, VARIABLE, Host
-from authsome.provider.placement import SLOT, Placement, Value
+from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, TOKEN, VARIABLE, Host, covered, placeholder
+from authsome.provider.placement import Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
@@ -26,6 +27,10 @@ class Field:
         label: What it is called where somebody is asked for it.
         secret: Whether it is hidden, from whoever looks on and from the agent.
         default: What holds where nobody says otherwise.
+        example: A value as it may look.
+        value: What it is made of, in place of being asked for.
+        derive: The field it is part of, in place of being asked for, and what finds it there: the one group.
+        shape: What the agent holds instead looks like this (see `shapes`); None for the ordinary placeholder.
     """
 
     name: str
@@ -35,6 +40,25 @@ class Field:
     label: str = "API key"
     secret: bool = True
     default: str | None = None
+    example: str | None = None
+    value: str | None = None
+    derive: tuple[str, re.Pattern[str]] | None = None
+    shape: str | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody gives it."""
+        return self.value is None and self.derive is None
+
+    @property
+    def needed(self) -> bool:
+        """Whether nothing goes without somebody having given it."""
+        return self.asked and self.default is None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is stored: what is made of others is made anew each time."""
+        return self.value is None or not SLOT.search(self.value)
 
 
 @dataclass(frozen=True)
@@ -43,6 +67,8 @@ class Provider:
 
     Attributes:
         oauth: The definition's settings for OAuth, None without any.
+        template: What it was filled from, None if it was not.
+        settings: With which it was filled, with the defaults and what is made of them.
     """
 
     name: str
@@ -60,6 +86,8 @@ class Provider:
     oauth: Mapping[str, Any] | None = field(default=None, hash=False)
     packages: tuple[str, ...] = ()
     category: str | None = None
+    template: "Provider | None" = field(default=None, compare=False, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def env(self) -> Mapping[str, str]:
@@ -76,9 +104,87 @@ class Provider:
         """The hosts as text, sorted: what a person agrees to when giving a secret."""
         return tuple(sorted(str(host) for host in self.hosts))
 
+    @property
+    def is_open(self) -> bool:
+        """Whether settings are still missing of one of its hosts."""
+        return any(host.is_open for host in self.hosts)
+
+    @cached_property
+    def as_written(self) -> "Provider":
+        """The provider with the slots that its definition has."""
+        return self.template or self
+
+    def settled(self, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the settings of a connection: those that were given, the defaults, and what is made of them."""
+        found = {each.name: each.default for each in self.fields if each.default is not None}
+        found |= {each.name: given[each.name] for each in self.fields if not each.secret and each.name in given}
+        for each in self.fields:
+            if each.value is not None and all(slot in found for slot in SLOT.findall(each.value)):
+                found[each.name] = SLOT.sub(lambda slot: found[slot[1]], each.value)
+        return found
+
+    def filled(self, given: Mapping[str, str]) -> "Provider":
+        """Return the provider of a connection with these settings; a host that they make none of stays open."""
+        made = self.as_written
+        settings = made.settled(given)
+        return replace(
+            made,
+            hosts=tuple(dict.fromkeys(host.filled(settings) for host in made.hosts)),
+            placements=tuple(place.filled(settings) for place in made.placements),
+            template=made,
+            settings=settings,
+        )
+
+    def at(self, address: str) -> "Provider":
+        """Return the provider for one address, as in `https://acme.example.com`; raise `ValueError` if it is none."""
+        made = self.as_written
+        open_hosts = [host for host in made.hosts if host.slots]
+        if not open_hosts:
+            raise ValueError(f"{made.display_name} has the same address for all: {', '.join(made.host_names)}")
+        found = next((values for host in open_hosts if (values := host.read(address))), {})
+        wrong = [each for each in made.fields if each.name in found and not _has_form(each, found[each.name])]
+        if not found or wrong:
+            shown = ", ".join(f"https://{host}" for host in open_hosts)
+            raise ValueError(f"{ascii(address)} is no address of {made.display_name}, which are: {shown}")
+        fields = tuple(
+            replace(each, value=found[each.name], default=None, derive=None) if each.name in found else each
+            for each in made.fields
+        )
+        return replace(made, fields=fields).filled({})
+
+    def read(self, name: str, text: str) -> str:
+        """Return the setting in what somebody gave for it: an address of the provider holds it as well."""
+        found = (values for host in self.as_written.hosts if name in (values := host.read(text)))
+        return next(found, {name: text})[name]
+
+    def derived(self, given: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the settings that are part of what was given; raise `ValueError` where one is not in it."""
+        made = {}
+        for each in self.fields:
+            if each.derive and each.derive[0] in given:
+                found = each.derive[1].search(given[each.derive[0]])
+                if not found or not found[1] or len(found[1]) > MOST_DERIVED or not _has_form(each, found[1]):
+                    raise ValueError(f"there is no {each.label} in it")
+                made[each.name] = found[1]
+        return made
+
+    def stand_in(self, connection: str, name: str) -> str:
+        """Return what the agent holds instead of a secret of a connection."""
+        shape = next((each.shape for each in self.fields if each.name == name), None)
+        made = shapes.filled(shape, (self.name, connection, name), self.settings) if shape else None
+        return made or placeholder(connection)
+
     def beyond(self, agreed: Iterable[str]) -> tuple[str, ...]:
         """Return the hosts that a person who agreed to these ones did not agree to, sorted."""
         return tuple(sorted(set(self.host_names) - set(agreed)))
+
+
+MOST_DERIVED = 12
+"""Characters of a secret that a setting may show."""
+
+
+def _has_form(field: Field, text: str) -> bool:
+    return field.pattern is None or field.pattern.fullmatch(text) is not None
 
 
 class MistakeError(ValueError):
@@ -113,11 +219,12 @@ def resolve(definition: Definition) -> Provider:
             headers.append((_header_name(name), _header_value(value)))
     with _at("packages"):
         packages = tuple(_package(each) for each in definition.packages)
-    fields = tuple(_fields(definition))
+    fields = tuple(_in_hosts(_fields(definition), hosts))
+    _check_made(fields)
     names = {each.name: each.secret for each in fields}
     placements = tuple(_placements(definition, hosts, names))
     _check_constants(headers, placements)
-    if definition.test and definition.test.host not in hosts:
+    if definition.test and not covered(definition.test.host, hosts):
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
         raise MistakeError(message, ("test", "url"))
     if definition.test:
@@ -163,11 +270,11 @@ def _package(text: str) -> str:
 def _hosts(host_url: str | tuple[str, ...]) -> tuple[Host, ...]:
     if isinstance(host_url, str):
         with _at("host_url"):
-            return (Host.parse(host_url),)
+            return (Host.declared(host_url),)
     found = []
     for index, url in enumerate(host_url):
         with _at("host_url", index):
-            found.append(Host.parse(url))
+            found.append(Host.declared(url))
     if not found:
         raise MistakeError("`host_url` names no host", ("host_url",))
     return tuple(dict.fromkeys(found))
@@ -200,7 +307,8 @@ def _fields(definition: Definition) -> Iterator[Field]:
         env = _flat([exported.get("api_key", ()), key.env_var or ()])
         with _at("api_key", "key_pattern"):
             pattern = _pattern(key.key_pattern, "key_pattern")
-        yield Field("api_key", pattern, key.key_pattern_hint, env)
+        with _at("api_key", "placeholder"):
+            yield Field("api_key", pattern, key.key_pattern_hint, env, shape=_shape(key.placeholder))
 
 
 def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
@@ -211,15 +319,76 @@ def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator
             pattern = _field_pattern(name, each)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = _flat([exported.get(name, ()), each.env])
-        yield Field(name, pattern, each.hint, env, label, each.secret, each.default)
+        with _at("fields", name, "derive"):
+            derive = (each.derive.field, _one_group(each.derive.pattern)) if each.derive else None
+        with _at("fields", name, "placeholder"):
+            shape = _shape(each.placeholder)
+        made = Field(name, pattern, each.hint, env, label, each.secret, each.default, each.example)
+        yield replace(made, value=each.value, derive=derive, shape=shape)
+
+
+def _in_hosts(fields: Iterable[Field], hosts: Iterable[Host]) -> Iterator[Field]:
+    """Yield the fields; one that is part of a host is one label of it, unless it has a pattern of its own."""
+    hosts = tuple(hosts)
+    found = {each.name: each for each in fields}
+    for host in hosts:
+        for slot in host.slots:
+            if slot not in found or found[slot].secret:
+                message = f"`{host}`: `{{{slot}}}` is no setting; a field is one with `secret: false`"
+                raise MistakeError(message, ("host_url",))
+            if found[slot].value is not None:
+                raise MistakeError(f"`{host}`: `{{{slot}}}` is made of others itself", ("host_url",))
+            if found[slot].pattern is None and "." not in SLOT.sub("", host.name):
+                message = f"`{host}` is whatever `{slot}` says: give that field a `pattern`"
+                raise MistakeError(message, ("fields", slot))
+    slots = {slot for host in hosts for slot in host.slots}
+    for name, each in found.items():
+        plain = name in slots and each.pattern is None
+        made = replace(each, pattern=_LABEL, hint=each.hint or _LABEL_HINT) if plain else each
+        for text in (each.default, each.example):
+            if plain and text is not None and not _has_form(made, text):
+                raise MistakeError(f"`{text}` is no part of a host", ("fields", name))
+        yield made
+
+
+_LABEL = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$")
+_LABEL_HINT = "It is part of the provider's address: letters, digits and hyphens."
+
+
+def _check_made(fields: Iterable[Field]) -> None:
+    """Refuse a setting that is made of what is none, or of what does not exist."""
+    known = {each.name: each for each in fields}
+    for each in known.values():
+        for slot in SLOT.findall(each.value or ""):
+            if slot not in known or known[slot].secret or known[slot].value is not None:
+                raise MistakeError(f"`{{{slot}}}` is no setting that is given", ("fields", each.name, "value"))
+        if each.derive and (each.derive[0] not in known or not known[each.derive[0]].asked):
+            raise MistakeError(f"`{each.derive[0]}` is no field that is given", ("fields", each.name, "derive"))
+        for slot in SLOT.findall(each.shape or ""):
+            if slot not in known or known[slot].secret:
+                raise MistakeError(f"`{{{slot}}}` is no setting", ("fields", each.name, "placeholder"))
+
+
+def _one_group(text: str) -> re.Pattern[str]:
+    found = _pattern(text, "derive.pattern")
+    if found is None or found.groups != 1:
+        raise ValueError("`derive.pattern` has one group: the part that is the setting")
+    return found
+
+
+def _shape(text: str | None) -> str | None:
+    if text is not None:
+        shapes.check(text)
+    return text
 
 
 def _field_pattern(name: str, each: FieldDefinition) -> re.Pattern[str] | None:
     if not _FIELD.fullmatch(name):
         raise ValueError(f"{ascii(name)} is not the name of a field; use lower-case letters, digits and `_`")
     pattern = _pattern(each.pattern, f"fields.{name}.pattern")
-    if pattern and each.default is not None and not pattern.fullmatch(each.default):
-        raise ValueError(f"`fields.{name}.default` does not match its own pattern")
+    for key, text in (("default", each.default), ("example", each.example)):
+        if pattern and text is not None and not pattern.fullmatch(text):
+            raise ValueError(f"`fields.{name}.{key}` does not match its own pattern")
     return pattern
 
 
@@ -290,7 +459,7 @@ def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[
 
 
 def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Placement:
-    named = frozenset(Host.parse(text) for text in each.hosts) or frozenset(hosts)
+    named = frozenset(Host.declared(text) for text in each.hosts) or frozenset(hosts)
     if strange := sorted(str(host) for host in named - set(hosts)):
         raise ValueError(f"`inject` names a host that `host_url` does not: {', '.join(strange)}")
     for path in (*each.paths, *([each.path] if each.path is not None else [])):
@@ -315,7 +484,19 @@ def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[s
         frozenset(_header_name(name).lower() for name in each.also.headers),
         frozenset(_parameter(name) for name in each.also.query),
         None if when is None else (key, when),
+        frozenset(_yielded(each, headers)),
     )
+
+
+def _yielded(each: InjectDefinition, headers: Iterable[tuple[str, Value]]) -> Iterator[str]:
+    """Yield the headers that a client may fill itself; one at least is not among them."""
+    filled = {name.lower() for name, _ in headers}
+    for name in each.yields:
+        if name.lower() not in filled:
+            raise ValueError(f"`yields` names the header {ascii(name)}, which is not filled")
+        yield name.lower()
+    if each.yields and filled <= {name.lower() for name in each.yields} and not (each.query or each.path):
+        raise ValueError("`yields` names all there is: nothing would say whose request it is")
 
 
 def _headers(each: InjectDefinition, names: Mapping[str, bool]) -> Iterator[tuple[str, Value]]:

@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LIFETIME = datetime.timedelta(days=30)
 """Longer than any run should last, and well under the 398 days that Apple's verifier accepts."""
 
+_MOST_LEAVES = 1024
 _SKEW = datetime.timedelta(hours=1)
 
 JAVA_STORE_PASSWORD = "authsome"  # noqa: S105  a JVM wants one, and the file holds certificates only
@@ -28,6 +29,8 @@ class Authority:
 
     def __init__(self, hosts: Iterable[str], now: datetime.datetime) -> None:
         self._hosts = frozenset(hosts)
+        # RFC 5280, 4.2.1.10: a permitted name stands for itself and for all below it.
+        self._below = tuple(host.removeprefix("*") for host in self._hosts if host.startswith("*."))
         self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
@@ -47,9 +50,11 @@ class Authority:
 
     def leaf(self, host: str) -> x509.Certificate:
         """Return the certificate for a host of this run; another one is a `KeyError`."""
-        if host not in self._hosts:
+        if host not in self._hosts and not host.endswith(self._below):
             raise KeyError(host)
         if host not in self._leaves:
+            if len(self._leaves) >= _MOST_LEAVES:  # an agent may think of names below a wildcard without an end
+                self._leaves.clear()
             self._leaves[host] = self._sign(host)
         return self._leaves[host]
 
@@ -67,7 +72,8 @@ class Authority:
 
     def _sign_own(self) -> x509.Certificate:
         # A permitted subtree that no name can be in keeps an authority without hosts from being one for all hosts.
-        permitted = [x509.DNSName(host) for host in sorted(self._hosts)] or [x509.DNSName("invalid")]
+        names = sorted(host.removeprefix("*.") for host in self._hosts)
+        permitted = [x509.DNSName(name) for name in names] or [x509.DNSName("invalid")]
         builder = (
             self._begin(self._name, self._key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
-from authsome.provider import PLACEHOLDER, Host
+from authsome.provider import Host, mentions
 from authsome.proxy import http1, http2
 from authsome.proxy.codings import CodingError
 from authsome.proxy.exchange import Exchange
@@ -33,7 +33,7 @@ from authsome.proxy.pipe import Pipe
 from authsome.proxy.reach import Reach, broken_off
 from authsome.proxy.scrub import Scrubber
 from authsome.proxy.websocket import Frames
-from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted, unfit
+from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted, readable, unfit
 from authsome.session import Session
 
 
@@ -461,18 +461,26 @@ def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     placement = next((each for each in decision.placements if each.suits(secrets)), None)
     if placement is None:
         raise RefusedError(unfit(rule))
-    fields = asked.fields.without(frozenset(name.encode("latin-1") for name in decision.drop | placement.header_names))
+    kept = frozenset(name for name in placement.yields if _of_its_own(asked.fields, name))
+    gone = (decision.drop | placement.header_names) - kept
+    fields = asked.fields.without(frozenset(name.encode("latin-1") for name in gone))
     more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
     more = [(name, value) for name, value in more if not fields.all(name.lower())]
-    secret = [(name.encode(), value.encode()) for name, value in placement.fields(secrets)]
+    secret = [(name.encode(), value.encode()) for name, value in placement.fields(secrets) if name.lower() not in kept]
     said = fields.plus(*more, *secret)
     path = asked.path.decode("latin-1")
     for other in decision.placements:
         path = other.unasked(path)  # what is for keys of another kind could be read as the credential all the same
-    if PLACEHOLDER in unquote(placement.without(path)):
+    if mentions(unquote(placement.without(path))):
         raise RefusedError(unfit(rule))  # in the path, where only keys of another kind belong
     path = placement.target(path, secrets)
     return Asked(asked.method, path.encode("latin-1"), asked.hosts, said, asked.version, asked.bodiless)
+
+
+def _of_its_own(fields: Fields, name: str) -> bool:
+    """Whether a client has filled a header, once, with something else than what stands in for the credential."""
+    said = [value.decode("latin-1") for value in fields.all(name.encode("latin-1"))]
+    return len(said) == 1 and bool(said[0].strip()) and not mentions(readable(said[0]))
 
 
 def _mistake(error: Exception) -> Refusal:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from authsome.errors import clean
 from authsome.manifest import Egress
 from authsome.plan import Plan, State, Step
-from authsome.provider import DEFAULT_CONNECTION, Provider, Source, placeholder
+from authsome.provider import DEFAULT_CONNECTION, Provider, Source
 from authsome.screens import table
 from authsome.vault import Holding
 
@@ -40,7 +40,7 @@ def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> 
         "provider": held.provider,
         "display_name": provider.display_name,
         "connection": held.connection,
-        "status": status(held, provider),
+        "status": status(held),
         "auth_type": provider.auth_type,
         "source": str(source),
         "vault": "home" if own else "project",
@@ -48,7 +48,6 @@ def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> 
         "generation": held.generation,
         "created_at": held.created_at,
         "updated_at": held.updated_at,
-        "placeholder": placeholder(held.connection),
         **dict.fromkeys(held.field_names, REDACTED),
     }
 
@@ -56,11 +55,11 @@ def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> 
 REDACTED = "***"
 
 
-def status(held: Holding, provider: Provider) -> str:
+def status(held: Holding) -> str:
     """Return `connected`, or why the connection cannot be used."""
     if held.off_pattern:
         return "off pattern"
-    return "hosts changed" if provider.beyond(held.hosts) else "connected"
+    return "hosts changed" if held.new_hosts else "connected"
 
 
 def plan(made: Plan, egress: Egress) -> str:

@@ -59,6 +59,7 @@ class Holding:
     Attributes:
         field_names: The secrets it consists of.
         off_pattern: Those that no longer match the pattern of the provider's definition.
+        new_hosts: Where the definition of now would send them, and nobody agreed to.
     """
 
     provider: str
@@ -67,6 +68,7 @@ class Holding:
     hosts: tuple[str, ...]
     field_names: tuple[str, ...]
     off_pattern: tuple[str, ...]
+    new_hosts: tuple[str, ...]
     created_at: str
     updated_at: str
 
@@ -84,6 +86,7 @@ def holding(entry: Entry, provider: Provider) -> Holding:
             for each in provider.fields
             if each.pattern and each.name in entry.fields and not each.pattern.fullmatch(entry.fields[each.name])
         ),
+        new_hosts=provider.filled(entry.shown(provider)).beyond(entry.hosts),
         created_at=entry.created_at,
         updated_at=entry.updated_at,
     )

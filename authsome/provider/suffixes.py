@@ -1,0 +1,21 @@
+"""The names below which anybody can have a host of their own.
+
+Promises that no definition sends a key to all hosts below one of them: neither `*.com` nor `*.github.io`. What is on
+the list is Mozilla's to say (publicsuffix.org), with the companies' own entries.
+"""
+
+from authsome.provider.resolved import MistakeError, Provider
+
+
+def check(provider: Provider) -> None:
+    """Raise `MistakeError` if a wildcard of the provider gives everybody who wants one a host for the key."""
+    wild = [host for host in provider.hosts if host.is_wild]
+    if not wild:
+        return
+    from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  the list takes longer to read than a definition
+
+    known = PublicSuffixList(accept_unknown=True)
+    for host in wild:
+        base = host.name[2:].rpartition("}.")[2]
+        if known.publicsuffix(base) == base:
+            raise MistakeError(f"`{host}`: below `{base}` anybody can have a host; write each exactly", ("host_url",))
