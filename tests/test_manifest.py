@@ -26,7 +26,7 @@ def _load(tmp_path: Path, catalogue: Catalogue, text: str) -> manifest.Project:
 def test_the_example_loads_and_shows_every_key(catalogue: Catalogue) -> None:
     project = manifest.load(EXAMPLE, catalogue)
     assert [each.name for each in project.connections] == [
-        *("openai", "anthropic", "github", "intercom", "intercom/support", "okta"),
+        *("openai", "anthropic", "github", "intercom", "intercom/support"),
     ]
     text = EXAMPLE.read_text()
     for kind in (manifest.Manifest, manifest.ProviderEntry, manifest.ConnectionEntry, manifest.Egress):
