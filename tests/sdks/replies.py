@@ -4,10 +4,12 @@ A reply is told by method and URL. None looks at the credential: the test does, 
 """
 
 import json
+import uuid
 from collections.abc import Mapping
 
 from vendors import Answer, Call
 
+WIDGET = uuid.UUID("3f1cc9f1-5c2a-4d5b-9a54-6bd6aaf0d1f5")
 SPOKEN = bytes(range(255, -1, -1)) * 8
 """What stands for speech."""
 
@@ -15,6 +17,13 @@ SPOKEN = bytes(range(255, -1, -1)) * 8
 def _same(data: object, status: int = 200, *headers: tuple[str, str]) -> Answer:
     async def answer(call: Call) -> None:
         await call.json(data, status, *headers)
+
+    return answer
+
+
+def _message(content: bytes) -> Answer:
+    async def answer(call: Call) -> None:
+        await call.message(content)
 
     return answer
 
@@ -148,10 +157,32 @@ async def _converse(call: Call) -> None:
         await call.say(message)
 
 
+# Qdrant's and Weaviate's messages, field by field as protobuf writes them.
+
+
+def _number(value: int) -> bytes:
+    return bytes([value & 127 | 128]) + _number(value >> 7) if value > 127 else bytes([value])
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _number(number << 3 | 2) + _number(len(content)) + content
+
+
+_COLLECTIONS = _field(1, _field(1, b"widgets"))
+_SERVING = bytes([1 << 3, 1])
+_FOUND = _field(2, _field(1, b"") + _field(2, _field(20, WIDGET.bytes)))
+
 _ACCOUNT = "https://api.twilio.com/2010-04-01/Accounts/ACDc5Ed6Fe70f81A92Ba3Cb4Dc5Ed6Fe70"
 _CUSTOMER = {"id": "cus_1", "object": "customer", "email": "a@acme.example"}
 _MONITOR = {"id": 1, "name": "up", "type": "metric alert", "query": "q"}
 _REPOSITORY = {"name": "widgets", "full_name": "acme/widgets", "url": "https://api.github.com/repos/acme/widgets"}
+_LISTED = {"result": {"collections": [{"name": "widgets"}]}, "status": "ok", "time": 0}
+_DAY = "2026-01-01T00:00:00Z"
+_NUMBERS = ("entries", "dataSize", "fileSize", "lastBuildTimeS", "numberOfPendingTasks")
+_INDEX = {"name": "widgets", "createdAt": _DAY, "updatedAt": _DAY, "pendingTask": False, **dict.fromkeys(_NUMBERS, 0)}
+_ALGOLIA = "https://w1dget5app"
+_QDRANT = "https://acme.eu-central-1-0.aws.cloud.qdrant.io"
+_WEAVIATE = "acme.c0.europe-west3.gcp.weaviate.cloud"
 _PUT = "https://files.slack.com/upload/v1/ticket"
 
 REPLIES: Mapping[str, Answer] = {
@@ -188,4 +219,16 @@ REPLIES: Mapping[str, Answer] = {
     "GET wss://api.deepgram.com/v1/listen": _listen,
     "GET wss://api.deepgram.com/v1/speak": _speak,
     "GET wss://agent.deepgram.com/v1/agent/converse": _converse,
+    "GET https://us21.api.mailchimp.com/3.0/ping": _same({"health_status": "Everything's Chimpy!"}),
+    "GET https://us21.api.mailchimp.com/3.0/lists": _same({"lists": [], "total_items": 3}),
+    f"POST {_ALGOLIA}.algolia.net/1/indexes/widgets": _same({"createdAt": _DAY, "taskID": 5, "objectID": "1"}, 201),
+    f"GET {_ALGOLIA}-dsn.algolia.net/1/indexes": _same({"items": [_INDEX], "nbPages": 1}),
+    f"POST {_ALGOLIA}-dsn.algolia.net/1/indexes/widgets/query": _same(
+        {"hits": [{"objectID": "1"}], "processingTimeMS": 1, "query": "x", "params": ""}
+    ),
+    f"GET {_QDRANT}:6333/collections": _same(_LISTED),
+    f"POST {_QDRANT}:6334/qdrant.Collections/List": _message(_COLLECTIONS),
+    f"GET https://{_WEAVIATE}/v1/meta": _same({"hostname": f"https://{_WEAVIATE}", "version": "1.32.0", "modules": {}}),
+    f"POST https://grpc-{_WEAVIATE}/grpc.health.v1.Health/Check": _message(_SERVING),
+    f"POST https://grpc-{_WEAVIATE}/weaviate.v1.Weaviate/Search": _message(_FOUND),
 }

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import vendors
-from replies import REPLIES, SPOKEN
+from replies import REPLIES, SPOKEN, WIDGET
 from vendors import Arrived, Vendors
 
 from canary import sings
@@ -36,10 +36,15 @@ AGENTS = HERE / "agents"
 PATIENCE = 240
 """Seconds for a run of all scripts."""
 PLACEHOLDER = b"authsome-proxy-managed"
+_QDRANT, _WEAVIATE = "acme.eu-central-1-0.aws.cloud.qdrant.io", "acme.c0.europe-west3.gcp.weaviate.cloud"
 _EXAMPLES = json.loads((HERE.parent / "catalogue_expected.json").read_text())
 KEYS: Mapping[str, Mapping[str, str]] = {
     **{name: each["key"] for name, each in _EXAMPLES.items()},
     "datadog": {"api_key": "a18f6d4b2907e5c3a18f6d4b2907e5c3", "app_key": "CANARY-app_key/0+1=&2"},
+    "mailchimp": {"api_key": "a18f6d4b2907e5c3a18f6d4b2907e5c3-us21"},
+    "algolia": {"app_id": "W1DGET5APP", "api_key": "CANARY0123456789CANARY0123456789"},
+    "qdrant": {"cluster_host": _QDRANT, "api_key": "CANARY-api_key/0+1=&2"},
+    "weaviate": {"cluster_host": _WEAVIATE, "api_key": "CANARY-api_key/0+1=&2"},
 }
 """Fields of a connection by provider, as its vendor writes them."""
 BEARER = {"authorization": "Bearer {api_key}"}
@@ -65,6 +70,7 @@ def _host(url: str) -> str:
 _GEMINI = "https://generativelanguage.googleapis.com/v1/models/gemini-2.5-flash"
 _ACCOUNT = f"https://api.twilio.com/2010-04-01/Accounts/{KEYS['twilio']['account_sid']}"
 _AUDIO = {"spoken": sha256(SPOKEN).hexdigest(), "reply": sha256(bytes(range(256)) * 64).hexdigest()}
+_ALGOLIA = "https://w1dget5app"
 _SAID = {"answer": "I am canned.", "chunks": ["one", "two"]}
 SDKS: Mapping[str, Sdk] = {
     "openai": Sdk(
@@ -135,6 +141,37 @@ SDKS: Mapping[str, Sdk] = {
         ),
         {"projects": ["Acme"], "transcript": "16384 octets", "welcome": "Welcome", **_AUDIO},
         {"authorization": "Token {api_key}"},
+    ),
+    "mailchimp": Sdk(
+        ("GET https://us21.api.mailchimp.com/3.0/ping", "GET https://us21.api.mailchimp.com/3.0/lists"),
+        {"health": "Everything's Chimpy!", "lists": 3},
+        {"authorization": "Basic anystring:{api_key}"},
+    ),
+    "algolia": Sdk(
+        (
+            f"POST {_ALGOLIA}.algolia.net/1/indexes/widgets",
+            f"GET {_ALGOLIA}-dsn.algolia.net/1/indexes",
+            f"POST {_ALGOLIA}-dsn.algolia.net/1/indexes/widgets/query",
+        ),
+        {"saved": 5, "indices": ["widgets"], "found": "1"},
+        {"x-algolia-application-id": "{app_id}", "x-algolia-api-key": "{api_key}"},
+    ),
+    "qdrant": Sdk(
+        (
+            f"GET https://{_QDRANT}:6333/collections",
+            f"POST https://{_QDRANT}:6334/qdrant.Collections/List",
+        ),
+        {"rest": ["widgets"], "grpc": ["widgets"]},
+        {"api-key": "{api_key}"},
+    ),
+    "weaviate": Sdk(
+        (
+            f"GET https://{_WEAVIATE}/v1/meta",
+            f"POST https://grpc-{_WEAVIATE}/grpc.health.v1.Health/Check",
+            f"GET https://{_WEAVIATE}/v1/meta",
+            f"POST https://grpc-{_WEAVIATE}/weaviate.v1.Weaviate/Search",
+        ),
+        {"version": "1.32.0", "found": [str(WIDGET)]},
     ),
 }
 ON_PYTHON = tuple(SDKS)
@@ -245,3 +282,12 @@ def test_an_sdk_for_python_uses_a_key_it_does_not_hold(on_python: Played, name: 
 @pytest.mark.parametrize("name", ON_NODE)
 def test_an_sdk_for_node_uses_a_key_it_does_not_hold(on_node: Played, name: str) -> None:
     on_node.worked(name)
+
+
+def test_what_sdks_send_to_others_has_neither_key_nor_placeholder(on_python: Played) -> None:
+    """One of them asks its registry whether there is a newer one."""
+    theirs = {host for sdk in SDKS.values() for host in sdk.hosts}
+    for each in on_python.arrived:
+        if _host(each.url) not in theirs:
+            _has_no_key(each.but())
+            assert PLACEHOLDER not in each.but()

@@ -86,6 +86,14 @@ class Call:
             await self._send({"type": "http.response.body", "body": event, "more_body": True})
         await self._send({"type": "http.response.body", "body": b""})
 
+    async def message(self, content: bytes) -> None:
+        """Answer with one message of gRPC."""
+        headers = [(b"content-type", b"application/grpc")]
+        await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
+        framed = b"\0" + len(content).to_bytes(4) + content
+        await self._send({"type": "http.response.body", "body": framed})
+        await self._send({"type": "http.response.trailers", "headers": [(b"grpc-status", b"0")]})
+
     async def accept(self) -> None:
         """Accept a WebSocket."""
         await self._receive()
