@@ -34,6 +34,7 @@ _HOST = {"pattern": "^(https://)?[A-Za-z0-9_.-]+(:[0-9]*)?/?$"}
 _VALUE = {"pattern": "^[ -~]*$"}
 _FIELD = {"pattern": "^[a-z_][a-z0-9_]*$"}
 _PARAMETER = {"pattern": "^[A-Za-z0-9_.~-]+$"}
+_POINTER = {"pattern": "^(/([^~/]|~[01])*)+$"}
 _ALLOW = {
     "items": {"type": "string", "pattern": r"^(([A-Z]+|\*) )?/\S*$"},
     "examples": [["GET /repos/**", "POST /repos/*/*/issues"]],
@@ -80,6 +81,12 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("InjectDefinition", "paths"): {"items": {"type": "string", "pattern": "^/"}},
     ("BasicDefinition", "username"): _VALUE,
     ("BasicDefinition", "password"): _VALUE,
+    ("TestRequest", "ok"): {**_POINTER, "examples": ["/ok"]},
+    ("TestRequest", "identity"): {
+        **_POINTER,
+        "items": {"type": "string", **_POINTER},
+        "examples": ["/login", ["/user/username", "/user/email"]],
+    },
     ("TestRequest", "url"): {"pattern": "^https://[A-Za-z0-9_.-]+(:[0-9]*)?/[^#]*$"},
 }
 """What holds for a field beyond its type; never narrower than what the program takes (a property of the tests)."""
