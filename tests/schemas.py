@@ -111,6 +111,17 @@ BESIDES: Mapping[str, Schema] = {
             "properties": {"env": {"type": "string"}, "connections": {"type": "object"}},
         }
     },
+    "TestRequest": {
+        "not": _both(
+            {"required": ["method"], "properties": {"method": {"const": "HEAD"}}},
+            {
+                "anyOf": [
+                    *(_given("ok", "string"), _given("identity", "string")),
+                    _given("identity", "array", minItems=1),
+                ]
+            },
+        )
+    },
     "FieldDefinition": {"not": _both(_given("default", "string"), {"properties": {"secret": {"const": True}}})},
     "InjectDefinition": {
         "anyOf": [
