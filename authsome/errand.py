@@ -132,7 +132,7 @@ def _prepared(declared: Declared, made: Rules, live: Session) -> Errand | Result
         return Result(declared, Finding(State.NO_TEST, "nothing is known to test it with"))
     held = placeholder(declared.connection)
     said = {**{each.name: held for each in provider.fields}, **live.settings(declared)}
-    test = trial.filled(provider, provider.test, said, held)
+    test = trial.filled(provider.test, said)
     path = test.target.partition("?")[0]
     known = Result(declared, _UNSENT, test.method, str(test.host), made.shown(test.host, path))
     here = (place for place in provider.placements if test.host in place.hosts and place.serves(path))

@@ -42,7 +42,7 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
         return Verdict(None, "not checked: nothing is known to check it with")
     # What was stored before the definition had another setting is shown with the default of it, as a run would.
     fields = {each.name: each.default for each in provider.fields if each.default is not None} | dict(fields)
-    test = trial.filled(provider, test, fields, PLACEHOLDER)
+    test = trial.filled(test, fields | {each.name: PLACEHOLDER for each in provider.fields if each.secret})
     placed = _placed(provider, test)
     if placed is None:
         return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")

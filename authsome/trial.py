@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from authsome.errors import clean
-from authsome.provider import Provider, TestRequest
+from authsome.provider import TestRequest
 
 MOST_READ = 1 << 16
 """Octets of a reply that are looked at, as sent and again when it is unpacked."""
@@ -93,11 +93,10 @@ class Finding:
     retry_after: int | None = None
 
 
-def filled(provider: Provider, test: TestRequest, fields: Mapping[str, str], held: str) -> TestRequest:
-    """Return the request with the settings in its address, and where a secret belongs what a client holds instead."""
-    for each in provider.fields:
-        said = held if each.secret else quote(fields[each.name], safe="")
-        test = replace(test, url=test.url.replace(f"{{{each.name}}}", said))
+def filled(test: TestRequest, said: Mapping[str, str]) -> TestRequest:
+    """Return the request with the fields in its address: settings as they are, for a secret what a client holds."""
+    for name, text in said.items():
+        test = replace(test, url=test.url.replace(f"{{{name}}}", quote(text, safe="")))
     return test
 
 

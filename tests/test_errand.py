@@ -491,7 +491,7 @@ def test_a_manifest_is_tested_in_its_order_and_a_missing_key_comes_before_a_refu
     line.login("zeta", KEY)
     assert _rows(line)[0] == 8
     origin.script = other.script = _says({"id": 7})
-    done = line("test")
+    done = line("test", "--quiet")
     assert (done.code, done.err) == (0, "")
     assert "ok  acme    connected as 7, " in done.out
     assert "; `allow` does not let an agent ask `GET /me`\n" in done.out

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from authsome import trial
 from authsome.provider import TestRequest as Trial
@@ -227,6 +227,7 @@ NAMES = ("content-type", "retry-after", "www-authenticate", "location", "content
 NESTED = st.recursive(st.none() | st.text(), st.lists).map(lambda said: json.dumps(said).encode())
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(100, 599),
     st.one_of(st.binary(max_size=200), NESTED),
