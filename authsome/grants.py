@@ -129,6 +129,11 @@ def _test(test: TestRequest | None) -> Iterator[str]:
         good, bad = (" or ".join(map(str, sorted(each))) for each in (test.good, test.bad))
         statuses = f"{good} says that it is good, {bad} that it is bad"
         yield f"a new key is tried with {test.method} {_quoted(test.url)}: {statuses}"
+        if test.ok is not None:
+            yield f"a key is good only if the answer has true at {_quoted(test.ok)}"
+        if test.identities:
+            # The first that leads to something counts, so their order is kept.
+            yield f"whose key it is stands in the answer at {', else at '.join(map(_quoted, test.identities))}"
 
 
 def _login(provider: Provider) -> Iterator[str]:

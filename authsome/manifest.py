@@ -305,13 +305,24 @@ def default_project(
     defaults = {provider for provider, name in held if name in (DEFAULT_CONNECTION, chosen.get(provider))}
     names = sorted(defaults & set(known))
     connections = tuple(undeclared(catalogue.get(name), required=False) for name in names)
+    return Project(None, None, _apart(connections)).filled(chosen)
+
+
+def every(catalogue: Catalogue, held: Iterable[tuple[str, str]]) -> Project:
+    """Return each connection that is held, also the further ones, as if a manifest had named just these."""
+    known = catalogue.names()
+    connections = (undeclared(catalogue.get(name), connection) for name, connection in sorted(held) if name in known)
+    return Project(None, None, _apart(tuple(connections)))
+
+
+def _apart(connections: tuple[Declared, ...]) -> tuple[Declared, ...]:
     for one, other, host in _shared_hosts(connections):
         raise AuthsomeError(
             f"`{one}` and `{other}` are both connected and both claim {host}",
             hint="write an authsome.yaml that declares one of them",
             code=ExitCode.INVALID,
         )
-    return Project(None, None, connections).filled(chosen)
+    return connections
 
 
 def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, Host]]:

@@ -1,20 +1,20 @@
 """Whether a provider takes a key, found out with the request that its definition names for that.
 
 Promises that the key goes where a run would send it and nowhere else: to a host of the definition, in the place the
-rules say, over verified TLS, to an address that was checked. Refuses to follow a redirect, and to call a key good or
-bad when the provider did not say so.
+rules say, over verified TLS, to an address that was checked. Refuses to follow a redirect; what a reply says is read by
+`trial`.
 """
 
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from http import HTTPStatus
-from urllib.parse import quote
 
 import authsome
-from authsome import rules
+from authsome import rules, trial
 from authsome.manifest import undeclared
 from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, TestRequest
 from authsome.proxy import channel, dial
@@ -43,11 +43,12 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     # What was stored before the definition had another setting is shown with the default of it, as a run would.
     provider = provider.filled(fields)
     fields = {**provider.settings, **fields}
-    test = _filled(provider, test, fields)
+    test = trial.filled(test, {**fields, **{each.name: PLACEHOLDER for each in provider.fields if each.secret}})
     placed = _placed(provider, test)
     if placed is None:
         return Verdict(None, f"not checked: {test.host} would get no key at {test.target.partition('?')[0]}")
-    headers = {"User-Agent": f"authsome/{authsome.__version__}", "Accept": "*/*", **dict(provider.constant_headers)}
+    headers = {"User-Agent": f"authsome/{authsome.__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
+    headers |= dict(provider.constant_headers)
     placement = next((each for each in placed.placements if each.suits(fields)), None)
     if placement is None:
         return Verdict(None, f"not checked: {test.host} takes no key of this kind")
@@ -55,18 +56,11 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     octets = {name.encode(): value.encode() for name, value in headers.items()}  # a setting may hold any letter
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
-        status = _status(provider, test, octets, outside, seconds)
+        reply = _reply(provider, test, octets, outside, seconds)
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
-    return _read(provider, test, status)
-
-
-def _filled(provider: Provider, test: TestRequest, fields: Mapping[str, str]) -> TestRequest:
-    """Return the request with the settings in its address, and the placeholder where a secret belongs."""
-    for each in provider.fields:
-        said = PLACEHOLDER if each.secret else quote(fields[each.name], safe="")
-        test = replace(test, url=test.url.replace(f"{{{each.name}}}", said))
-    return test
+    hidden = {fields[each.name]: PLACEHOLDER for each in provider.fields if each.secret}
+    return _verdict(provider, trial.read(test, reply, hidden, time.time()))
 
 
 def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
@@ -77,9 +71,9 @@ def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
     return decided if isinstance(decided, rules.Inject) else None
 
 
-def _status(
+def _reply(
     provider: Provider, test: TestRequest, headers: Mapping[bytes, bytes], outside: Upstream, seconds: float
-) -> int:
+) -> trial.Reply:
     host = test.host
     trusted = channel.to_upstream(outside.roots, "http/1.1")
     parent = outside.proxy_for(host.name)
@@ -102,9 +96,23 @@ def _status(
             except httpx.ConnectError as error:
                 failed = error
                 continue
-            answer.close()
-            return answer.status_code
+            try:
+                return _looked_at(test, answer, seconds)
+            finally:
+                answer.close()
     raise failed
+
+
+def _looked_at(test: TestRequest, answer: httpx.Response, seconds: float) -> trial.Reply:
+    """Return an answer with as much of its body as is of use and comes in time."""
+    body, until = bytearray(), time.monotonic() + seconds
+    if trial.wants_body(test, answer.status_code):
+        with suppress(httpx.HTTPError):  # its head has told something, too
+            for data in answer.iter_raw():
+                body += data
+                if len(body) >= trial.MOST_READ or time.monotonic() > until:
+                    break
+    return trial.Reply(answer.status_code, tuple(answer.headers.multi_items()), bytes(body[: trial.MOST_READ]))
 
 
 def _addresses(provider: Provider, test: TestRequest) -> list[str]:
@@ -125,15 +133,13 @@ def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
     )
 
 
-def _read(provider: Provider, test: TestRequest, status: int) -> Verdict:
-    if status in test.good:
+def _verdict(provider: Provider, found: trial.Finding) -> Verdict:
+    if found.state is trial.State.CONNECTED:
         return Verdict(True, f"{provider.display_name} accepts it")
     # NOTE: 403 alone says nothing of the key (RFC 9110, 15.5.4): a good one that may not do this is answered so too.
-    if status == HTTPStatus.UNAUTHORIZED or status in test.bad:
-        return Verdict(False, f"{test.host} answered {status}")
-    if status // 100 == HTTPStatus.OK // 100:
-        return Verdict(True, f"{provider.display_name} accepts it")
-    return Verdict(None, f"not checked: {test.host} answered {status}")
+    if found.state is trial.State.WRONG_KEY:
+        return Verdict(False, found.words)
+    return Verdict(None, f"not checked: {found.words}")
 
 
 def _why(test: TestRequest, error: Exception) -> str:

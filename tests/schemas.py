@@ -36,6 +36,7 @@ _HOST = {"pattern": rf"^(https://)?(\*\.)?{_DNS}/?$"}
 _VALUE = {"pattern": "^[ -~]*$"}
 _FIELD = {"pattern": "^[a-z_][a-z0-9_]*$"}
 _PARAMETER = {"pattern": "^[A-Za-z0-9_.~-]+$"}
+_POINTER = {"pattern": "^(/([^~/]|~[01])*)+$"}
 _ALLOW = {
     "items": {"type": "string", "pattern": r"^(([A-Z]+|\*) )?/\S*$"},
     "examples": [["GET /repos/**", "POST /repos/*/*/issues"]],
@@ -89,6 +90,12 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("InjectDefinition", "paths"): {"items": {"type": "string", "pattern": "^/"}},
     ("BasicDefinition", "username"): _VALUE,
     ("BasicDefinition", "password"): _VALUE,
+    ("TestRequest", "ok"): {**_POINTER, "examples": ["/ok"]},
+    ("TestRequest", "identity"): {
+        **_POINTER,
+        "items": {"type": "string", **_POINTER},
+        "examples": ["/login", ["/user/username", "/user/email"]],
+    },
     ("TestRequest", "url"): {"pattern": f"^https://{_DNS}/[^#]*$"},
 }
 """What holds for a field beyond its type; never narrower than what the program takes (a property of the tests)."""
@@ -112,6 +119,17 @@ BESIDES: Mapping[str, Schema] = {
             "required": ["env", "connections"],
             "properties": {"env": {"type": "string"}, "connections": {"type": "object"}},
         }
+    },
+    "TestRequest": {
+        "not": _both(
+            {"required": ["method"], "properties": {"method": {"const": "HEAD"}}},
+            {
+                "anyOf": [
+                    *(_given("ok", "string"), _given("identity", "string")),
+                    _given("identity", "array", minItems=1),
+                ]
+            },
+        )
     },
     "FieldDefinition": {"not": _both(_given("default", "string"), {"properties": {"secret": {"const": True}}})},
     "InjectDefinition": {

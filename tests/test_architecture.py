@@ -17,10 +17,11 @@ PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan"),
-    *("bridge", "session", "rules", "fake", "why"),
+    *("bridge", "session", "rules", "fake", "why", "trial"),
     *(
         "proxy",
         "probe",
+        "errand",
         "origin",
         "reload",
         "isolation",

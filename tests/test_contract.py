@@ -123,6 +123,8 @@ CASES = [
     Case("schema", "http://json-schema.org/draft-07/schema#"),
     Case("schema output/list", "http://json-schema.org/draft-07/schema#"),
     Case("schema --list", "schemas"),
+    Case("test", "test", state="empty", code=3),
+    Case("test g2", "test", code=3, said=True),
     Case("trust --yes", "trust", state="guest"),
     Case("--file part/authsome.yaml trust --yes", "trust", state="code"),
     Case("vault export --to new.age --recipient {mine}", "vault_export", anew=True),

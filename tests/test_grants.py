@@ -78,6 +78,8 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "method": ("GET", "HEAD", "POST"),
         "good_status": STATUSES,
         "bad_status": STATUSES,
+        "ok": (None, "/ok", '/ok", else at "/x', "/x"),
+        "identity": ((), "/x", "/y", ("/x",), ("/x", "/y"), ("/y", "/x"), '/x", else at "/y'),
     },
     BasicDefinition: {"username": WORDS, "password": WORDS},
     InjectDefinition: {
@@ -178,7 +180,8 @@ def _behaviour(provider: Provider) -> Any:
         constants.setdefault(name.lower(), []).append((name, value))
     plain = (provider.name, provider.display_name, provider.auth_type, provider.flow, provider.keys_url)
     oauth = json.dumps(provider.oauth, sort_keys=True)
-    test = provider.test and (provider.test.method, provider.test.url, provider.test.good, provider.test.bad)
+    asks = provider.test
+    test = asks and (asks.method, asks.url, asks.good, asks.bad, asks.ok, asks.identities)
     return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, test
 
 

@@ -128,7 +128,8 @@ DEFINITION = {
     "headers": {"Acme-Version": "1"},
     "export": {"env": {"api_key": ["ACME_KEY", "ACME_TOKEN"]}},
     "docs": "https://acme.example",
-    "test": {"url": "https://api.acme.example/me?x=1", "method": "HEAD", "good_status": 200, "bad_status": 403},
+    "test": {"url": "https://api.acme.example/me?x=1", "method": "POST", "good_status": 200, "bad_status": 403}
+    | {"ok": "/ok", "identity": ["/a~1b", "/c"]},
     "private_addresses": True,
 }
 SEVERAL = {

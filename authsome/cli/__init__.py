@@ -50,6 +50,7 @@ def main() -> None:
             recipients,  # noqa: F401
             schema,  # noqa: F401
             trust,  # noqa: F401
+            trying,  # noqa: F401
             vault,  # noqa: F401
             whoami,  # noqa: F401
             why,  # noqa: F401

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from authsome.vault import Vault
 
 _SHELLS = ("bash", "zsh", "fish")
-_OF_HELD = frozenset({"get", "logout", "remove", "revoke", "set-default", "export"})
+_OF_HELD = frozenset({"get", "logout", "remove", "revoke", "set-default", "export", "test"})
 """Commands about what is held already."""
 
 

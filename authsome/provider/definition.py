@@ -3,11 +3,14 @@
 The names are those of the documented schema, which loads unchanged.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from authsome.documents import Closed
 from authsome.provider.names import Host
+
+_POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")  # RFC 6901, 3, but for the empty one, which is the whole answer
 
 Category = Literal["ai", "dev", "business"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
@@ -180,18 +183,29 @@ class TestRequest(Closed):
         method: How it is asked for.
         good_status: The answer to a good key; several in a list.
         bad_status: The answer to a bad one; several in a list.
+        ok: Where the answer, in JSON, has to say `true`, as a JSON Pointer such as `/ok`; for providers that answer a
+            bad key with a good status.
+        identity: Where the answer says whose key it is, as a JSON Pointer such as `/user/login`; of several in a list
+            the first that leads to a text or a number counts.
     """
 
     url: str
     method: Literal["GET", "HEAD", "POST"] = "GET"
     good_status: int | tuple[int, ...] = 200
     bad_status: int | tuple[int, ...] = 401
+    ok: str | None = None
+    identity: str | tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         target = self.target
         if not self.url.startswith("https://") or not target or "#" in target:
             raise ValueError(f"`{self.url}` is not the address of a request: https, a host and a path")
         Host.declared(self.authority)
+        pointers = [*([] if self.ok is None else [self.ok]), *self.identities]
+        if wrong := [each for each in pointers if not _POINTER.fullmatch(each)]:
+            raise ValueError(f"{ascii(wrong[0])} is not a JSON Pointer (RFC 6901), as in `/user/login`")
+        if pointers and self.method == "HEAD":
+            raise ValueError("the answer to HEAD has nothing that `ok` or `identity` could lead to")
 
     @property
     def good(self) -> frozenset[int]:
@@ -202,6 +216,11 @@ class TestRequest(Closed):
     def bad(self) -> frozenset[int]:
         """Every status that says that a key is bad."""
         return _statuses(self.bad_status)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Every place in which the answer may say whose key it is."""
+        return (self.identity,) if isinstance(self.identity, str) else self.identity
 
     @property
     def authority(self) -> str:

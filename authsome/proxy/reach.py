@@ -10,6 +10,7 @@ import re
 import ssl
 from base64 import b64encode
 from functools import partial
+from weakref import WeakSet
 
 import h11
 
@@ -38,6 +39,7 @@ class Reach:
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
         self._kept: dict[_Key, list[tuple[Client, asyncio.TimerHandle]]] = {}
+        self._lines: WeakSet[Line] = WeakSet()
 
     async def http1(self, host: Host, *, private: bool, fresh: bool) -> tuple[Client, bool]:
         """Return a connection for one request, and whether it was kept from another one.
@@ -86,10 +88,11 @@ class Reach:
         kept.append((client, timer))
 
     def close(self) -> None:
-        """Let go of what is kept."""
-        for client, timer in (each for kept in self._kept.values() for each in kept):
+        """Break off every connection: what is kept, and what is still saying goodbye."""
+        for _, timer in (each for kept in self._kept.values() for each in kept):
             timer.cancel()
-            client.pipe.abort()
+        for line in list(self._lines):
+            line.abort()
         self._kept.clear()
 
     def _drop(self, key: _Key, client: Client) -> None:
@@ -106,6 +109,7 @@ class Reach:
 
     async def _connect(self, host: Host, protocol: str, *, private: bool) -> Line:
         line = Line()
+        self._lines.add(line)
         settings = channel.to_upstream(self._upstream.roots, protocol)
         parent = self._upstream.proxy_for(host.name)
         loop = asyncio.get_running_loop()
