@@ -151,7 +151,8 @@ def inspect_(settings: Settings, provider: Name) -> None:
     from authsome.provider import Catalogue
 
     catalogue = show_catalogue(settings)
-    if not catalogue.find(provider)[1].stat().st_size:
+    path = catalogue.find(provider)[1]
+    if path.is_file() and not path.stat().st_size:
         # In `inspect openai > ~/.authsome/providers/openai.json` the shell has made an empty file of one's own, which
         # hides the bundled one, before this begins.
         catalogue = Catalogue(None)

@@ -33,7 +33,7 @@ from authsome.provider.names import (
     placeholder,
 )
 from authsome.provider.placement import Placement, Spot, Value, matches
-from authsome.provider.resolved import Field, Provider, resolve
+from authsome.provider.resolved import Field, MistakeError, Provider, resolve
 
 __all__ = [
     "CATEGORIES",
@@ -54,6 +54,7 @@ __all__ = [
     "FieldDefinition",
     "Host",
     "InjectDefinition",
+    "MistakeError",
     "Placement",
     "Provider",
     "Source",
