@@ -20,7 +20,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
+from authsome.errors import AuthsomeError, ExitCode, as_utf8, did_you_mean, file_errors
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -320,7 +320,7 @@ def _problems(kind: type, document: Document) -> list[Mapping[str, Any]]:
 
     try:
         # Through JSON, because only there does pydantic's strict mode take a list for a tuple.
-        _adapter(kind).validate_json(json.dumps(document.data), strict=True)
+        _adapter(kind).validate_json(as_utf8(json.dumps(document.data, ensure_ascii=False)), strict=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         return sorted(found, key=lambda each: each["type"] != _UNKNOWN_KEY)
@@ -337,7 +337,8 @@ def _adapter(kind: type) -> "TypeAdapter[Any]":
 def _where(data: Any, problem: Mapping[str, Any]) -> Where:
     """Return pydantic's location without the names of union members, which the file does not hold."""
     where: Where = ()
-    location, missing = problem["loc"], problem["type"] in _MISSING
+    # Half a surrogate pair is no more in what pydantic read.
+    location, missing = problem["loc"], problem["type"] in (*_MISSING, _UNKNOWN_KEY)
     for index, part in enumerate(location):
         holds = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if holds:

@@ -7,6 +7,7 @@ the same give the same. Refuses to find what every definition has: `api`, `key`,
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from authsome.provider import Provider
 
@@ -134,9 +135,17 @@ def _facts(provider: Provider) -> Iterator[tuple[str, int]]:
     yield from ((text, _FACT) for text in (*provider.env, *map(str, provider.hosts), *provider.packages))
     if provider.category:
         yield provider.category, _TOPIC
+    yield from ((word, _TOPIC) for word in _purposes().get(provider.name, ()))
+
+
+@cache
+def _purposes() -> dict[str, list[str]]:
+    """Return what each provider does, in people's words."""
+    found: dict[str, list[str]] = {}
     for topic, names in _TOPICS.items():
-        if provider.name in names.split():
-            yield from ((word, _TOPIC) for word in topic.split())
+        for name in names.split():
+            found.setdefault(name, []).extend(topic.split())
+    return found
 
 
 def _score(word: str, text: str, weight: int) -> int:

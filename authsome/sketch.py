@@ -118,6 +118,7 @@ def host(given: str) -> str:
         raise ValueError("a user name or password stands before the host; leave it out")
     try:
         found = Host.parse(authority)
+        Sketch(host=authority).provider()
     except ValueError as error:
         raise ValueError(str(error).replace(f"`{authority}`", "that")) from None
     if "." not in found.name and not found.is_loopback:

@@ -229,7 +229,7 @@ _KEYS = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.dictionaries(_KEYS, _PARTS, max_size=5), st.booleans())
 def test_there_is_an_error_exactly_where_a_definition_does_not_load(
     tmp_path_factory: pytest.TempPathFactory, change: dict[str, Any], on_top: bool

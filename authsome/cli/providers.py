@@ -20,7 +20,7 @@ from authsome.cli.stations import (
     somebody,
     working_folder,
 )
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 
 if TYPE_CHECKING:
     from authsome.lint import Known, Report
@@ -70,7 +70,7 @@ def _loading(catalogue: "Catalogue") -> "Iterable[Provider]":
         try:
             yield catalogue.get(name)
         except AuthsomeError as error:
-            say(f"Left out: {error.message}")
+            say(clean(f"Left out: {error.message}"))
 
 
 @_of("lint")
