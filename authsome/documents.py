@@ -433,10 +433,15 @@ def _build_option(options: tuple[Any, ...], data: Any) -> Any:
 
 def _build_dataclass(kind: Any, data: dict[str, Any]) -> Any:
     hints = _hints(kind)
-    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
-    if not needed <= set(data) <= set(hints):
+    if not _needed(kind) <= data.keys() <= hints.keys():
         raise _MisfitError
     return kind(**{key: _build(hints[key], value) for key, value in data.items()})
+
+
+@cache
+def _needed(kind: Any) -> frozenset[str]:
+    """Return the fields without a default."""
+    return frozenset(each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING)
 
 
 @cache
