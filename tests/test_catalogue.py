@@ -195,7 +195,7 @@ def test_the_page_of_providers_is_made_from_the_definitions() -> None:
     assert page == catalogue_page.made(page), "write it anew with: uv run python tests/catalogue_page.py"
 
 
-@pytest.mark.parametrize("words", ["inspect stripe", "login stripe --stdin --no-check", "get stripe --field status"])
+@pytest.mark.parametrize("words", ["inspect stripe", "get stripe --field status", "why https://api.stripe.com/v1/x"])
 def test_a_command_about_one_provider_opens_no_definition_of_another(authsome: CommandLine, words: str) -> None:
     given = "sk_test_CANARY0123456789abcdefghij"
     assert authsome("login", "stripe", "--stdin", "--no-check", given=given).code == 0
@@ -212,8 +212,7 @@ def test_a_command_about_one_provider_opens_no_definition_of_another(authsome: C
         "assert set(opened) == {'stripe.json'}, opened\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, *words.split(), *(["--force"] if "login" in words else [])],
-        input=given,
+        [sys.executable, "-c", script, *words.split()],
         env=authsome.environ(),
         cwd=authsome.project,
         capture_output=True,
