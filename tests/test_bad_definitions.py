@@ -237,7 +237,8 @@ def _endless(path: Path) -> None:
 
 
 def _large(path: Path) -> None:
-    path.write_bytes(b" " * 10_000_000)
+    with path.open("wb") as file:
+        file.truncate(10_000_000)
 
 
 STRANGE: dict[str, tuple[Callable[[Path], None], str, int]] = {
