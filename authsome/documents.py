@@ -15,14 +15,15 @@ from bisect import bisect_left
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean, file_errors
+from authsome.errors import AuthsomeError, ExitCode, as_utf8, did_you_mean, file_errors
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from ruamel.yaml import YAML
 
 type Where = tuple[str | int, ...]
@@ -33,6 +34,7 @@ _FOR_EDITORS = "$schema"
 MAX_BYTES = 1 << 20
 MAX_NODES = 20_000
 MAX_DEPTH = 20
+MAX_MISFITS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,28 @@ class Document:
     lines: Mapping[Where, int] | None
     text: str = field(default="", repr=False)
 
-    def at(self, where: Where) -> str:
-        """Return `file:line` of the innermost part of `where` that the file holds."""
+    def line(self, where: Where) -> int:
+        """Return the line of the innermost part of `where` that the file holds."""
         lines = json_lines(self.text) if self.lines is None else self.lines
         known = next((where[:end] for end in range(len(where), -1, -1) if where[:end] in lines), ())
-        return f"{self.path}:{lines.get(known, 1)}"
+        return lines.get(known, 1)
+
+    def at(self, where: Where) -> str:
+        """Return `file:line` of that part."""
+        return f"{self.path}:{self.line(where)}"
 
     def error(self, where: Where, message: str, hint: str | None = None) -> AuthsomeError:
         """Return the error that `message` is wrong at `where`."""
         return AuthsomeError(f"{self.at(where)}: {message}", hint=hint, code=ExitCode.INVALID)
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """One thing in which a document does not fit."""
+
+    where: Where
+    message: str
+    hint: str | None = None
 
 
 class Closed:
@@ -194,6 +209,7 @@ def parse_json(path: Path, text: str) -> Document:
     return Document(path, data, None, text)
 
 
+@lru_cache(maxsize=1)  # whoever says all that is wrong with a file asks for each of it
 def json_lines(text: str) -> Mapping[Where, int]:
     """Return the line on which each part of a JSON text starts; a member starts with its key."""
     ends = [place for place, char in enumerate(text) if char == "\n"]
@@ -261,29 +277,68 @@ def _without_schema(data: Any) -> Any:
     return data
 
 
+def misfits(kind: type, document: Document) -> tuple[Misfit, ...]:
+    """Return everything in which a document does not fit a `kind`, `MAX_MISFITS` at most; nothing if it fits."""
+    document = replace(document, data=_without_schema(document.data))
+    try:
+        _build(kind, document.data)
+    except (_MisfitError, ValueError):
+        return _all_explained(kind, document)
+    return ()
+
+
+def _all_explained(kind: type, document: Document) -> tuple[Misfit, ...]:
+    """Return what is wrong with a document, each place once: pydantic has a finding for each member of a union."""
+    problems = _problems(kind, document)[:MAX_MISFITS]
+    placed = [(_where(document.data, each), each) for each in problems]
+    found: dict[Where, Misfit] = {}
+    for where, each in placed:
+        deeper = any(len(other) > len(where) and other[: len(where)] == where for other, _ in placed)
+        if not (deeper and each["type"] in _EXPECTED):
+            found.setdefault(where, Misfit(where, *_in_words(kind, where, each)))
+    return tuple(found.values()) or (Misfit((), _NO_WORDS),)
+
+
 def _explained(kind: type, document: Document) -> AuthsomeError:
     """Return what is wrong with a document that does not fit."""
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415  see `shape`
+    problems = _problems(kind, document)
+    if not problems:
+        return document.error((), _NO_WORDS)
+    where = _where(document.data, problems[0])
+    message, hint = _in_words(kind, where, problems[0])
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return document.error(where, message + more, hint)
+
+
+_NO_WORDS = "does not have the expected form"
+"""Of what pydantic would accept; the two never disagree (a property of the tests); if they did, doubt means refusal."""
+
+
+def _problems(kind: type, document: Document) -> list[Mapping[str, Any]]:
+    """Return pydantic's findings; a misspelt key is often also a missing one, the misspelling is what to tell first."""
+    from pydantic import ValidationError  # noqa: PLC0415  see `shape`
 
     try:
         # Through JSON, because only there does pydantic's strict mode take a list for a tuple.
-        TypeAdapter(kind).validate_json(json.dumps(document.data), strict=True)
+        _adapter(kind).validate_json(as_utf8(json.dumps(document.data, ensure_ascii=False)), strict=True)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-    else:  # the two never disagree (a property of the tests); if they did, doubt means refusal
-        return document.error((), "does not have the expected form")
-    # A misspelt key is often also a missing one; the misspelling is what to tell.
-    first = min(problems, key=lambda problem: problem["type"] != _UNKNOWN_KEY)
-    where = _where(document.data, first)
-    message, hint = _in_words(kind, where, first)
-    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-    return document.error(where, message + more, hint)
+        found = error.errors(include_url=False, include_input=False)
+        return sorted(found, key=lambda each: each["type"] != _UNKNOWN_KEY)
+    return []
+
+
+@cache
+def _adapter(kind: type) -> "TypeAdapter[Any]":
+    from pydantic import TypeAdapter  # noqa: PLC0415  see `shape`
+
+    return TypeAdapter(kind)
 
 
 def _where(data: Any, problem: Mapping[str, Any]) -> Where:
     """Return pydantic's location without the names of union members, which the file does not hold."""
     where: Where = ()
-    location, missing = problem["loc"], problem["type"] in _MISSING
+    # Half a surrogate pair is no more in what pydantic read.
+    location, missing = problem["loc"], problem["type"] in (*_MISSING, _UNKNOWN_KEY)
     for index, part in enumerate(location):
         holds = part in data if isinstance(data, dict) else isinstance(data, list) and isinstance(part, int)
         if holds:
@@ -378,10 +433,15 @@ def _build_option(options: tuple[Any, ...], data: Any) -> Any:
 
 def _build_dataclass(kind: Any, data: dict[str, Any]) -> Any:
     hints = _hints(kind)
-    needed = {each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING}
-    if not needed <= set(data) <= set(hints):
+    if not _needed(kind) <= data.keys() <= hints.keys():
         raise _MisfitError
     return kind(**{key: _build(hints[key], value) for key, value in data.items()})
+
+
+@cache
+def _needed(kind: Any) -> frozenset[str]:
+    """Return the fields without a default."""
+    return frozenset(each.name for each in fields(kind) if each.default is MISSING and each.default_factory is MISSING)
 
 
 @cache

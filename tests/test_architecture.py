@@ -16,6 +16,7 @@ from canary import OPENAI_KEY
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
+    *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan"),
     *("bridge", "session", "rules", "fake", "why", "trial"),
     *(

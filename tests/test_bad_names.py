@@ -44,6 +44,8 @@ PLACES = [
     ("profile", "show", "{}"),
     ("profile", "remove", "{}", "--yes"),
     ("list", "--profile", "{}"),
+    ("providers", "new", "{}", "--host", "api.acme.example"),
+    ("providers", "lint", "{}"),
     ("completion", "{}"),
     ("help", "{}"),
     ("export", "openai", "--format", "{}"),
@@ -148,6 +150,8 @@ NEAREST = [
     ),
     ("remove", 2, "missing argument 'PROVIDER'", "authsome remove --help"),
     ("remove openai g2", 2, "got unexpected extra argument(s) (g2)", "authsome remove --help"),
+    ("providers search opnai", 3, "nothing is known of `opnai`", "If not, write a definition: authsome providers new"),
+    ("providers serach opnai", 2, "`authsome providers` has no command `serach`", "did you mean `search`?"),
     ("help lgin", 2, "`authsome` has no command `lgin`", "did you mean `login`?"),
 ]
 

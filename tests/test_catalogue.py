@@ -8,6 +8,8 @@ whose form clients check.
 
 import json
 import re
+import subprocess
+import sys
 import time
 from base64 import b64decode
 from pathlib import Path
@@ -209,17 +211,31 @@ def test_the_page_of_providers_is_made_from_the_definitions() -> None:
     assert page == catalogue_page.made(page), "write it anew with: uv run python tests/catalogue_page.py"
 
 
-def test_one_definition_is_read_without_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[str] = []
-    real = documents.read_json
-
-    def note(path: Path) -> documents.Document:
-        read.append(path.stem)
-        return real(path)
-
-    monkeypatch.setattr(documents, "read_json", note)
-    Catalogue(None).get("stripe")
-    assert read == ["stripe"]
+@pytest.mark.parametrize("words", ["inspect stripe", "get stripe --field status", "why https://api.stripe.com/v1/x"])
+def test_a_command_about_one_provider_opens_no_definition_of_another(authsome: CommandLine, words: str) -> None:
+    given = "sk_test_CANARY0123456789abcdefghij"
+    assert authsome("login", "stripe", "--stdin", "--no-check", given=given).code == 0
+    script = (
+        "import sys\n"
+        "opened = []\n"
+        "def note(event, found):\n"
+        "    if event == 'open' and '/providers/' in str(found[0]): opened.append(str(found[0]).rpartition('/')[2])\n"
+        "sys.addaudithook(note)\n"
+        "sys.argv = ['authsome', *sys.argv[1:]]\n"
+        "from authsome.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as done: assert not done.code, done.code\n"
+        "assert set(opened) == {'stripe.json'}, opened\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words.split()],
+        env=authsome.environ(),
+        cwd=authsome.project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_definition_of_a_category_nobody_knows_is_wrong(tmp_path: Path) -> None:

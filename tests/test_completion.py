@@ -151,6 +151,9 @@ def test_names_are_those_that_there_are(authsome: CommandLine) -> None:
     assert _offers(authsome, "authsome profile create x --preset t") == ["team"]
     assert _offers(authsome, "authsome help profile s") == ["show"]
     assert _offers(authsome, "authsome completion f") == ["fish"]
+    assert _offers(authsome, "authsome providers ") == ["search", "lint", "new"]
+    assert _offers(authsome, "authsome providers new --test") == ["--test-url"]
+    assert authsome("__complete", "zsh", "3", "authsome", "providers", "lint", "").out == "files\n"
 
 
 def test_nothing_is_decrypted_or_asked_for_a_name(authsome: CommandLine) -> None:

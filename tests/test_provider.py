@@ -196,13 +196,37 @@ def test_a_mistake_that_only_the_whole_shows_has_its_line(
 
 
 ENDLESS = ("(a+)+", "(a|a)*b", "((a+)b){2,}", "(?:x*)+", "(a?b?)*c", "(?:a{1,3})*", "(?P<one>[ab]|b)+$")
+SHARED = (
+    *(
+        "a*a*a*b",
+        "(a*)(a*)(a*)b",
+        ".*.*.*x",
+        "[a-z]+[0-9a-z]+\\w+!",
+        "(?:ab)*(?:ab)*(?:ab)*c",
+        "a+?a+?a+?b",
+        "[é]*é*é*x",
+    ),
+    *(
+        "(a*|b)(a*|b)(a*|b)c",
+        "a{0,900}a{0,900}a{0,900}b",
+        "(?i)a*A*a*b",
+        "a*b?a*c?a*d",
+        "a*(?=a)a*a*b",
+        "\\d*\\d*\\d*x",
+    ),
+    *("(?P<n>a*)(?P=n)*a*b", r"(a*)\1*a*b", r"\x61*a*a*b", "(?x) a* a* a* b", "a*^a*$a*b", "(a*(b|a*))a*c"),
+)
 TOO_LARGE = ("a{99999999999}", "(" * 20_000 + ")" * 20_000)
-FINE = ("(-[0-9a-z]{4}){3}-[0-9]+", "(?:sk|rk)_[a-z]+(b+)?", r"\(a+\)+", "[(a+)]+", "[]+)]+(a)+", "a+?(b)+", "[[a]")
+JWT = r"eyJ[\w-]+\.[\w-]+\.[\w-]+"
+FINE = (
+    *("(-[0-9a-z]{4}){3}-[0-9]+", "(?:sk|rk)_[a-z]+(b+)?", r"\(a+\)+", "[(a+)]+", "[]+)]+(a)+", "a+?(b)+", "[[a]"),
+    *(JWT, "sk-[a-z]{20,}|pk-[a-z]{20,}|rk-[a-z]{20,}", "(?:[a-z]+|[0-9]+|[A-Z]+)!", "a*a*b"),
+)
 
 
 @pytest.mark.parametrize(
     ("pattern", "loads"),
-    [*((text, False) for text in (*ENDLESS, *TOO_LARGE)), *((text, True) for text in FINE)],
+    [*((text, False) for text in (*ENDLESS, *SHARED, *TOO_LARGE)), *((text, True) for text in FINE)],
 )
 def test_a_pattern_that_could_be_tried_for_ever_does_not_load(pattern: str, *, loads: bool) -> None:
     try:

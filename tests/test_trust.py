@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -117,11 +118,17 @@ def test_a_definition_that_nobody_trusts_judges_no_key_and_sends_nobody_to_a_pag
 
 
 def test_a_pattern_that_nobody_trusts_is_not_tried_on_a_repository(brought: CommandLine) -> None:
-    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": f"{'[a-z0-9]*' * 12}!"})
+    _define(brought.project, api_key={"env_var": "ACME_API_KEY", "key_pattern": "q7w8[a-z0-9]{32}"})
     (brought.project / "config.py").write_text('ACME_API_KEY = "q7w8e9r0t1y2u3i4o5p6a7s8d9f0g1h2j3k4"\n')
     assert brought("check", "--drift").code == 0
     (brought.project / "authsome.yaml").unlink()
-    assert "acme" in brought("init", "--dry-run").out
+    done = brought("init", "--yes", "--dry-run")
+    assert "acme" in done.out
+    assert "looks like a key" not in done.out + done.err
+    own = brought.home / "providers"
+    own.mkdir(parents=True)
+    shutil.copy(brought.project / ".authsome" / "providers" / "acme.json", own)
+    assert "looks like a key" in brought("init", "--yes").err
 
 
 def test_a_trusted_definition_is_as_good_as_any(brought: CommandLine) -> None:

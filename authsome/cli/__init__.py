@@ -39,6 +39,7 @@ def main() -> None:
             set_default,  # noqa: F401
             show,  # noqa: F401
             register,  # noqa: F401
+            providers,  # noqa: F401
             export,  # noqa: F401
             demo,  # noqa: F401
             doctor,  # noqa: F401

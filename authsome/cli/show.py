@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
-from authsome.errors import AuthsomeError, ExitCode, did_you_mean
+from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _list_available(settings: Settings, catalogue: "Catalogue", connected: set[s
         try:
             provider = catalogue.get(name)
         except AuthsomeError as error:
-            say(f"Left out: {error.message}")
+            say(clean(f"Left out: {error.message}"))  # NOTE: a name with a line break in it could say anything
             continue
         if category in (None, provider.category):
             rows.append(screen.row(provider, source, connected=name in connected))
@@ -147,11 +147,11 @@ def inspect_(settings: Settings, provider: Name) -> None:
     import sys
 
     from authsome.documents import read_text
-    from authsome.errors import clean
     from authsome.provider import Catalogue
 
     catalogue = show_catalogue(settings)
-    if not catalogue.find(provider)[1].stat().st_size:
+    path = catalogue.find(provider)[1]
+    if path.is_file() and not path.stat().st_size and provider in Catalogue(None).names():
         # In `inspect openai > ~/.authsome/providers/openai.json` the shell has made an empty file of one's own, which
         # hides the bundled one, before this begins.
         catalogue = Catalogue(None)

@@ -35,7 +35,7 @@ from authsome.provider.names import (
     placeholder,
 )
 from authsome.provider.placement import Placement, Spot, Value, matches
-from authsome.provider.resolved import Field, Provider, resolve
+from authsome.provider.resolved import Field, MistakeError, Provider, resolve
 from authsome.provider.shapes import mentions
 
 __all__ = [
@@ -58,6 +58,7 @@ __all__ = [
     "FieldDefinition",
     "Host",
     "InjectDefinition",
+    "MistakeError",
     "Placement",
     "Provider",
     "Source",

@@ -17,6 +17,7 @@ _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9])?(\.[a-z0-9
 SLOT = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 """Where the value of a field goes in a template."""
 _FILLING = re.compile(r"[A-Za-z0-9.-]+")  # what a setting may bring into the name of a host
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")  # inet_aton(3) takes 127.1, 0x7f000001 and 2130706433 for addresses
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: header names, methods
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRETIVE = re.compile(r"(?:[A-Z0-9]+_)*(?:KEY|APIKEY|TOKEN|SECRET|PASSWORD|PAT)(?:_[A-Z0-9]+)*")
@@ -66,7 +67,7 @@ class Host:
             raise ValueError(f"`{text}`: a credential leaves over https only")
         authority = (rest if separator else text).removesuffix("/").lower()
         name, _, port = authority.partition(":")
-        if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        if not _HOST.fullmatch(name) or _NUMBER.fullmatch(name.rpartition(".")[2]):
             raise ValueError(f"`{text}` is not a host name")
         if port and not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):  # noqa: PLR2004  ports
             raise ValueError(f"`{text}`: not a port")

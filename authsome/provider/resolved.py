@@ -9,13 +9,15 @@ from typing import Any
 from warnings import catch_warnings
 
 from authsome.documents import Where
-from authsome.provider import shapes
+from authsome.provider import shapes, ways
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, TOKEN, VARIABLE, Host, covered, placeholder
 from authsome.provider.placement import Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
+_SHARED = 2
+"""So many repetitions that can share letters take a second for the longest key; with one more it is hours."""
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 
 
@@ -403,6 +405,7 @@ def _pattern(text: str | None, where: str) -> re.Pattern[str] | None:
     try:
         with catch_warnings(action="ignore"):  # Python's, about what it may read in another way one day
             found = re.compile(text)
+            shared = ways.most(text)
     except re.error as error:
         raise ValueError(f"`{where}` is not a regular expression: {error.msg}") from error
     except (OverflowError, RecursionError):
@@ -410,6 +413,11 @@ def _pattern(text: str | None, where: str) -> re.Pattern[str] | None:
     if _repeats_repetition(text):
         raise ValueError(
             f"`{where}` repeats a group that repeats something or has alternatives: "
+            "to find out that a key does not match could take for ever"
+        )
+    if shared > _SHARED:
+        raise ValueError(
+            f"`{where}` can divide the same letters between {shared} repetitions: "
             "to find out that a key does not match could take for ever"
         )
     return found
