@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from authsome import documents, grants, provider
 from authsome.documents import Document, Misfit, Where
 from authsome.errors import AuthsomeError
-from authsome.provider import Definition, Field, Host, Provider, check_name
+from authsome.provider import Definition, Field, Host, Provider, check_name, covered
 
 _LONG = 256
 """Characters of a pattern that somebody may still read."""
@@ -179,7 +179,7 @@ def _mend_hosts(data: dict[str, Any], place: list[str | int]) -> None:
 
 def _is_host(text: str) -> bool:
     try:
-        Host.parse(text)
+        Host.declared(text)
     except ValueError:
         return False
     return True
@@ -263,8 +263,15 @@ def _shared(definition: Definition, given: Provider, others: Iterable[Provider])
         for variable in sorted(given.env.keys() & other.env.keys()):
             message = f"{variable} is a variable of {other.name}, too: one run cannot use both"
             yield Misfit(_place(definition, variable), message)
-        for host in sorted({*given.host_names} & {*other.host_names}):
+        for host in sorted(_claimed(given, other)):
             yield Misfit(("host_url",), f"{host} is a host of {other.name}, too: one run cannot use both")
+
+
+def _claimed(given: Provider, other: Provider) -> Iterator[str]:
+    """Yield the hosts of the one that the other has as well; what settings make them is not known here."""
+    for host in (each for each in given.hosts if not each.is_open):
+        if covered(host, other.hosts) or (host.is_wild and any(map(host.covers, other.hosts))):
+            yield str(host)
 
 
 def _place(definition: Definition, variable: str) -> Where:

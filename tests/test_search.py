@@ -24,7 +24,7 @@ def _names(asked: str) -> list[str]:
         ("hugging face", ["huggingface"]),
         ("git", ["github", "gitlab", "bitbucket"]),
         ("x", ["x"]),
-        ("mail", ["mailgun"]),
+        ("mail", ["mailchimp", "mailgun"]),
         ("google", ["google-gemini"]),
         ("gemini", ["google-gemini"]),
     ],

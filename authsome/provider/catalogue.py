@@ -10,7 +10,6 @@ from pathlib import Path
 from authsome import documents
 from authsome.documents import Document
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
-from authsome.provider import suffixes
 from authsome.provider.definition import Definition
 from authsome.provider.names import check_name
 from authsome.provider.resolved import MistakeError, Provider, resolve
@@ -119,16 +118,13 @@ def read(document: Document, *, ours: bool = False) -> Provider:
     """Return the provider of a definition file, or raise (exit code 6) with file and line.
 
     Args:
-        ours: Whether it comes with the program: then its wildcards have been looked at, and no list has to be.
+        ours: As for `resolve`.
     """
     definition = documents.shape(Definition, document)
     try:
-        provider = resolve(definition)
-        if not ours:
-            suffixes.check(provider)
+        return resolve(definition, ours=ours)
     except MistakeError as error:
         raise document.error(error.where, str(error)) from error
-    return provider
 
 
 def bundled(folder: str) -> Path:

@@ -9,7 +9,7 @@ from typing import Any
 from warnings import catch_warnings
 
 from authsome.documents import Where
-from authsome.provider import shapes, ways
+from authsome.provider import shapes, suffixes, ways
 from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, TOKEN, VARIABLE, Host, covered, placeholder
 from authsome.provider.placement import Placement, Value
@@ -212,9 +212,16 @@ def _at(*where: str | int) -> Iterator[None]:
         raise MistakeError(str(error), where) from error
 
 
-def resolve(definition: Definition) -> Provider:
-    """Return the provider a definition describes, or raise `MistakeError` with what is wrong with it."""
+def resolve(definition: Definition, *, ours: bool = False) -> Provider:
+    """Return the provider a definition describes, or raise `MistakeError` with what is wrong with it.
+
+    Args:
+        ours: Whether it comes with the program: then its wildcards have been looked at, and no list has to be read.
+    """
     hosts = _hosts(definition.host_url)
+    if not ours:
+        with _at("host_url"):
+            suffixes.check(hosts)
     headers = []
     for name, value in definition.headers.items():
         with _at("headers", name):

@@ -4,12 +4,14 @@ Promises that no definition sends a key to all hosts below one of them: neither 
 the list is Mozilla's to say (publicsuffix.org), with the companies' own entries.
 """
 
-from authsome.provider.resolved import MistakeError, Provider
+from collections.abc import Iterable
+
+from authsome.provider.names import Host
 
 
-def check(provider: Provider) -> None:
-    """Raise `MistakeError` if a wildcard of the provider gives everybody who wants one a host for the key."""
-    wild = [host for host in provider.hosts if host.is_wild]
+def check(hosts: Iterable[Host]) -> None:
+    """Raise `ValueError` if a wildcard among these gives everybody who wants one a host for the key."""
+    wild = [host for host in hosts if host.is_wild]
     if not wild:
         return
     from publicsuffixlist import PublicSuffixList  # noqa: PLC0415  the list takes longer to read than a definition
@@ -18,4 +20,4 @@ def check(provider: Provider) -> None:
     for host in wild:
         base = host.name[2:].rpartition("}.")[2]
         if known.publicsuffix(base) == base:
-            raise MistakeError(f"`{host}`: below `{base}` anybody can have a host; write each exactly", ("host_url",))
+            raise ValueError(f"`{host}`: below `{base}` anybody can have a host; write each exactly")
