@@ -53,6 +53,8 @@ class Host:
         """Return the host of `api.example.com`, `api.example.com:8443` or `https://api.example.com`."""
         if text.startswith("regex:") or "*" in text:
             raise ValueError(f"`{text}` is a pattern; write each host exactly, as in `api.example.com`")
+        if not text.isascii():  # in lower case the Kelvin sign U+212A is a `k`
+            raise ValueError(f"`{text}` is not a host name")
         scheme, separator, rest = text.partition("://")
         if separator and scheme != "https":
             raise ValueError(f"`{text}`: a credential leaves over https only")
