@@ -2,7 +2,8 @@
 
 Promises that a `Provider` is complete and safe to act on: every host is an exact name and port, every header is a legal
 field name, every template uses fields that exist. Refuses a definition that could send a credential somewhere its
-author did not name: patterns for hosts, plain `http`, control characters, placements without a host.
+author did not name: patterns for hosts, plain `http`, control characters, placements without a host. The same holds for
+the addresses from which its tokens come.
 
 A definition is a JSON file: bundled with the program, put into `<home>/providers/` by its user, or brought along by a
 project. The user's wins, and a project's counts only where it is trusted (see `trust`).
@@ -14,10 +15,15 @@ from authsome.provider.definition import (
     AlsoDefinition,
     ApiKey,
     BasicDefinition,
+    ClientCredentialsDefinition,
+    ClientDefinition,
     Definition,
     Export,
     FieldDefinition,
+    Flow,
     InjectDefinition,
+    OAuthDefinition,
+    RevocationDefinition,
     TestRequest,
 )
 from authsome.provider.names import (
@@ -32,6 +38,7 @@ from authsome.provider.names import (
     check_name,
     placeholder,
 )
+from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import Placement, Spot, Value, matches
 from authsome.provider.resolved import Field, Provider, resolve
 
@@ -39,6 +46,7 @@ __all__ = [
     "CATEGORIES",
     "DEFAULT_CONNECTION",
     "NAME",
+    "PERSONS_PAGE",
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
     "SECRETIVE",
@@ -48,22 +56,30 @@ __all__ = [
     "ApiKey",
     "BasicDefinition",
     "Catalogue",
+    "ClientCredentialsDefinition",
+    "ClientDefinition",
     "Definition",
     "Export",
     "Field",
     "FieldDefinition",
+    "Flow",
     "Host",
     "InjectDefinition",
+    "OAuth",
+    "OAuthDefinition",
     "Placement",
     "Provider",
+    "RevocationDefinition",
     "Source",
     "Spot",
     "TestRequest",
     "Value",
     "bundled",
     "check_name",
+    "endpoints",
     "load",
     "matches",
+    "oauth_hosts",
     "placeholder",
     "read",
     "resolve",
