@@ -320,7 +320,8 @@ def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, H
     for each in connections:
         for host in each.provider.hosts:
             owner = owners.setdefault(host, each.provider.name)
-            if owner != each.provider.name:
+            # One that is open is nobody's yet; `settled` compares what settings make of it.
+            if owner != each.provider.name and not host.is_open:
                 yield owner, each.provider.name, host
     wild = {host: owner for host, owner in owners.items() if host.is_wild}
     for host, owner in owners.items():

@@ -504,9 +504,7 @@ def keep(
     Raises `Doubt` for what a person may decide otherwise.
     """
     _refuse_oauth(provider)
-    given = {each.name: each.default for each in provider.fields if each.default is not None}
-    given |= {provider.key.name: pasted.check(provider, found, others=intake.known, accepted=accepted)}
-    fields = _whole(provider, given)
+    fields = of_key(provider, pasted.check(provider, found, others=intake.known, accepted=accepted))
     _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
     return _stored(vault, provider, connection, fields, intake, accepted)
 
@@ -518,6 +516,15 @@ def _refuse_oauth(provider: Provider) -> None:
             hint=f"define a provider of your own for a personal token: authsome inspect {provider.name}",
             code=ExitCode.REFUSED,
         )
+
+
+def of_key(provider: Provider, secret: str) -> dict[str, str]:
+    """Return all fields of a connection of which its key was given, and nothing else; secret.
+
+    Raises (exit code 2) if they cannot be found out from it.
+    """
+    defaults = {each.name: each.default for each in provider.fields if each.default is not None}
+    return _whole(provider, {**defaults, provider.key.name: secret})
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.plan import State, Step
-from authsome.provider import Host, Placement, placeholder
+from authsome.provider import Host, Placement, covered, placeholder
 from authsome.rules import Decision, Inject, Pass, Refusal, Request, Rules, malformed
 
 _PORTS = {"https": 443, "wss": 443, "ws": 80, "http": 80}
@@ -100,7 +100,7 @@ class Asked:
         """Return what the proxy would see; a connection is named by its placeholder, where its client puts it."""
         headers: tuple[tuple[str, str], ...] = ()
         if self.connection is not None:
-            places = (place for rule in rules.rules for place in rule.placements if self.host in place.hosts)
+            places = (place for rule in rules.rules for place in rule.placements if covered(self.host, place.hosts))
             return self._with(placeholder(self.connection), next(places, None))
         if self.authorization is not None:
             headers = (("authorization", self.authorization),)
@@ -215,7 +215,7 @@ def _checks(
         encrypted or None,
         "the host alone can read it" if encrypted else "no, and so without a credential",
     )
-    owner = next((r.provider for r in rules.rules for place in r.placements if asked.host in place.hosts), None)
+    owner = next((r.provider for r in rules.rules for place in r.placements if covered(asked.host, place.hosts)), None)
     if owner is None or not rules.decrypts(asked.host):
         yield "host declared", frozenset({"egress_denied"}), None, _undeclared(asked, rules)
         return

@@ -26,6 +26,7 @@ _LONG = (
         "test_contract.py",
         "test_clients_runtimes.py",
         "test_schemas_editor.py",
+        "test_sdks.py",
     ),
 )
 

@@ -24,3 +24,17 @@ def npm_install(package: str, folder: Path) -> None:
 def node_version(node: str) -> tuple[int, ...]:
     shown = subprocess.run([node, "--version"], check=True, capture_output=True, text=True, timeout=30).stdout
     return tuple(int(part) for part in shown.strip().lstrip("v").split(".")[:2])
+
+
+def npm_ci(folder: Path) -> None:
+    """Install what the lock in a folder pins, unless that has been done."""
+    lock, done = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
+    if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
+        return
+    if not shutil.which("npm"):
+        pytest.skip("there is no npm on this machine")
+    command = ["npm", "ci", "--no-audit", "--no-fund"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, timeout=90, cwd=folder)
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
+        pytest.skip(f"npm cannot install what {lock} pins here")

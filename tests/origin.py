@@ -441,7 +441,7 @@ def git_environment(home: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", **person}
 
 
-class _Settings(Config):
+class Listener(Config):
     """Hypercorn's settings, with a certificate chosen by the name that the client asks for."""
 
     settings: ssl.SSLContext
@@ -489,7 +489,7 @@ def _listeners() -> Iterator[str]:
 
 async def serve(folder: Path, ready: Callable[[], None], ended: Callable[[], None]) -> None:
     """Serve until `ended` returns."""
-    settings = _Settings()
+    settings = Listener()
     settings.settings = _contexts(folder / "roots.pem")
     secure, plain = _listeners()
     settings.bind, settings.insecure_bind = [secure], [plain]

@@ -30,7 +30,9 @@ MADE: Mapping[str, tuple[type[Closed], str]] = {
 _NAME = {"pattern": f"^{names.NAME.pattern}$"}
 _VARIABLE = {"pattern": f"^{provider.VARIABLE.pattern}$"}
 _HEADER = {"pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$"}
-_HOST = {"pattern": "^(https://)?[A-Za-z0-9_.-]+(:[0-9]*)?/?$"}
+_EXACT = {"pattern": "^(https://)?[A-Za-z0-9_.-]+(:[0-9]*)?/?$"}
+_DNS = r"([A-Za-z0-9_.-]|\{[a-z_][a-z0-9_]*\})+(:[0-9]*)?"
+_HOST = {"pattern": rf"^(https://)?(\*\.)?{_DNS}/?$"}
 _VALUE = {"pattern": "^[ -~]*$"}
 _FIELD = {"pattern": "^[a-z_][a-z0-9_]*$"}
 _PARAMETER = {"pattern": "^[A-Za-z0-9_.~-]+$"}
@@ -50,7 +52,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("ProviderEntry", "connections"): {"propertyNames": _NAME, "minProperties": 1},
     ("ConnectionEntry", "allow"): _ALLOW,
     ("ConnectionEntry", "env"): _VARIABLE,
-    ("Egress", "allow"): {"items": {"type": "string", **_HOST}},
+    ("Egress", "allow"): {"items": {"type": "string", **_EXACT}},
     ("Definition", "name"): _NAME,
     ("Definition", "host_url"): {**_HOST, "items": {"type": "string", **_HOST}, "minItems": 1},
     ("Definition", "headers"): {"propertyNames": _HEADER, "additionalProperties": {"type": "string", **_VALUE}},
@@ -78,6 +80,13 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("FieldDefinition", "pattern"): {"format": "regex"},
     ("Definition", "fields"): {"propertyNames": _FIELD},
     ("Definition", "packages"): {"items": {"type": "string", "pattern": "^(pypi|npm|python):"}},
+    ("InjectDefinition", "yields"): {"items": {"type": "string", **_HEADER}},
+    ("DeriveDefinition", "field"): _FIELD,
+    ("DeriveDefinition", "pattern"): {"format": "regex", "examples": ["-([a-z]{2}[0-9]+)$"]},
+    ("FieldDefinition", "value"): {"examples": ["https://{cluster_host}:6333"]},
+    ("FieldDefinition", "placeholder"): {"examples": ["e2b_{hex:40}"]},
+    ("ProviderEntry", "base_url"): {"examples": ["https://acme.okta.com"]},
+    ("ConnectionEntry", "base_url"): {"examples": ["https://acme.okta.com"]},
     ("InjectDefinition", "hosts"): {"items": {"type": "string", **_HOST}},
     ("InjectDefinition", "paths"): {"items": {"type": "string", "pattern": "^/"}},
     ("BasicDefinition", "username"): _VALUE,
@@ -108,7 +117,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("RevocationDefinition", "query"): _PARAMETERS,
     ("RevocationDefinition", "form"): _PARAMETERS,
     ("RevocationDefinition", "json"): _PARAMETERS,
-    ("TestRequest", "url"): {"pattern": "^https://[A-Za-z0-9_.-]+(:[0-9]*)?/[^#]*$"},
+    ("TestRequest", "url"): {"pattern": f"^https://{_DNS}/[^#]*$"},
 }
 """What holds for a field beyond its type; never narrower than what the program takes (a property of the tests)."""
 

@@ -1,5 +1,6 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ def _load(tmp_path: Path, catalogue: Catalogue, text: str) -> manifest.Project:
 def test_the_example_loads_and_shows_every_key(catalogue: Catalogue) -> None:
     project = manifest.load(EXAMPLE, catalogue)
     assert [each.name for each in project.connections] == [
-        *("openai", "anthropic", "github", "intercom", "intercom/support", "okta"),
+        *("openai", "anthropic", "github", "intercom", "intercom/support"),
     ]
     text = EXAMPLE.read_text()
     for kind in (manifest.Manifest, manifest.ProviderEntry, manifest.ConnectionEntry, manifest.Egress):
@@ -153,6 +154,29 @@ def test_two_providers_may_not_claim_one_host(tmp_path: Path, catalogue: Catalog
         _load(tmp_path, catalogue, "version: 1\nproviders:\n  openai:\n  mine:\n")
     with pytest.raises(AuthsomeError, match="both claim api.openai.com"):
         manifest.default_project(catalogue, [("mine", "default"), ("openai", "default")])
+
+
+def test_two_providers_whose_hosts_are_settings_clash_only_if_these_make_the_same_host(
+    tmp_path: Path, catalogue: Catalogue
+) -> None:
+    folder = tmp_path / "home" / "providers"
+    folder.mkdir(parents=True)
+    for name in ("one", "other"):
+        fields = {"host": {"secret": False, "pattern": r"^[a-z.]+\.example$"}, "api_key": {}}
+        made = {"name": name, "host_url": "{host}", "fields": fields, "inject": [{"value": "Bearer {api_key}"}]}
+        (folder / f"{name}.json").write_text(json.dumps(made))
+    project = _load(tmp_path, catalogue, "version: 1\nproviders:\n  one:\n  other:\n")
+
+    def settled(*hosts: str) -> manifest.Project:
+        pairs = zip(project.connections, hosts, strict=True)
+        filled = (replace(each, provider=each.provider.filled({"host": host})) for each, host in pairs)
+        return project.settled(tuple(filled))
+
+    assert [str(each.provider.hosts[0]) for each in settled("a.example", "b.example").connections] == [
+        *("a.example", "b.example"),
+    ]
+    with pytest.raises(AuthsomeError, match=r"`one` and `other` both claim a\.example"):
+        settled("a.example", "a.example")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="giving a file away needs root")

@@ -21,7 +21,7 @@ from authsome.cli.stations import (
 )
 from authsome.cli.voice import explain
 from authsome.errors import AuthsomeError, Doubt, ExitCode
-from authsome.provider import check_name, placeholder
+from authsome.provider import check_name
 
 if TYPE_CHECKING:
     from authsome.committed import Past
@@ -195,7 +195,7 @@ class _Work:
         if entry is None:
             return row
         same = entry.fields == _fields(finding)
-        if same and not finding.owner.beyond(entry.hosts):
+        if same and not finding.owner.filled(entry.shown(finding.owner)).beyond(entry.hosts):
             return replace(row, result="held", words="already held")
         if self.way.force:
             return row
@@ -321,7 +321,7 @@ class _Work:
 
         lines = envfile.parse(file.text)
         values = {
-            index: placeholder(self.findings[place].connection)
+            index: _stand_in(self.findings[place])
             for place in places
             if (index := self.findings[place].candidate.index) is not None
         }
@@ -409,6 +409,17 @@ class _Work:
         return self.code or (problem.code if problem else 0) or (ExitCode.MISSING if waits else ExitCode.DONE)
 
 
+def _stand_in(finding: "Finding") -> str:
+    """Return what an agent holds in a key's place."""
+    owner = finding.owner.filled(_fields(finding))
+    return owner.stand_in(finding.connection, owner.key.name)
+
+
 def _fields(finding: "Finding") -> dict[str, str]:
-    """Return a key as it would be stored, secret."""
-    return {finding.owner.key.name: finding.candidate.value.rstrip()}
+    """Return a key as it would be stored, secret; nothing if it could not be."""
+    from authsome.session import of_key
+
+    try:
+        return of_key(finding.owner, finding.candidate.value.rstrip())
+    except AuthsomeError:
+        return {}

@@ -126,9 +126,8 @@ def get(
     if folder is None or entry is None:
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
-    details = screen.details(holding(entry, known), known, source, own=folder.own)
-    settled = known.filled(entry.shown(known))
-    details["placeholder"] = settled.stand_in(asked, known.key.name)  # what an agent sends for it
+    held = known.filled(entry.shown(known)).stand_in(asked, known.key.name)  # what an agent sends for it
+    details = screen.details(holding(entry, known), known, source, held, own=folder.own)
     details |= entry.fields if show_secret else entry.shown(known)
     if field is not None:
         if field not in details:

@@ -188,7 +188,7 @@ def survey(settings: Settings) -> "tuple[Project, Position]":
     project = open_project(settings, open_catalogue(settings), open_vault(settings))
     check_trust(settings, project)
     position = survey(open_vault(settings, project), project.connections)
-    project = replace(project, connections=position.declared)
+    project = project.settled(position.declared)
     return project, replace(position, plan=position.plan.addressed(again(settings)))
 
 

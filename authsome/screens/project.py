@@ -34,7 +34,7 @@ def _cell(row: Mapping[str, Any], name: str, chosen: Collection[str]) -> str:
     return f"{row[name]} (chosen)" if marked else row[name] or ""
 
 
-def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> dict[str, Any]:
+def details(held: Holding, provider: Provider, source: Source, placeholder: str, *, own: bool) -> dict[str, Any]:
     """Return what `get` shows: everything but the values."""
     return {
         "provider": held.provider,
@@ -48,6 +48,7 @@ def details(held: Holding, provider: Provider, source: Source, *, own: bool) -> 
         "generation": held.generation,
         "created_at": held.created_at,
         "updated_at": held.updated_at,
+        "placeholder": placeholder,
         **dict.fromkeys(held.field_names, REDACTED),
     }
 

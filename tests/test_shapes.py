@@ -1,0 +1,100 @@
+"""What stands in for a secret whose form clients check."""
+
+import re
+
+import pytest
+from hypothesis import given, strategies as st
+
+from authsome.provider import (
+    DEFAULT_CONNECTION,
+    PLACEHOLDER,
+    Definition,
+    DeriveDefinition,
+    FieldDefinition,
+    InjectDefinition,
+    Provider,
+    mentions,
+    resolve,
+)
+from authsome.provider.resolved import MistakeError
+
+SHAPES = {
+    "e2b_{hex:40}": r"e2b_[0-9a-f]{40}",
+    "{digit:10}:{hex:35}": r"[1-9][0-9]{9}:[0-9a-f]{35}",
+    "AKIA{base32:16}": r"AKIA[A-Z2-7]{16}",
+    "{hex:8}-{hex:32}": r"[0-9a-f]{8}-[0-9a-f]{32}",
+}
+
+
+def _provider(shape: str, name: str = "acme", **fields: FieldDefinition) -> Provider:
+    fields = {**fields, "key": FieldDefinition(placeholder=shape)}
+    return resolve(Definition(name, "acme.example", fields=fields, inject=(InjectDefinition(value="{key}"),)))
+
+
+@pytest.mark.parametrize(("shape", "form"), SHAPES.items())
+def test_a_stand_in_has_its_form_is_the_same_every_time_and_nobody_elses(shape: str, form: str) -> None:
+    provider = _provider(shape)
+    made = provider.stand_in("team", "key")
+    assert re.fullmatch(form, made)
+    assert made == _provider(shape).stand_in("team", "key")
+    others = {provider.stand_in(DEFAULT_CONNECTION, "key"), _provider(shape, "other").stand_in("team", "key")}
+    assert len({made, *others}) == 3
+    assert all(map(mentions, (made, *others)))
+
+
+@given(
+    st.sampled_from(list(SHAPES)), st.text(max_size=8), st.text(max_size=8), st.sampled_from(("team", "a", "default"))
+)
+def test_a_stand_in_is_seen_wherever_it_is(shape: str, before: str, after: str, connection: str) -> None:
+    assert mentions(before + _provider(shape).stand_in(connection, "key") + after)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            "authsome",
+            "AUTHSOME",
+            "AUTHSOME-1",
+            "Authsome2345",
+            b"authsome".hex(),
+            "61757468736f6d6",
+            "AUTHSOME" * 2,
+        ),
+        *("e2b_0123456789abcdef0123456789abcdef01234567", "AKIAIOSFODNN7EXAMPLE", "ghp_0123456789"),
+    ],
+)
+def test_what_only_looks_a_little_like_one_is_none(text: str) -> None:
+    assert not mentions(text) or text == "AUTHSOME" * 2
+
+
+def test_the_ordinary_one_stands_in_where_no_shape_is_asked_for_or_a_setting_is_missing() -> None:
+    region = FieldDefinition(secret=False, derive=DeriveDefinition("key", "-([a-z]{2}[0-9])$"))
+    provider = _provider("{hex:32}-{dc}", dc=region)
+    assert provider.stand_in("default", "key") == PLACEHOLDER
+    assert provider.stand_in("team", "other") == f"{PLACEHOLDER}-team"
+    filled = provider.filled(provider.derived({"key": "CANARY-us7"}))
+    assert re.fullmatch("[0-9a-f]{32}-us7", filled.stand_in("default", "key"))
+
+
+@pytest.mark.parametrize("key", ["CANARY", "CANARY-", "CANARY-us", f"CANARY-{'u' * 20}7", "-us7x"])
+def test_a_key_without_the_part_that_a_setting_is_read_from_is_refused(key: str) -> None:
+    region = FieldDefinition(secret=False, derive=DeriveDefinition("key", "-([a-z]+[0-9])$"))
+    with pytest.raises(ValueError, match="there is no dc in it"):
+        _provider("{hex:32}", dc=region).derived({"key": key})
+
+
+@pytest.mark.parametrize(
+    ("derive", "said"),
+    [
+        (DeriveDefinition("other", "(x)"), "no field that is given"),
+        (DeriveDefinition("key", "x"), "has one group"),
+        (DeriveDefinition("key", "(x)(y)"), "has one group"),
+        (DeriveDefinition("key", "(a+)+"), "for ever"),
+        (DeriveDefinition("key", "("), "not a regular expression"),
+    ],
+)
+def test_a_setting_that_could_not_be_read_out_of_a_key_does_not_load(derive: DeriveDefinition, said: str) -> None:
+    with pytest.raises(MistakeError, match=re.escape(said)):
+        _provider("{hex:32}", dc=FieldDefinition(secret=False, derive=derive))
