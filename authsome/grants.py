@@ -9,10 +9,24 @@ differs.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, fields
 from typing import Any
 
-from authsome.provider import Definition, Field, Host, Placement, Provider, TestRequest, Value, resolve
+from authsome.provider import (
+    ClientCredentialsDefinition,
+    Definition,
+    Field,
+    Host,
+    OAuth,
+    Placement,
+    Provider,
+    RevocationDefinition,
+    TestRequest,
+    Value,
+    oauth_hosts,
+    resolve,
+)
 
 _MORE_SPACES = re.compile("(?<= ) ")
 
@@ -29,7 +43,7 @@ def of(given: Definition | Provider) -> tuple[str, ...]:
         *(["its hosts may be in a private network"] if provider.private_addresses else []),
         *_placements(provider.placements, frozenset(provider.hosts)),
         *_constants(provider.constant_headers),
-        *_fields(provider.fields),
+        *_fields(provider.fields if provider.auth_type == "api_key" else provider.fields[1:]),
         *_test(provider.test),
         *_login(provider),
     )
@@ -140,10 +154,35 @@ def _login(provider: Provider) -> Iterator[str]:
     """Yield how a credential comes to be: a link is where a person takes it from, OAuth where it goes by itself."""
     if provider.keys_url is not None:
         yield f"to get a key, a person is sent to {_quoted(provider.keys_url)}"
-    if (provider.auth_type, provider.flow) == ("api_key", "api_key"):
+    if provider.auth_type == "api_key":
         yield "the credential is an API key, which a person gives"
     else:
-        yield f"the credential is of the type {provider.auth_type} and comes by the flow {_quoted(provider.flow)}"
-    settings: Mapping[str, Any] = provider.oauth or {}
-    for name, value in sorted(settings.items()):
-        yield f"OAuth uses {_quoted(name)}: {_quoted(value)}"
+        yield f"the credential is a token, which comes by the flow {_quoted(provider.flow)}"
+    if provider.oauth is not None:
+        yield from _oauth(provider, provider.oauth)
+
+
+def _oauth(provider: Provider, tokens: OAuth) -> Iterator[str]:
+    """Yield where tokens come from: what holds the client's secret, then all else that is not as it usually is."""
+    asks = tokens.asks
+    for host in sorted(oauth_hosts(asks)):
+        yield f"OAuth may send the application's secret, codes and tokens to {host}"
+    yield f"OAuth gets a token by {' or '.join(asks.flows)}"
+    yield f"the application shows who it is by {', else '.join(asks.auth_methods)}"
+    for each in fields(asks):
+        value = getattr(asks, each.name)
+        if isinstance(value, RevocationDefinition | ClientCredentialsDefinition):
+            value = {name: part for name, part in asdict(value).items() if part not in (None, {})}
+        if each.name not in _SAID and value not in (each.default, {}):
+            yield f"OAuth uses {_quoted(each.name)}: {_quoted(value)}"
+    for what, variable in (("id", tokens.client.client_id_env), ("secret", tokens.client.client_secret_env)):
+        if variable is not None:
+            yield f"the application's {what} is read from the variable {variable}"
+    yield f"with OAuth, a connection holds {', '.join(each.name for each in tokens.fields)}"
+    yield from (f"with OAuth, the variable {name} stands for access_token" for name in sorted(tokens.fields[0].env))
+    if provider.auth_type == "api_key":
+        yield from (f"with OAuth, {text}" for text in _placements(tokens.placements, frozenset(provider.hosts)))
+
+
+_SAID = frozenset({"inject", "supports_device_flow", "supports_dcr", "token_endpoint_auth_method"})
+"""What the flows, the ways to show who one is, and the places of the token say."""

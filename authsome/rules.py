@@ -417,6 +417,9 @@ def _one_destination(request: Request) -> Refusal | None:
 
 
 def _host(text: str, port: int) -> Host | None:
+    # NOTE: in lower case the Kelvin sign U+212A is a `k`; a name outside of ASCII is nobody's that a definition names.
+    if not text.isascii():
+        return None
     name, _, given = text.lower().partition(":")
     if given and not (given.isascii() and given.isdecimal()):
         return None

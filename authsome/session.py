@@ -276,12 +276,14 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
     questions = []
     for each in wanted:
+        if each.provider.auth_type != "api_key" and not each.required:
+            continue
+        _refuse_oauth(each.provider)
         asked[each.key] = each.provider.as_written, dict(_held(vault, each.provider, each.connection))
         questions.append(_question(each, _replaced(vault, each, intake.shared), asked[each.key][1]))
 
     def take(question: Question, answer: Answer) -> Outcome:
         provider, again = asked[question.provider, question.connection]
-        _refuse_oauth(provider)
         fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
         if answer.reuse is None:
             _refuse_twin(fields, again, answer.accepted)

@@ -25,12 +25,16 @@ def _row(provider: Provider) -> str:
     cells = [
         f"`{provider.name}`",
         provider.display_name,
-        "; ".join(_place(provider, each) for each in provider.placements),
+        "; ".join(_place(provider, each) for each in provider.placements) + _by(provider),
         ", ".join(hosts) if len(hosts) <= MANY else f"{hosts[0]} and {len(hosts) - 1} more of {provider.display_name}",
         ", ".join(f"`{variable}`" for variable in provider.env),
         f"<{provider.keys_url}>" if provider.keys_url else "",
     ]
     return "".join(f"| {cell} " if cell else "| " for cell in (each.replace("|", "\\|") for each in cells)) + "|\n"
+
+
+def _by(provider: Provider) -> str:
+    return ", by OAuth" if provider.auth_type == "oauth2" else ""
 
 
 def _place(provider: Provider, place: Placement) -> str:
@@ -43,7 +47,8 @@ def _place(provider: Provider, place: Placement) -> str:
 
 
 def _spots(provider: Provider, place: Placement) -> Iterator[str]:
-    shown = {each.name: f"<{'key' if len(provider.fields) == 1 else each.name}>" for each in provider.fields}
+    only = {"access_token": "token"}.get(provider.key.name, "key") if len(provider.fields) == 1 else None
+    shown = {each.name: f"<{only or each.name}>" for each in provider.fields}
     for name, value in place.headers:
         filled = value if isinstance(value, str) else ":".join(value)
         for field, said in shown.items():

@@ -37,6 +37,9 @@ _VALUE = {"pattern": "^[ -~]*$"}
 _FIELD = {"pattern": "^[a-z_][a-z0-9_]*$"}
 _PARAMETER = {"pattern": "^[A-Za-z0-9_.~-]+$"}
 _POINTER = {"pattern": "^(/([^~/]|~[01])*)+$"}
+_PARAMETERS = {"propertyNames": _PARAMETER, "additionalProperties": {"type": "string", **_VALUE}}
+_ADDRESS = {"pattern": r"^(https://|\{base_url\})[!-~]*$", "examples": ["https://auth.example.com/oauth/token"]}
+_AUTH_METHOD = "(client_secret_basic|client_secret_post|none)"
 _ALLOW = {
     "items": {"type": "string", "pattern": r"^(([A-Z]+|\*) )?/\S*$"},
     "examples": [["GET /repos/**", "POST /repos/*/*/issues"]],
@@ -54,7 +57,6 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("Definition", "name"): _NAME,
     ("Definition", "host_url"): {**_HOST, "items": {"type": "string", **_HOST}, "minItems": 1},
     ("Definition", "headers"): {"propertyNames": _HEADER, "additionalProperties": {"type": "string", **_VALUE}},
-    ("Definition", "flow"): {"examples": ["api_key", "pkce", "device_code", "dcr_pkce"]},
     ("ApiKey", "header_name"): _HEADER,
     ("ApiKey", "header_prefix"): _VALUE,
     ("ApiKey", "env_var"): _VARIABLE,
@@ -96,6 +98,32 @@ MORE: Mapping[tuple[str, str], Schema] = {
         "items": {"type": "string", **_POINTER},
         "examples": ["/login", ["/user/username", "/user/email"]],
     },
+    ("ClientDefinition", "client_id_env"): _VARIABLE,
+    ("ClientDefinition", "client_secret_env"): _VARIABLE,
+    **{
+        ("OAuthDefinition", name): _ADDRESS
+        for name in (
+            *("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"),
+            *("registration_endpoint", "issuer"),
+        )
+    },
+    ("OAuthDefinition", "base_url"): {"pattern": "^https://[A-Za-z0-9_.-]+(:[0-9]*)?(/[!-~]*)?$"},
+    ("OAuthDefinition", "scopes"): {"items": {"type": "string", "pattern": r"^[\x21\x23-\x5b\x5d-\x7e]+$"}},
+    ("OAuthDefinition", "token_endpoint_auth_method"): {
+        "pattern": f"^{_AUTH_METHOD}$",
+        "items": {"type": "string", "pattern": f"^{_AUTH_METHOD}$"},
+        "minItems": 1,
+        "uniqueItems": True,
+        "default": ["client_secret_post", "none"],
+    },
+    ("OAuthDefinition", "authorization_parameters"): _PARAMETERS,
+    ("OAuthDefinition", "token_parameters"): _PARAMETERS,
+    ("ClientCredentialsDefinition", "parameters"): _PARAMETERS,
+    ("RevocationDefinition", "url"): _ADDRESS,
+    ("RevocationDefinition", "authorization"): {**_VALUE, "examples": ["Bearer {access_token}"]},
+    ("RevocationDefinition", "query"): _PARAMETERS,
+    ("RevocationDefinition", "form"): _PARAMETERS,
+    ("RevocationDefinition", "json"): _PARAMETERS,
     ("TestRequest", "url"): {"pattern": f"^https://{_DNS}/[^#]*$"},
 }
 """What holds for a field beyond its type; never narrower than what the program takes (a property of the tests)."""
@@ -146,9 +174,13 @@ BESIDES: Mapping[str, Schema] = {
     },
     "Definition": {
         "if": {"properties": {"auth_type": {"const": "api_key"}}},
-        "then": {"anyOf": [_given("api_key", "object"), _FIELDS]},
-        "else": {"not": _FIELDS},
-        "not": _both(_FIELDS, {"anyOf": [_given("api_key", "object"), {"not": _given("inject", "array", minItems=1)}]}),
+        "then": {
+            "anyOf": [_given("api_key", "object"), _FIELDS],
+            "not": _both(
+                _FIELDS, {"anyOf": [_given("api_key", "object"), {"not": _given("inject", "array", minItems=1)}]}
+            ),
+        },
+        "else": _both(_given("oauth", "object"), {"not": _given("api_key", "object")}),
     },
 }
 """What holds between the fields of a class: what its `__post_init__` says."""

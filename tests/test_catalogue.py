@@ -3,7 +3,8 @@
 `catalogue_expected.json` says, for each provider: its hosts, its variables, a key that it may give out, what a client
 sends, and what has to arrive, octet for octet; null where no secret may go along. `templates` are the hosts before
 somebody has said whose they are, `settings` what a connection with that key knows, `child` what stands in for a key
-whose form clients check.
+whose form clients check. `catalogue_oauth.json` says where tokens come from, with all that a service wants in its own
+way, and what arrives with a token of one that has keys, too.
 """
 
 import json
@@ -12,6 +13,9 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,7 +27,19 @@ import catalogue_page
 from authsome import documents, pasted
 from authsome.errors import AuthsomeError, Doubt
 from authsome.manifest import undeclared
-from authsome.provider import CATEGORIES, PLACEHOLDER, Catalogue, Definition, Host, Provider, bundled, mentions
+from authsome.provider import (
+    CATEGORIES,
+    PLACEHOLDER,
+    Catalogue,
+    Definition,
+    Host,
+    OAuthDefinition,
+    Provider,
+    RevocationDefinition,
+    bundled,
+    covered,
+    mentions,
+)
 from authsome.proxy.message import Asked, Fields
 from authsome.proxy.relay import inject
 from authsome.rules import Pass, Refusal, Request, make
@@ -31,7 +47,10 @@ from authsome.session import Session
 from canary import GITHUB_TOKEN
 from conftest import CommandLine
 
-EXPECTED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "catalogue_expected.json").read_text())
+HERE = Path(__file__).parent
+EXPECTED: dict[str, dict[str, Any]] = json.loads((HERE / "catalogue_expected.json").read_text())
+TOKENS: dict[str, dict[str, Any]] = json.loads((HERE / "catalogue_oauth.json").read_text())
+TOKEN = "CANARY-access_token/0+1=&2"
 ACME = '{"name": "acme", "host_url": "api.acme.example", "api_key": {}}'
 CATALOGUE = Catalogue(None)
 DEFINITIONS = {
@@ -123,11 +142,58 @@ def _arrives(provider: Provider, key: dict[str, str], request: dict[str, Any]) -
     return {"target": left.path.decode(), "headers": pairs}
 
 
+SHARED = {("google", "youtube"), ("klaviyo", "klaviyo-oauth")}
+"""A key and tokens for one API; a manifest that declares both is refused."""
+
+
 def test_no_two_definitions_share_a_host_or_a_variable() -> None:
-    hosts = [host for each in EXPECTED.values() for host in each["hosts"]]
+    hosts: dict[str, list[str]] = {}
+    for name, each in EXPECTED.items():
+        for host in each["hosts"]:
+            hosts.setdefault(host, []).append(name)
+    assert {tuple(names) for names in hosts.values() if len(names) > 1} == SHARED
     variables = [name for each in EXPECTED.values() for name in each["env"]]
-    assert len(hosts) == len(set(hosts))
+    variables += [name for each in TOKENS.values() for name in each["client"] if name]
     assert len(variables) == len(set(variables))
+
+
+@pytest.mark.parametrize("name", TOKENS)
+def test_tokens_come_from_where_the_service_says(name: str) -> None:
+    asks, expected = DEFINITIONS[name].oauth, dict(TOKENS[name])
+    tokens = CATALOGUE.get(name).oauth
+    assert asks
+    assert tokens
+    assert [tokens.client.client_id_env, tokens.client.client_secret_env] == expected.pop("client")
+    assert list(asks.flows) == expected.pop("flows")
+    assert list(asks.auth_methods) == expected.pop("token_endpoint_auth_method")
+    assert _said(asks.revocation) == expected.pop("revocation")
+    del expected["requests"]
+    plain = json.loads(json.dumps(asdict(asks)))
+    assert {key: plain[key] for key in expected} == expected
+    # What nothing is expected of is as it is where a definition says nothing.
+    ours = {key for key in plain if plain[key] != json.loads(json.dumps(asdict(OAuthDefinition())))[key]}
+    assert ours <= {*expected, "inject", "token_endpoint_auth_method", "revocation"}
+
+
+def _said(form: RevocationDefinition | None) -> dict[str, Any] | None:
+    return {key: value for key, value in asdict(form).items() if value} if form else None
+
+
+def test_every_definition_with_oauth_has_an_expectation() -> None:
+    assert {name for name, each in DEFINITIONS.items() if each.oauth} == set(TOKENS)
+
+
+@pytest.mark.parametrize("name", [name for name, each in TOKENS.items() if each["requests"]])
+def test_a_token_goes_where_the_service_takes_it(name: str) -> None:
+    provider = CATALOGUE.get(name)
+    tokens = provider.oauth
+    assert tokens
+    assert tokens.fields[0].env == provider.key.env or name == "x"
+    settings = {each.name for each in tokens.fields if not each.secret}
+    held = {key: value for key, value in _key(name).settings.items() if key in settings}
+    with_token = replace(provider, fields=tokens.fields, placements=tokens.placements).filled(held)
+    for request in TOKENS[name]["requests"]:
+        assert _arrives(with_token, {"access_token": TOKEN}, request) == request["arrives"]
 
 
 def _look_alikes(host: str) -> list[str]:
@@ -135,24 +201,44 @@ def _look_alikes(host: str) -> list[str]:
     first, _, rest = host.partition(".")
     return [
         *(f"{host}.evil.example", f"evil-{host}", f"evil{host}", f"x.{host}", f"{host}.", f"{host}:8443", f"{host}:80"),
-        *(f"www.{host}", rest, f"{first}-{rest}", f"{first}x.{rest}", host.replace(".", "-", 1), f"{host}x"),
-        *(f"{host}@evil.example", f"evil.example/{host}", f"{host}%00.evil.example", f"{host}\\.evil.example"),
+        *(f"www.{host}", rest, f"{first}-{rest}", f"{first}x{rest}", host.replace(".", "-", 1), f"{host}x"),
+        *(host.replace(".", "x"), host[:-1], host[1:], f".{host}", f"{host}..", f"*.{host}", f"{host}:443:443"),
+        *(f"{host}@evil.example", f"evil.example@{host}", f"u:p@{host}", f"{host}:443@evil.example", f"[{host}]"),
+        *(f"evil.example/{host}", f"evil.example#{host}", f"evil.example?{host}", f"{host}/", f"{host}#x", f"{host}?x"),
+        *(f"{host}%00.evil.example", f"{host}\0", f"{host}\\.evil.example", f"{host} ", f" {host}", f"{host}\t"),
         *(host.replace(*each, 1) for each in (("a", "\u0430"), ("e", "\u0435"), ("o", "\u043e"), (".", "\u3002"))),
-        *(f"{host}\u200b", f"\uff41{host[1:]}"),
+        *(host.replace(*each, 1) for each in (("l", "1"), ("o", "0"), ("i", "l"), ("i", "\u0131"), ("k", "\u212a"))),
+        *(f"{host}\u200b", f"\uff41{host[1:]}", f"xn--{host}", f"xn--{first}-abc.{rest}", f"{host}\u3002evil.example"),
     ]
 
 
-def test_no_definition_sends_its_key_to_what_looks_like_its_host() -> None:
-    everyone = {host for each in EXPECTED.values() for host in each["hosts"]}
-    rules = make([undeclared(_key(name)) for name in EXPECTED], lambda _: True)
-    assert {str(host) for host in rules.hosts} == everyone
-    for host in (each for each in everyone if Host.declared(each).name == each and "*" not in each):
-        for near in {*_look_alikes(host)} - {host}:
-            name, _, port = near.partition(":")
-            assert near in everyone or Host(name, int(port or 443)) not in rules.hosts, near
-            # Nor does a request for it get one, that comes on a connection to the host.
-            said = Request(Host(host), host, (near,), "GET", "/api/x", ())
-            assert isinstance(rules.decide(said), Refusal), near
+def _below(near: str, hosts: Iterable[Host]) -> bool:
+    """Whether it is one of the hosts that a definition means by a wildcard."""
+    with suppress(ValueError):
+        return covered(Host.parse(near), [host for host in hosts if host.is_wild])
+    return False
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_no_definition_sends_its_key_to_what_looks_like_its_host(name: str) -> None:
+    hosts = EXPECTED[name]["hosts"]
+    rules = make([undeclared(_key(name))], lambda _: True)
+    assert [str(host) for host in sorted(rules.hosts)] == sorted(hosts)
+    for host in (each for each in hosts if not Host.declared(each).is_wild):
+        asked = Host.parse(host)
+        for near in {each for each in _look_alikes(host) if not _below(each, rules.hosts)} - set(hosts):
+            ported = re.fullmatch(r"([^:]+):([0-9]+)", near)
+            assert not rules.decrypts(Host(ported[1], int(ported[2])) if ported else Host(near)), near
+            with suppress(ValueError):
+                assert not rules.decrypts(Host.parse(near)) or Host.parse(near) == asked, near
+            # Nor does a request for it get one, that comes on a connection to the host, or names the host on one to it.
+            for sni, authority in ((host, near), (near, host)):
+                lied = Request(asked, sni, (authority,), "GET", "/api/x", ())
+                assert isinstance(rules.decide(lied), Refusal), near
+        # Names know no case; it is the same host.
+        assert Host.parse(host.upper()) == asked
+        same = Request(asked, host.upper(), (host.upper(),), "GET", "/api/x", ())
+        assert not isinstance(rules.decide(same), Refusal)
 
 
 def test_no_pattern_takes_long_for_a_hostile_text() -> None:
@@ -191,7 +277,7 @@ def test_a_key_that_several_services_could_have_given_out_names_them_all() -> No
 def test_every_definition_is_written_in_one_form() -> None:
     order = [
         *("schema_version", "name", "display_name", "category", "auth_type", "flow", "host_url", "api_key", "fields"),
-        *("inject", "headers", "export", "keys_url", "docs", "test", "packages"),
+        *("inject", "headers", "oauth", "client", "export", "keys_url", "docs", "test", "packages"),
     ]
     for name, definition in DEFINITIONS.items():
         text = (bundled("providers") / f"{name}.json").read_text()
@@ -259,8 +345,13 @@ def test_the_catalogue_is_listed_with_what_is_connected(authsome: CommandLine, s
     rows = {row.pop("provider"): row for row in answer["providers"]}
     assert set(rows) == {*EXPECTED, "acme"}
     assert [name for name, row in rows.items() if row["connected"]] == ["github"]
-    assert rows["acme"] == {"display_name": "acme", "category": None, "source": "custom", "connected": False}
-    assert rows["openai"] == {"display_name": "OpenAI", "category": "ai", "source": "bundled", "connected": False}
+    kept = {"auth_type": "api_key", "connected": False}
+    assert rows["acme"] == {"display_name": "acme", "category": None, "source": "custom", **kept}
+    assert rows["openai"] == {"display_name": "OpenAI", "category": "ai", "source": "bundled", **kept}
+    assert {name for name, row in rows.items() if row["auth_type"] == "oauth2"} == {
+        name for name, each in EXPECTED.items() if "access_token" in each["key"]
+    }
+    assert "Login with OAuth is not in this version.\n" in listed.err
     assert "Left out: " in listed.err
     assert "broken.json:1: " in listed.err
 

@@ -187,7 +187,8 @@ def test_what_cannot_be_ended_with_oauth_is_refused_and_kept(authsome: CommandLi
     _write(authsome)
     authsome("register", "acme.json", "--yes")
     authsome.login("acme", ACME_KEY)
-    _write(authsome, auth_type="oauth2", flow="pkce", oauth={"token_url": "https://acme.example/token"})
+    asks = {"authorization_url": "https://acme.example/page", "token_url": "https://acme.example/token"}
+    _write(authsome, auth_type="oauth2", flow="pkce", api_key=None, oauth=asks)
     shown = authsome("register", "acme.json", "--yes", "--force").err
     assert '+ OAuth uses "token_url": "https://acme.example/token"' in shown
     done = authsome("revoke", "acme")

@@ -21,9 +21,13 @@ from authsome.provider import (
     AlsoDefinition,
     ApiKey,
     BasicDefinition,
+    ClientCredentialsDefinition,
+    ClientDefinition,
     Definition,
     FieldDefinition,
     InjectDefinition,
+    OAuthDefinition,
+    RevocationDefinition,
     TestRequest as Trial,
 )
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
@@ -260,11 +264,22 @@ def test_every_field_of_a_definition_is_explained() -> None:
         "inject[].": InjectDefinition,
         "inject[].basic.": BasicDefinition,
         "inject[].also.": AlsoDefinition,
+        "client.": ClientDefinition,
         "test.": Trial,
     }
     for of, kind in kinds.items():
         assert {f"{of}{each.name}" for each in fields(kind)} <= explained
     assert "export.env" in explained
+
+
+def test_every_field_of_oauth_is_explained() -> None:
+    explained = _column("custom-provider.md", "| field of `oauth` | means |")
+    parts = {
+        "": OAuthDefinition,
+        "revocation.": RevocationDefinition,
+        "client_credentials.": ClientCredentialsDefinition,
+    }
+    assert explained == {f"{before}{each.name}" for before, kind in parts.items() for each in fields(kind)}
 
 
 def test_every_key_of_the_manifest_is_explained() -> None:

@@ -443,7 +443,7 @@ OAUTH = {
     "host_url": "https://api.corp.example:8443",
     "auth_type": "oauth2",
     "flow": "pkce",
-    "oauth": {"token_url": "https://login.corp.example/token"},
+    "oauth": {"authorization_url": "https://login.corp.example/page", "token_url": "https://login.corp.example/token"},
     "export": {"env": {"access_token": "CORP_TOKEN"}},
 }
 

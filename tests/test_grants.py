@@ -1,8 +1,8 @@
 """The sentences that people agree to say everything that a definition does."""
 
-import json
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from authsome.provider import (
     ApiKey,
     BasicDefinition,
     Catalogue,
+    ClientCredentialsDefinition,
+    ClientDefinition,
     Definition,
     DeriveDefinition,
     Export,
@@ -23,8 +25,11 @@ from authsome.provider import (
     FieldDefinition,
     Host,
     InjectDefinition,
+    OAuth,
+    OAuthDefinition,
     Placement,
     Provider,
+    RevocationDefinition,
     TestRequest as Trial,
     bundled,
     resolve,
@@ -56,6 +61,22 @@ NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"
 
 SHAPES = (None, "a_{hex:40}", "b_{hex:40}", "A{base32:16}")
 SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
+
+ADDRESSES = (None, "https://x.example/a", "https://y.example/a", "https://x.example/b", "{base_url}/a")
+PARAMETERS: tuple[dict[str, str], ...] = ({}, {"a": "x"}, {"a": "y"}, {"b": "x"}, {"b": "x", "a": "y"})
+TEMPLATES: tuple[dict[str, str], ...] = ({}, {"a": "{access_token}"}, {"b": "{access_token}"}, {"a": "x{access_token}"})
+METHODS = ("client_secret_post", "client_secret_basic", "none")
+ENDS = RevocationDefinition("https://x.example/end", query={"t": "{access_token}"})
+PLACE_OF_TOKEN = InjectDefinition(value="{access_token}")
+ASKS = OAuthDefinition("https://x.example/page", "https://x.example/token")
+FULL = replace(
+    ASKS,
+    device_authorization_url="{base_url}/device",
+    base_url="https://z.example",
+    registration_endpoint="https://x.example/register",
+    client_credentials=ClientCredentialsDefinition(),
+    revocation=ENDS,
+)
 
 # Every field, and values of it that a careless sentence would not tell apart.
 KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
@@ -112,13 +133,59 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "placeholder": SHAPES,
     },
     DeriveDefinition: {"field": ("api_key", "tenant"), "pattern": ("x", "(x)", "(y)$")},
+    ClientDefinition: {"client_id_env": (None, *VARIABLES), "client_secret_env": (None, *VARIABLES)},
+    RevocationDefinition: {
+        "url": ("https://x.example/end", "https://y.example/end", "https://x.example/{client_id}"),
+        "method": ("POST", "DELETE"),
+        "authorization": (None, "Bearer {access_token}", "Client {client_secret}", "{access_token}"),
+        "basic": (None, BasicDefinition("{client_id}", "{access_token}"), BasicDefinition("", "{access_token}")),
+        "query": TEMPLATES,
+        "form": TEMPLATES,
+        "json": TEMPLATES,
+    },
+    ClientCredentialsDefinition: {
+        "grant_type": ("client_credentials", "account_credentials"),
+        "parameters": (*PARAMETERS, {"a": "{a}"}),
+    },
+    OAuthDefinition: {
+        **dict.fromkeys(
+            ("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"), ADDRESSES
+        ),
+        **dict.fromkeys(("registration_endpoint", "issuer"), ADDRESSES),
+        "base_url": (None, "https://x.example", "https://y.example", "https://y.example/z"),
+        "revocation": (None, ENDS, replace(ENDS, method="DELETE"), replace(ENDS, form={"y": "{access_token}"})),
+        "device_token_request": ("oauth2_form", "json"),
+        "scopes": ((), ("x",), ("y",), ("x", "y"), ("y", "x"), ("x y",), ('x",', "y")),
+        "scope_separator": (" ", ","),
+        "pkce": (None, True, False),
+        "supports_device_flow": (None, True, False),
+        "supports_dcr": (None, True, False),
+        "token_endpoint_auth_method": (
+            "none",
+            "client_secret_post",
+            ("none",),
+            ("client_secret_basic", "none"),
+            METHODS,
+        ),
+        "token_request": ("form", "json"),
+        "public_flows": ((), ("pkce",), ("device_code",)),
+        "authorization_parameters": PARAMETERS,
+        "token_parameters": PARAMETERS,
+        "client_credentials": (
+            *(None, ClientCredentialsDefinition(), ClientCredentialsDefinition("account_credentials")),
+            *(ClientCredentialsDefinition(parameters=each) for each in PARAMETERS),
+        ),
+        "https_redirect": (False, True),
+        "inject": ((), (PLACE_OF_TOKEN,), (replace(PLACE_OF_TOKEN, paths=("/v1/*",)),)),
+    },
     Definition: {
         "name": ("acme", "acme-2"),
         "host_url": (*HOSTS, *HOST_LISTS),
         "display_name": WORDS,
         "auth_type": ("api_key", "oauth2"),
-        "flow": ("api_key", "pkce", ""),
-        "oauth": (None, {}, *({word: value} for word in WORDS[:4] for value in (0, 1, True, "1", ["x"], {"y": 1}))),
+        "flow": ("api_key", "pkce", "device_code", "dcr_pkce", "client_credentials"),
+        "oauth": (None, ASKS, replace(ASKS, scopes=("read",)), replace(FULL, inject=(PLACE_OF_TOKEN,))),
+        "client": (None, ClientDefinition("A_ID", "A_SECRET"), ClientDefinition("A_SECRET", "A_ID")),
         "fields": ({}, {"api_key": FieldDefinition()}, {"api_key": FieldDefinition(), "site": SETTING}),
         "api_key": (None, ApiKey(), ApiKey("X-Key"), ApiKey(env_var="B_KEY")),
         "inject": ((), (PLACE,), (NARROW,), (PLACE, NARROW), (NARROW, PLACE)),
@@ -129,7 +196,9 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "private_addresses": (False, True),
     },
 }
+OF_OAUTH = (OAuthDefinition, RevocationDefinition, ClientCredentialsDefinition, ClientDefinition)
 BASE = Definition(name="acme", host_url=HOSTS, api_key=ApiKey(env_var="A_KEY"))
+KEYLESS = replace(BASE, auth_type="oauth2", flow="pkce", api_key=None, oauth=FULL)
 RICH = replace(BASE, inject=(NARROW, PLACE), headers={"X-Other": "x"}, test=TRIAL, export=Export({"api_key": "C_KEY"}))
 
 
@@ -149,46 +218,53 @@ def _behaviour(provider: Provider) -> Any:
     assert {each.name for each in fields(Field)} == {
         *("name", "pattern", "hint", "env", "label", "secret", "default", "example", "value", "derive", "shape")
     }
+    assert {each.name for each in fields(OAuth)} == {"asks", "client", "fields", "placements"}
     assert {each.name for each in fields(Placement)} == {
         *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when", "yields")
     }
-    carried = {(host, path): _first(provider, Host.parse(host), path) for host in HOSTS for path in PATHS}
-    asked = (
-        [
-            (
-                each.name,
-                each.pattern,
-                each.hint,
-                set(each.env),
-                each.label,
-                each.secret,
-                each.default,
-                each.example,
-                each.shape,
-            )
-            for each in provider.fields
-            if each.asked
-        ],
-        {
-            (each.name, each.pattern, each.hint, each.env, each.label, each.value, each.derive)
-            for each in provider.fields
-            if not each.asked
-        },
-    )
+    carried = _carried(provider.placements)
+    asked = _asked(provider.fields)
     constants: dict[str, list[tuple[str, str]]] = {}
     for name, value in provider.constant_headers:
         constants.setdefault(name.lower(), []).append((name, value))
     plain = (provider.name, provider.display_name, provider.auth_type, provider.flow, provider.keys_url)
-    oauth = json.dumps(provider.oauth, sort_keys=True)
+    oauth = provider.oauth and _tokens(provider.oauth)
     asks = provider.test
     test = asks and (asks.method, asks.url, asks.good, asks.bad, asks.ok, asks.identities)
     return set(provider.hosts), carried, asked, constants, plain, oauth, provider.private_addresses, test
 
 
-def _first(provider: Provider, host: Host, path: str) -> Any:
+def _asked(known: Iterable[Field]) -> Any:
+    known = tuple(known)
+    asked = [
+        (
+            *(each.name, each.pattern, each.hint, set(each.env), each.label),
+            *(each.secret, each.default, each.example, each.shape),
+        )
+        for each in known
+        if each.asked
+    ]
+    made = (each for each in known if not each.asked)
+    return asked, {(each.name, each.pattern, each.hint, each.env, each.label, each.value, each.derive) for each in made}
+
+
+def _tokens(tokens: OAuth) -> Any:
+    """Return what a login with OAuth and its token do."""
+    plain = asdict(tokens.asks)
+    for said in ("supports_device_flow", "supports_dcr", "token_endpoint_auth_method", "inject"):
+        del plain[said]
+    ways = tokens.asks.flows, tokens.asks.auth_methods
+    return plain, ways, tokens.client, _asked(tokens.fields), _carried(tokens.placements)
+
+
+def _carried(places: tuple[Placement, ...]) -> Any:
+    return {(host, path): _first(places, Host.parse(host), path) for host in HOSTS for path in PATHS}
+
+
+def _first(places: tuple[Placement, ...], host: Host, path: str) -> Any:
     """Return what a request with the key becomes, for each kind of key."""
     found: list[Any] = []
-    for place in provider.placements:
+    for place in places:
         if host in place.hosts and place.serves(path):
             out = place.header_names, place.parameters
             found.append((set(place.headers), set(place.query), place.path, out, place.when, place.yields))
@@ -205,37 +281,59 @@ def _loads(definition: Definition) -> Provider | None:
 
 def _changed(definition: Definition, kind: type, field: str, value: Any) -> Definition | None:
     """Return a definition with another value in a field of its own or of a part; None without that part."""
-    basic = NARROW.basic
     with suppress(ValueError):
-        if kind is Definition:
-            return replace(definition, **{field: value})
-        if kind in (InjectDefinition, BasicDefinition, AlsoDefinition):
-            first = definition.inject[0] if definition.inject else None
-            part: Any = None
-            if kind is InjectDefinition and first:
-                part = replace(first, **{field: value})
-            elif kind is BasicDefinition and basic:
-                part = replace(NARROW, basic=replace(basic, **{field: value}))
-            elif kind is AlsoDefinition:
-                part = replace(PLACE, also=replace(PLACE.also, **{field: value}))
-            return replace(definition, inject=(part, *definition.inject[1:])) if part else None
-        if kind in (FieldDefinition, DeriveDefinition):
-            made_otherwise = field in ("secret", "value", "derive", "placeholder") or kind is DeriveDefinition
-            setting = replace(SETTING, default=None) if made_otherwise else SETTING
-            if kind is DeriveDefinition:
-                field, value = "derive", replace(DeriveDefinition("api_key", "(x)"), **{field: value})
-            if field == "placeholder":
-                setting = replace(setting, secret=True)
-            part = {
-                "api_key": FieldDefinition(),
-                "site": replace(setting, **{field: value}),
-                "tenant": FieldDefinition(secret=False, env="T_KEY"),
-            }
-            return replace(definition, api_key=None, export=None, inject=(PLACE,), fields=part)
-        name = {ApiKey: "api_key", Export: "export", Trial: "test"}.get(kind)
-        if name and (part := getattr(definition, name)):
-            return replace(definition, **{name: replace(part, **{field: value})})
+        if kind in (RevocationDefinition, ClientCredentialsDefinition, OAuthDefinition):
+            return replace(definition, oauth=_changed_oauth(definition.oauth or FULL, kind, field, value))
+        return _changed_part(definition, kind, field, value)
     return None
+
+
+def _changed_part(definition: Definition, kind: type, field: str, value: Any) -> Definition | None:
+    basic = NARROW.basic
+    if kind is Definition and field == "auth_type":
+        return replace(KEYLESS, name=definition.name) if value == "oauth2" else definition
+    if kind is Definition:
+        return replace(definition, **{field: value})
+    if kind in (InjectDefinition, BasicDefinition, AlsoDefinition):
+        first = definition.inject[0] if definition.inject else None
+        part: Any = None
+        if kind is InjectDefinition and first:
+            part = replace(first, **{field: value})
+        elif kind is BasicDefinition and basic:
+            part = replace(NARROW, basic=replace(basic, **{field: value}))
+        elif kind is AlsoDefinition:
+            part = replace(PLACE, also=replace(PLACE.also, **{field: value}))
+        return replace(definition, inject=(part, *definition.inject[1:])) if part else None
+    if kind in (FieldDefinition, DeriveDefinition):
+        return _changed_setting(definition, kind, field, value)
+    name = {ApiKey: "api_key", Export: "export", Trial: "test", ClientDefinition: "client"}.get(kind)
+    if name and (part := getattr(definition, name)):
+        return replace(definition, **{name: replace(part, **{field: value})})
+    return None
+
+
+def _changed_setting(definition: Definition, kind: type, field: str, value: Any) -> Definition:
+    made_otherwise = field in ("secret", "value", "derive", "placeholder") or kind is DeriveDefinition
+    setting = replace(SETTING, default=None) if made_otherwise else SETTING
+    if kind is DeriveDefinition:
+        field, value = "derive", replace(DeriveDefinition("api_key", "(x)"), **{field: value})
+    if field == "placeholder":
+        setting = replace(setting, secret=True)
+    part = {
+        "api_key": FieldDefinition(),
+        "site": replace(setting, **{field: value}),
+        "tenant": FieldDefinition(secret=False, env="T_KEY"),
+    }
+    return replace(definition, api_key=None, export=None, inject=(PLACE,), fields=part)
+
+
+def _changed_oauth(asks: OAuthDefinition, kind: type, field: str, value: Any) -> OAuthDefinition:
+    if kind is RevocationDefinition:
+        return replace(asks, revocation=replace(asks.revocation or ENDS, **{field: value}))
+    if kind is ClientCredentialsDefinition:
+        own = asks.client_credentials or ClientCredentialsDefinition()
+        return replace(asks, client_credentials=replace(own, **{field: value}))
+    return replace(asks, **({"revocation": None} if field == "revocation_url" else {}) | {field: value})
 
 
 def _compare(one: Provider, other: Provider) -> bool:
@@ -257,10 +355,14 @@ def test_every_two_values_of_a_field_that_behave_differently_give_other_sentence
         base = replace(BASE, inject=(replace(PLACE, headers={"X-Key": "{api_key}"}),))
     elif kind is ApiKey:
         base = replace(RICH, inject=())  # they are where the short form counts
+    elif field == "flow":
+        base = KEYLESS
     elif field in ("auth_type", "export"):
         base = BASE
     elif (kind, field) == (Definition, "fields"):
         base = replace(RICH, api_key=None, export=None, fields={"api_key": FieldDefinition(env="C_KEY")})
+    elif kind in OF_OAUTH or field in ("oauth", "client"):
+        base = replace(BASE, oauth=FULL, client=ClientDefinition())
     definitions = [_changed(base, kind, field, value) for value in KINDS[kind][field]]
     providers = [provider for each in definitions if each and (provider := _loads(each))]
     assert sum(_compare(one, other) for one in providers for other in providers)
@@ -269,7 +371,7 @@ def test_every_two_values_of_a_field_that_behave_differently_give_other_sentence
 @st.composite
 def _pairs(draw: st.DrawFn) -> tuple[Definition, Definition]:
     """Draw two definitions of which one has a few more changes than the other."""
-    one = draw(st.sampled_from((BASE, RICH)))
+    one = draw(st.sampled_from((BASE, RICH, KEYLESS)))
     made = [one]
     for _ in range(draw(st.integers(2, 6))):
         kind = draw(st.sampled_from(list(KINDS)))
@@ -299,7 +401,12 @@ def test_definitions_that_behave_differently_never_give_the_same_sentences(pair:
             {"api_key": ApiKey(), "export": Export({"api_key": ("B_KEY", "B_KEY")})},
         ),
         ({"api_key": ApiKey()}, {"inject": (InjectDefinition(value="Bearer {api_key}"),), "api_key": ApiKey()}),
-        ({"oauth": {}}, {"oauth": None}),
+        (
+            {"oauth": replace(ASKS, supports_dcr=False, token_endpoint_auth_method="none")},
+            {"oauth": replace(ASKS, token_endpoint_auth_method=("none",), registration_endpoint=None)},
+        ),
+        ({"oauth": replace(FULL, supports_device_flow=True)}, {"oauth": FULL}),
+        ({"oauth": ASKS}, {"oauth": replace(ASKS, inject=(InjectDefinition(value="Bearer {access_token}"),))}),
         (
             {"inject": (InjectDefinition(value="{api_key}", paths=("/a", "/b")),)},
             {"inject": (InjectDefinition(value="{api_key}", paths=("/b", "/a"), hosts=HOSTS[::-1]),)},
@@ -338,6 +445,6 @@ def test_a_definition_that_is_wrong_has_no_sentences() -> None:
         grants.of(replace(BASE, host_url="a b"))
 
 
-@pytest.mark.parametrize("name", ["github", "anthropic"])
+@pytest.mark.parametrize("name", ["github", "anthropic", "zoom"])
 def test_the_sentences_read_well(name: str, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     assert "\n".join(grants.of(Catalogue(tmp_path).get(name))) == snapshot

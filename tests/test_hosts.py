@@ -113,7 +113,7 @@ def test_a_wildcard_covers_whole_labels_at_its_port_and_nothing_else() -> None:
 def test_a_key_never_goes_to_all_hosts_below_a_name_below_which_anybody_has_one(suffix: str) -> None:
     with pytest.raises((MistakeError, ValueError), match="below|every host"):
         _provider(f"*.{suffix}")
-    assert _provider(f"*.acme.{suffix}", suffix if "." in suffix else f"a.{suffix}")
+    _provider(f"*.acme.{suffix}", suffix if "." in suffix else f"a.{suffix}")
 
 
 @pytest.mark.parametrize(

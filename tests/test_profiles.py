@@ -13,7 +13,7 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from authsome.errors import AuthsomeError
-from authsome.provider import Definition, resolve
+from authsome.provider import Definition, OAuthDefinition, resolve
 from authsome.vault import Vault
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
@@ -622,7 +622,8 @@ def test_a_team_profile_shares_what_is_not_said_to_be_private(authsome: CommandL
 
 def test_tokens_that_change_by_themselves_never_go_to_the_project(authsome: CommandLine) -> None:
     authsome.declare("version: 1\nprofile: team\n")
-    definition = Definition("tokens", "https://tokens.example.com", auth_type="oauth2", flow="pkce", oauth={})
+    asks = OAuthDefinition("https://tokens.example.com/page", "https://tokens.example.com/token")
+    definition = Definition("tokens", "https://tokens.example.com", auth_type="oauth2", flow="pkce", oauth=asks)
     provider, vault = resolve(definition), Vault(authsome.home, "team", {}, project=authsome.project)
     with pytest.raises(AuthsomeError, match="no two machines can share"):
         vault.write(provider, "default", {"access_token": OPENAI_KEY}, 0.0, shared=True)

@@ -49,6 +49,7 @@ def test_a_host_is_an_exact_name_and_port(text: str, host: Host) -> None:
         *("regex:.*acme.*", "*.example", "*", "http://api.acme.example", "10.0.0.1", "[::1]", "", "a..b", "-a.example"),
         *("api.acme.example.", "a b", "api.acme.example:0", "api.acme.example:99999", "https://u@a.example", "a/b"),
         *("аpi.acme.example", "a.example:١", "x" * 300),  # a Cyrillic letter and an Arabic digit
+        "\u212aey.example",  # the Kelvin sign, which in lower case is a `k`
     ],
 )
 def test_anything_else_is_no_host(text: str) -> None:
@@ -154,6 +155,7 @@ def test_a_definition_in_the_documented_form_loads_unchanged(tmp_path: Path, cat
             "revocation_url": None,
             "scopes": ["read"],
             "pkce": True,
+            "device_token_request": "oauth2_form",
             "supports_device_flow": False,
             "supports_dcr": False,
         },

@@ -119,7 +119,26 @@ DEFINITION = {
     "host_url": ["api.acme.example", "https://files.acme.example:8443"],
     "auth_type": "api_key",
     "flow": "api_key",
-    "oauth": {"scopes": ["read"]},
+    "oauth": {
+        "base_url": "https://acme.example",
+        "authorization_url": "{base_url}/authorize",
+        "token_url": "{base_url}/token",
+        "revocation": {
+            "url": "https://acme.example/apps/{client_id}",
+            "method": "DELETE",
+            "basic": {"username": "{client_id}", "password": "{client_secret}"},
+            "json": {"token": "{access_token}"},
+        },
+        "scopes": ["read"],
+        "scope_separator": ",",
+        "pkce": None,
+        "supports_dcr": True,
+        "token_endpoint_auth_method": ["client_secret_basic", "none"],
+        "authorization_parameters": {"audience": "acme"},
+        "client_credentials": {"parameters": {"account": "{account}"}},
+        "inject": [{"value": "Bearer {access_token}"}],
+    },
+    "client": {"client_id_env": "ACME_CLIENT_ID", "client_secret_env": "ACME_CLIENT_SECRET"},
     "api_key": {"header_name": "X-Key", "header_prefix": "", "env_var": "ACME_KEY", "key_pattern": "^a"},
     "inject": [
         {"header": "X-Key", "value": "{api_key}", "hosts": ["api.acme.example"], "paths": ["/v1/**"]},
@@ -145,6 +164,21 @@ SEVERAL = {
     ],
     "export": {"env": {"account": "A_KEY"}},
     "packages": ["pypi:acme", "npm:@acme/sdk"],
+}
+TOKENS = {
+    "name": "acme",
+    "host_url": "api.acme.example",
+    "auth_type": "oauth2",
+    "flow": "device_code",
+    "fields": {"shop": {"secret": False, "default": "x"}},
+    "oauth": {
+        "token_url": "https://{shop}.acme.example/token",
+        "device_authorization_url": "https://{shop}.acme.example/device",
+        "revocation_url": None,
+        "supports_device_flow": True,
+        "token_endpoint_auth_method": "none",
+    },
+    "export": {"env": {"access_token": "ACME_TOKEN", "refresh_token": "ACME_REFRESH_TOKEN"}},
 }
 
 _KEYS = sorted(
@@ -233,7 +267,7 @@ def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing
 
 
 @settings(max_examples=300)
-@given(_edited(DEFINITION) | _edited(SEVERAL))
+@given(_edited(DEFINITION) | _edited(SEVERAL) | _edited(TOKENS))
 def test_the_schema_of_a_definition_refuses_what_the_program_refuses_and_nothing_it_takes(data: Any) -> None:
     valid, shaped = DEFINITIONS.is_valid(data), _shaped(Definition, data)
     assert shaped is not None or not valid
@@ -246,7 +280,8 @@ def test_the_originals_of_the_edits_are_taken_by_both() -> None:
     assert MANIFESTS.is_valid(MANIFEST)
     assert DEFINITIONS.is_valid(DEFINITION)
     assert DEFINITIONS.is_valid(SEVERAL)
-    for each in (DEFINITION, SEVERAL):
+    assert DEFINITIONS.is_valid(TOKENS)
+    for each in (DEFINITION, SEVERAL, TOKENS):
         assert _resolved(_shaped(Definition, each)).name == "acme"
 
 

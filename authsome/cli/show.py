@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data, say
+from authsome.cli.frame import Option, Settings, command, data, say, talk
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
@@ -84,6 +84,8 @@ def _list_available(settings: Settings, catalogue: "Catalogue", connected: set[s
         if category in (None, provider.category):
             rows.append(screen.row(provider, source, connected=name in connected))
     data(screens.as_json("available", providers=rows) if settings.json else screen.available(rows))
+    if any(row["auth_type"] == "oauth2" for row in rows):
+        talk(settings, "Login with OAuth is not in this version.")
 
 
 def _state(held: "tuple[Folder, str | None] | None") -> dict[str, Any]:

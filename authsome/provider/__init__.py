@@ -2,7 +2,8 @@
 
 Promises that a `Provider` is complete and safe to act on: every host is an exact name and port, every header is a legal
 field name, every template uses fields that exist. Refuses a definition that could send a credential somewhere its
-author did not name: patterns for hosts, plain `http`, control characters, placements without a host.
+author did not name: patterns for hosts, plain `http`, control characters, placements without a host. The same holds for
+the addresses from which its tokens come.
 
 A definition is a JSON file: bundled with the program, put into `<home>/providers/` by its user, or brought along by a
 project. The user's wins, and a project's counts only where it is trusted (see `trust`).
@@ -14,11 +15,16 @@ from authsome.provider.definition import (
     AlsoDefinition,
     ApiKey,
     BasicDefinition,
+    ClientCredentialsDefinition,
+    ClientDefinition,
     Definition,
     DeriveDefinition,
     Export,
     FieldDefinition,
+    Flow,
     InjectDefinition,
+    OAuthDefinition,
+    RevocationDefinition,
     TestRequest,
 )
 from authsome.provider.names import (
@@ -34,6 +40,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
+from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import Placement, Spot, Value, matches
 from authsome.provider.resolved import Field, MistakeError, Provider, resolve
 from authsome.provider.shapes import mentions
@@ -42,6 +49,7 @@ __all__ = [
     "CATEGORIES",
     "DEFAULT_CONNECTION",
     "NAME",
+    "PERSONS_PAGE",
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
     "SECRETIVE",
@@ -51,16 +59,22 @@ __all__ = [
     "ApiKey",
     "BasicDefinition",
     "Catalogue",
+    "ClientCredentialsDefinition",
+    "ClientDefinition",
     "Definition",
     "DeriveDefinition",
     "Export",
     "Field",
     "FieldDefinition",
+    "Flow",
     "Host",
     "InjectDefinition",
     "MistakeError",
+    "OAuth",
+    "OAuthDefinition",
     "Placement",
     "Provider",
+    "RevocationDefinition",
     "Source",
     "Spot",
     "TestRequest",
@@ -68,9 +82,11 @@ __all__ = [
     "bundled",
     "check_name",
     "covered",
+    "endpoints",
     "load",
     "matches",
     "mentions",
+    "oauth_hosts",
     "placeholder",
     "read",
     "resolve",

@@ -1,5 +1,6 @@
 """All definitions there are, by name."""
 
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -8,10 +9,11 @@ from enum import StrEnum
 from pathlib import Path
 
 from authsome import documents
-from authsome.documents import Document
+from authsome.documents import Document, Where
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider.definition import Definition
-from authsome.provider.names import check_name
+from authsome.provider.names import NAME, check_name
+from authsome.provider.patterns import hosts_in
 from authsome.provider.resolved import MistakeError, Provider, resolve
 
 
@@ -124,7 +126,30 @@ def read(document: Document, *, ours: bool = False) -> Provider:
     try:
         return resolve(definition, ours=ours)
     except MistakeError as error:
-        raise document.error(error.where, str(error)) from error
+        raise document.error(error.where, str(error), _instead(definition, error.where)) from error
+
+
+_EXPRESSION = "regex:"
+
+
+def _instead(definition: Definition, where: Where) -> str | None:
+    """Return the line to write in place of an expression for hosts: those it can only mean, or those that we know."""
+    given = (definition.host_url,) if isinstance(definition.host_url, str) else definition.host_url
+    if where[0] != "host_url" or not any(each.startswith(_EXPRESSION) for each in given):
+        return None
+    exact: list[str] = []
+    for each in given:
+        found = hosts_in(each.removeprefix(_EXPRESSION)) if each.startswith(_EXPRESSION) else (each,)
+        exact += found or _known(definition.name)
+    if exact:
+        return f'write: "host_url": {json.dumps(list(dict.fromkeys(exact)))}'
+    return 'write each host exactly: "host_url": ["api1.example.com", "api2.example.com"]'
+
+
+def _known(name: str) -> tuple[str, ...]:
+    """Return the hosts of a definition that comes with the program."""
+    path = bundled("providers") / f"{name}.json"
+    return tuple(map(str, load(path).hosts)) if NAME.fullmatch(name) and path.is_file() else ()
 
 
 def bundled(folder: str) -> Path:

@@ -5,7 +5,7 @@ The names are those of the documented schema, which loads unchanged.
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from authsome.documents import Closed
 from authsome.provider.names import Host
@@ -15,6 +15,8 @@ _POINTER = re.compile(r"(?:/(?:[^~/]|~[01])*)+")  # RFC 6901, 3, but for the emp
 Category = Literal["ai", "dev", "business"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
 """What a catalogue is looked through by: models and search, what developers build with, everything else."""
+
+Flow = Literal["api_key", "pkce", "device_code", "dcr_pkce", "client_credentials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,140 @@ class InjectDefinition(Closed):
 
 
 @dataclass(frozen=True, slots=True)
+class ClientDefinition(Closed):
+    """Where the id and the secret of an application are found before a person is asked for them.
+
+    Attributes:
+        client_id_env: The environment variable that holds its id.
+        client_secret_env: The environment variable that holds its secret.
+    """
+
+    client_id_env: str | None = None
+    client_secret_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationDefinition(Closed):
+    """A request that ends a token, where it is not that of RFC 7009.
+
+    Its templates name `{access_token}`, `{refresh_token}`, `{client_id}` and `{client_secret}`.
+
+    Attributes:
+        url: Where it goes, over https; the id of the application may be part of its path.
+        method: How it is sent.
+        authorization: The template of the header `Authorization`, as in `Bearer {access_token}`.
+        basic: Templates of user name and password, instead of `authorization`.
+        query: Parameters of the query and their templates.
+        form: The body as a form: its fields and their templates.
+        json: The body as a JSON object, instead of `form`: its members and their templates.
+    """
+
+    url: str
+    method: Literal["POST", "DELETE"] = "POST"
+    authorization: str | None = None
+    basic: BasicDefinition | None = None
+    query: dict[str, str] = field(default_factory=dict)
+    form: dict[str, str] = field(default_factory=dict)
+    json: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCredentialsDefinition(Closed):
+    """How an application gets a token for itself, without a person (RFC 6749, 4.4).
+
+    Attributes:
+        grant_type: What the request calls it.
+        parameters: Further parameters of the request; a name in braces, `{account_id}`, is asked for together with the
+            id of the application, unless it is a setting.
+    """
+
+    grant_type: Literal["client_credentials", "account_credentials"] = "client_credentials"
+    parameters: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthDefinition(Closed):
+    """Where tokens come from, and what they are asked for.
+
+    Settings may be part of a URL and of a parameter, as in `https://{shop}.example.com/oauth/token`.
+
+    Attributes:
+        authorization_url: The page on which a person agrees.
+        token_url: Where a code becomes a token.
+        refresh_url: Where a new token is asked for, if not at `token_url`.
+        revocation_url: Where a token is ended in the way of RFC 7009.
+        revocation: The request that ends a token in another way.
+        device_authorization_url: Where a login on another device begins (RFC 8628).
+        device_token_request: Whether such a login asks for its token with a form (RFC 8628) or with a JSON object.
+        registration_endpoint: Where an application registers itself (RFC 7591).
+        issuer: What the authorization server calls itself, https: where the rest is found (RFC 8414), and what its
+            answers are compared with (RFC 9207).
+        base_url: What `{base_url}` stands for in the other URLs, unless a login says otherwise.
+        scopes: What is asked for if nobody asks for anything else.
+        scope_separator: What stands between them: a space (RFC 6749, 3.3) or a comma.
+        pkce: Whether a code is bound to the login that asked for it (RFC 7636, S256); null: it is, although nothing
+            says that the provider looks at it.
+        supports_device_flow: False: there is no login on another device, whatever `device_authorization_url` says.
+        supports_dcr: Whether an application registers itself; without a `registration_endpoint` it is looked for.
+        token_endpoint_auth_method: How the application shows who it is, the best way first: `client_secret_basic`,
+            `client_secret_post` (in the body), or `none`, which means that it needs no secret.
+        token_request: Whether the body of a request for a token is a form (RFC 6749) or a JSON object.
+        public_flows: The flows in which the application needs no secret although it needs one in others.
+        authorization_parameters: What the address of the page carries besides.
+        token_parameters: What a request for a token carries besides.
+        client_credentials: How an application gets a token for itself; null if it cannot.
+        https_redirect: True: the provider sends people back to an https address only, so to none of this machine.
+        inject: Where the access token goes if not into `Authorization: Bearer` on all hosts; needed where `inject`
+            says where a key goes.
+    """
+
+    authorization_url: str | None = None
+    token_url: str | None = None
+    refresh_url: str | None = None
+    revocation_url: str | None = None
+    revocation: RevocationDefinition | None = None
+    device_authorization_url: str | None = None
+    device_token_request: Literal["oauth2_form", "json"] = "oauth2_form"  # noqa: S105  a form of body
+    registration_endpoint: str | None = None
+    issuer: str | None = None
+    base_url: str | None = None
+    scopes: tuple[str, ...] = ()
+    scope_separator: Literal[" ", ","] = " "
+    pkce: bool | None = True
+    supports_device_flow: bool | None = None
+    supports_dcr: bool | None = None
+    token_endpoint_auth_method: str | tuple[str, ...] = ("client_secret_post", "none")
+    token_request: Literal["form", "json"] = "form"  # noqa: S105  the same
+    public_flows: tuple[Flow, ...] = ()
+    authorization_parameters: dict[str, str] = field(default_factory=dict)
+    token_parameters: dict[str, str] = field(default_factory=dict)
+    client_credentials: ClientCredentialsDefinition | None = None
+    https_redirect: bool = False
+    inject: tuple[InjectDefinition, ...] = ()
+
+    @property
+    def flows(self) -> tuple[Flow, ...]:
+        """The ways to a token that there are."""
+        known = self.issuer is not None
+        coded = known or bool(self.authorization_url and self.token_url)
+        device = self.device_authorization_url or (known and self.supports_device_flow)
+        registers = self.supports_dcr or (self.supports_dcr is None and self.registration_endpoint)
+        there: dict[Flow, bool] = {
+            "pkce": coded,
+            "device_code": bool(device and (known or self.token_url)) and self.supports_device_flow is not False,
+            "dcr_pkce": coded and bool(registers),
+            "client_credentials": bool(known or self.token_url) and self.client_credentials is not None,
+        }
+        return tuple(flow for flow, is_there in there.items() if is_there)
+
+    @property
+    def auth_methods(self) -> tuple[str, ...]:
+        """How the application may show who it is, the best way first."""
+        given = self.token_endpoint_auth_method
+        return (given,) if isinstance(given, str) else given
+
+
+@dataclass(frozen=True, slots=True)
 class TestRequest(Closed):
     """A cheap authenticated request and the status that tells a good key from a bad one.
 
@@ -255,9 +391,11 @@ class Definition(Closed):
             may be part of it, as in `{shop}.example.com`. `*.example.com` is all hosts below one.
         schema_version: The form of this file; there is one so far.
         display_name: What the provider is called where a person reads it.
-        auth_type: Whether a person gives a key, or a token comes from OAuth.
-        flow: How a credential is come by.
+        auth_type: Whether a person gives a key, or a token comes from OAuth. A provider that has both says `api_key`,
+            and `oauth` besides.
+        flow: How a credential is come by if nobody says otherwise.
         oauth: Where tokens come from and what they are asked for.
+        client: The variables from which an application's id and secret are read.
         api_key: The key of a provider whose `auth_type` is `api_key`: its header, variable and form.
         fields: The values of one connection by their names, where there are several; `inject` says where they go.
         inject: Where the secret goes, where `api_key` cannot say it; each entry is one way.
@@ -279,8 +417,9 @@ class Definition(Closed):
     display_name: str = ""
     category: Category | None = None
     auth_type: Literal["api_key", "oauth2"] = "api_key"
-    flow: str = "api_key"
-    oauth: dict[str, Any] | None = None
+    flow: Flow = "api_key"
+    oauth: OAuthDefinition | None = None
+    client: ClientDefinition | None = None
     api_key: ApiKey | None = None
     fields: dict[str, FieldDefinition] = field(default_factory=dict)
     inject: tuple[InjectDefinition, ...] = ()
@@ -293,11 +432,15 @@ class Definition(Closed):
     packages: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.auth_type == "api_key" and self.api_key is None and not self.fields:
+        if self.auth_type == "oauth2":
+            if self.oauth is None:
+                raise ValueError("`oauth` is missing")
+            if self.api_key is not None:
+                raise ValueError("with `api_key`, `auth_type` is `api_key`: a provider has `oauth` besides")
+            return
+        if self.api_key is None and not self.fields:
             raise ValueError("`api_key` is missing, or `fields` and `inject`")
         if self.api_key is not None and self.fields:
             raise ValueError("give either `api_key` or `fields`")
         if self.fields and not self.inject:
             raise ValueError("`inject` is missing: it says where the `fields` go")
-        if self.fields and self.auth_type == "oauth2":
-            raise ValueError("the fields of an OAuth provider are its tokens, leave out `fields`")

@@ -62,6 +62,8 @@ class Host:
         """Return the host of `api.example.com`, `api.example.com:8443` or `https://api.example.com`."""
         if text.startswith("regex:") or "*" in text:
             raise ValueError(f"`{text}` is a pattern; write each host exactly, as in `api.example.com`")
+        if not text.isascii():  # in lower case the Kelvin sign U+212A is a `k`
+            raise ValueError(f"`{text}` is not a host name")
         scheme, separator, rest = text.partition("://")
         if separator and scheme != "https":
             raise ValueError(f"`{text}`: a credential leaves over https only")
@@ -105,7 +107,11 @@ class Host:
 
     def covers(self, other: "Host") -> bool:
         """Whether a host is this one, or one of these."""
-        return other == self or (self.is_wild and self.port == other.port and other.name.endswith(self.name[1:]))
+        if other == self:
+            return True
+        below = self.is_wild and self.port == other.port and other.name.endswith(self.name[1:])
+        # NOTE: what ends in the right way need not be a name: `evil.example#x.example.com`.
+        return below and _HOST.fullmatch(other.name) is not None
 
     def filled(self, settings: Mapping[str, str]) -> "Host":
         """Return the host with the settings in its slots; itself while one is missing, or they make no host."""

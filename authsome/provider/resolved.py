@@ -10,8 +10,17 @@ from warnings import catch_warnings
 
 from authsome.documents import Where
 from authsome.provider import shapes, suffixes, ways
-from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
+from authsome.provider.definition import (
+    ApiKey,
+    ClientDefinition,
+    Definition,
+    FieldDefinition,
+    InjectDefinition,
+    OAuthDefinition,
+    TestRequest,
+)
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, TOKEN, VARIABLE, Host, covered, placeholder
+from authsome.provider.oauth import TOKENS, OAuth, WrongError, check as check_oauth, endpoints
 from authsome.provider.placement import Placement, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
@@ -68,7 +77,7 @@ class Provider:
     """One service, ready to be acted on.
 
     Attributes:
-        oauth: The definition's settings for OAuth, None without any.
+        oauth: How its tokens are come by, None for a provider that has none.
         template: What it was filled from, None if it was not.
         settings: With which it was filled, with the defaults and what is made of them.
     """
@@ -85,7 +94,7 @@ class Provider:
     private_addresses: bool = False
     test: TestRequest | None = None
     flow: str = "api_key"
-    oauth: Mapping[str, Any] | None = field(default=None, hash=False)
+    oauth: OAuth | None = field(default=None, hash=False)
     packages: tuple[str, ...] = ()
     category: str | None = None
     template: "Provider | None" = field(default=None, compare=False, repr=False)
@@ -133,6 +142,8 @@ class Provider:
             made,
             hosts=tuple(dict.fromkeys(host.filled(settings) for host in made.hosts)),
             placements=tuple(place.filled(settings) for place in made.placements),
+            oauth=made.oauth
+            and replace(made.oauth, placements=tuple(place.filled(settings) for place in made.oauth.placements)),
             template=made,
             settings=settings,
         )
@@ -230,9 +241,14 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
         packages = tuple(_package(each) for each in definition.packages)
     fields = tuple(_in_hosts(_fields(definition), hosts))
     _check_made(fields)
+    _check_kind(definition)
+    tokens = _tokens(definition, definition.oauth, hosts, fields) if definition.oauth else None
+    if tokens and definition.auth_type == "oauth2":
+        fields, placements = tokens.fields, tokens.placements
+    else:
+        placements = tuple(_placements(definition, hosts, {each.name: each.secret for each in fields}))
     names = {each.name: each.secret for each in fields}
-    placements = tuple(_placements(definition, hosts, names))
-    _check_constants(headers, placements)
+    _check_constants(headers, (*placements, *(tokens.placements if tokens else ())))
     if definition.test and not covered(definition.test.host, hosts):
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
         raise MistakeError(message, ("test", "url"))
@@ -256,10 +272,17 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
         private_addresses=definition.private_addresses,
         test=definition.test,
         flow=definition.flow,
-        oauth=definition.oauth or None,
+        oauth=tokens,
         packages=packages,
         category=definition.category,
     )
+
+
+def _check_kind(definition: Definition) -> None:
+    if definition.client and not definition.oauth:
+        raise MistakeError("`client` is the application of `oauth`, which is missing", ("client",))
+    if definition.auth_type == "api_key" and definition.flow != "api_key":
+        raise MistakeError("with the `auth_type` `api_key`, the `flow` is `api_key`", ("flow",))
 
 
 def _check_constants(headers: Iterable[tuple[str, str]], placements: Iterable[Placement]) -> None:
@@ -291,26 +314,15 @@ def _hosts(host_url: str | tuple[str, ...]) -> tuple[Host, ...]:
 
 def _fields(definition: Definition) -> Iterator[Field]:
     exported = definition.export.env if definition.export else {}
-    names = set(definition.fields) or {"api_key"}
-    if definition.auth_type == "oauth2":
-        names = {"access_token", "refresh_token"}
+    keyed = definition.auth_type == "api_key"
+    names = {*definition.fields, *(("api_key",) if keyed and not definition.fields else ())}
+    names |= set(TOKENS) if definition.oauth else set()
     if unknown := sorted(set(exported) - names):
         message = f"`export.env` names a field that does not exist: {', '.join(unknown)}"
         raise MistakeError(message, ("export", "env", unknown[0]))
+    _check_variables(definition, exported)
     key = definition.api_key or ApiKey()
-    placed: list[tuple[Where, str | tuple[str, ...]]] = [(("api_key", "env_var"), key.env_var or ())]
-    placed += [(("export", "env", name), value) for name, value in exported.items()]
-    placed += [(("fields", name, "env"), each.env) for name, each in definition.fields.items()]
-    for where, value in placed:
-        for variable in _flat([value]):
-            if not VARIABLE.fullmatch(variable):
-                raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
-            # NOTE: `export` puts it into a shell, and a fake run into a child, with a value that a project may choose.
-            if READ_BY_PROGRAMS.fullmatch(variable) and not SECRETIVE.fullmatch(variable):
-                raise MistakeError(f"{variable} leads other programs than the provider's clients", where)
-    if definition.auth_type == "oauth2":
-        yield Field("access_token", None, None, _flat([exported.get("access_token", ())]))
-    elif definition.fields:
+    if definition.fields or not keyed:
         yield from _own_fields(definition, exported)
     else:
         env = _flat([exported.get("api_key", ()), key.env_var or ()])
@@ -320,10 +332,86 @@ def _fields(definition: Definition) -> Iterator[Field]:
             yield Field("api_key", pattern, key.key_pattern_hint, env, shape=_shape(key.placeholder))
 
 
+def _check_variables(definition: Definition, exported: Mapping[str, Any]) -> None:
+    """Refuse what is no environment variable, and one that would lead other programs than the provider's clients."""
+    key, client = definition.api_key or ApiKey(), definition.client or ClientDefinition()
+    placed: list[tuple[Where, str | tuple[str, ...]]] = [(("api_key", "env_var"), key.env_var or ())]
+    placed += [(("export", "env", name), value) for name, value in exported.items()]
+    placed += [(("fields", name, "env"), each.env) for name, each in definition.fields.items()]
+    placed += [(("client", "client_id_env"), client.client_id_env or ())]
+    placed += [(("client", "client_secret_env"), client.client_secret_env or ())]
+    for where, value in placed:
+        for variable in _flat([value]):
+            if not VARIABLE.fullmatch(variable):
+                raise MistakeError(f"{ascii(variable)} is not an environment variable", where)
+            # NOTE: `export` puts it into a shell, and a fake run into a child, with a value that a project may choose.
+            if READ_BY_PROGRAMS.fullmatch(variable) and not SECRETIVE.fullmatch(variable):
+                raise MistakeError(f"{variable} leads other programs than the provider's clients", where)
+
+
+def _tokens(definition: Definition, asks: OAuthDefinition, hosts: tuple[Host, ...], own: tuple[Field, ...]) -> OAuth:
+    """Return how tokens are come by and where they go.
+
+    Args:
+        own: The fields of a key, or the settings of a provider that has none.
+    """
+    settings = [each for each in own if not each.secret]
+    keyed = definition.auth_type == "api_key"
+    try:
+        check_oauth(asks, [each.name for each in settings], None if keyed else definition.flow)
+    except WrongError as error:
+        raise MistakeError(str(error), ("oauth", *error.where)) from error
+    exported = definition.export.env if definition.export else {}
+    env = _flat([exported.get("access_token", next((each.env for each in own if each.secret), ()))])
+    names = {"access_token": True} | {each.name: False for each in settings}
+    placements = tuple(_token_placements(definition, asks, hosts, names))
+    wanted = {
+        slot
+        for url in (*endpoints(asks).values(), *asks.authorization_parameters.values())
+        for slot in SLOT.findall(url)
+    }
+    wanted |= {
+        slot
+        for place in placements
+        for _, value in place.headers
+        for text in _texts(value)
+        for slot in SLOT.findall(text)
+    }
+    wanted |= {slot for host in hosts for slot in host.slots}
+    kept = tuple(each for each in settings if not keyed or each.value is not None or each.name in wanted)
+    token = Field("access_token", None, None, env, "access token")
+    return OAuth(asks, definition.client or ClientDefinition(), (token, *kept), placements)
+
+
+def _token_placements(
+    definition: Definition, asks: OAuthDefinition, hosts: tuple[Host, ...], names: Mapping[str, bool]
+) -> Iterator[Placement]:
+    given: tuple[tuple[Where, InjectDefinition], ...]
+    given = tuple((("oauth", "inject", index), each) for index, each in enumerate(asks.inject))
+    if definition.auth_type == "oauth2":
+        if given and definition.inject:
+            raise MistakeError("give `inject` alone", ("oauth", "inject"))
+        given = given or tuple((("inject", index), each) for index, each in enumerate(definition.inject))
+    elif definition.inject and not given:
+        raise MistakeError("`oauth.inject` is missing: it says where the token goes", ("oauth",))
+    for where, each in given:
+        with _at(*where):
+            yield _placement(each, hosts, names)
+    if not given:
+        key = definition.api_key.header_name.lower() if definition.api_key else "authorization"
+        plain = Placement((("Authorization", "Bearer {access_token}"),), frozenset(hosts))
+        yield replace(plain, also_headers=frozenset({key} - {"authorization"}))
+
+
 def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
-    if not any(each.secret for each in definition.fields.values()):
+    keyed = definition.auth_type == "api_key"
+    if keyed and not any(each.secret for each in definition.fields.values()):
         raise MistakeError("none of the `fields` is a secret", ("fields",))
     for name, each in definition.fields.items():
+        if each.secret and not keyed:
+            raise MistakeError("the secrets of OAuth are its tokens; a setting has `secret: false`", ("fields", name))
+        if name in TOKENS and definition.oauth:
+            raise MistakeError(f"`{name}` comes by OAuth and is no field of a key", ("fields", name))
         with _at("fields", name):
             pattern = _field_pattern(name, each)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
@@ -460,9 +548,8 @@ _PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*(?:,[0-9]*)?\}|.", r
 
 def _placements(definition: Definition, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> Iterator[Placement]:
     if not definition.inject:
-        header, prefix = "Authorization", "Bearer"
-        if definition.api_key:
-            header, prefix = definition.api_key.header_name, definition.api_key.header_prefix
+        key = definition.api_key or ApiKey()
+        header, prefix = key.header_name, key.header_prefix
         value = f"{prefix.strip()} {{{next(iter(names))}}}".strip()
         with _at("api_key", "header_name"):
             header = _header_name(header)

@@ -13,6 +13,7 @@ def row(provider: Provider, source: Source, *, connected: bool) -> dict[str, Any
         "provider": provider.name,
         "display_name": provider.display_name,
         "category": provider.category,
+        "auth_type": provider.auth_type,
         "source": str(source),
         "connected": connected,
     }
@@ -23,8 +24,11 @@ def available(rows: Sequence[Mapping[str, Any]]) -> str:
     cells = [
         (
             *(each["provider"], each["display_name"], each["category"] or "-"),
-            *("yes" if each["connected"] else "no", each["source"]),
+            *(LOGINS[each["auth_type"]], "yes" if each["connected"] else "no", each["source"]),
         )
         for each in rows
     ]
-    return table([("PROVIDER", "NAME", "CATEGORY", "CONNECTED", "SOURCE"), *cells])
+    return table([("PROVIDER", "NAME", "CATEGORY", "LOGIN", "CONNECTED", "SOURCE"), *cells])
+
+
+LOGINS = {"api_key": "key", "oauth2": "OAuth"}
