@@ -136,7 +136,7 @@ def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step
 def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:
     if found is None:
         return (State.MISSING if declared.required else State.ABSENT), None
-    needed = [each.name for each in declared.provider.fields if each.default is None]
+    needed = [each.name for each in declared.provider.fields if each.needed]
     if lacking := [name for name in needed if name not in found.field_names]:
         return State.MISSING, f"holds no {', '.join(lacking)}"
     if new := declared.provider.beyond(found.hosts):

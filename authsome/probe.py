@@ -10,13 +10,14 @@ import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from http import HTTPStatus
 from urllib.parse import quote
 
 import authsome
 from authsome import rules
 from authsome.manifest import undeclared
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, TestRequest
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, Signing, TestRequest
 from authsome.proxy import channel, dial
 from authsome.proxy.upstream import ParentProxy, Upstream
 from authsome.session import Verdict
@@ -51,6 +52,8 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     if placement is None:
         return Verdict(None, f"not checked: {test.host} takes no key of this kind")
     headers |= {**dict(placement.fields(fields)), "Host": str(test.host)}
+    if placement.sigv4 is not None:
+        headers |= _signature(placement.sigv4, test, headers, fields)
     octets = {name.encode(): value.encode() for name, value in headers.items()}  # a setting may hold any letter
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
@@ -58,6 +61,18 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
     return _read(provider, test, status)
+
+
+def _signature(
+    placed: Signing, test: TestRequest, headers: Mapping[str, str], fields: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Return the headers that sign the request, for the service and region that its host says."""
+    from authsome.proxy import signing, sigv4  # noqa: PLC0415  few keys are tried like this
+
+    said = [(name.lower(), value) for name, value in headers.items()]
+    claim = sigv4.read(test.method, test.target, said, str(test.host), datetime.now(UTC), bodiless=True)
+    made = sigv4.sign(claim, signing.keys(placed, fields), test.method, test.target, said, sigv4.EMPTY)
+    return dict(made.headers)
 
 
 def _filled(provider: Provider, test: TestRequest, fields: Mapping[str, str]) -> TestRequest:

@@ -206,7 +206,7 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
     settings = {}
     for each in declared:
         length = len(placeholder(each.connection))
-        hidden = [field.name for field in each.provider.fields if field.secret]
+        hidden = [field.name for field in each.provider.fields if field.secret and not field.optional]
         secrets[each.key] = {name: randomness(length).hex()[:length] for name in hidden}
         shown = [field for field in each.provider.fields if not field.secret]
         settings[each.key] = {field.name: field.default or f"fake-{field.name}" for field in shown}
@@ -287,7 +287,8 @@ def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "
         keys_url=provider.keys_url,
         hint=provider.key.hint,
         blanks=tuple(
-            Blank(each.name, each.label, masked=each.secret, default=each.default) for each in provider.fields
+            Blank(each.name, each.label, masked=each.secret, default=each.default, optional=each.optional)
+            for each in provider.fields
         ),
         held=tuple(again),
     )
@@ -316,6 +317,7 @@ def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, 
             accepted=answer.accepted,
         )
         for each in provider.fields
+        if not each.optional or _said(answer, each).strip()
     }
 
 
@@ -361,7 +363,7 @@ def _fits(entry: Entry, provider: Provider) -> bool:
     """
     shown = entry.shown(provider)
     whole = all(
-        each.default is not None if each.name not in entry.fields else each.secret or each.name in shown
+        not each.needed if each.name not in entry.fields else each.secret or each.name in shown
         for each in provider.fields
     )
     return whole and not provider.beyond(entry.hosts) and not holding(entry, provider).off_pattern
@@ -386,9 +388,10 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 
 def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
     """Yield each field of a provider and what was given for it: the text, or a JSON object of several."""
-    asked = [each for each in provider.fields if each.default is None]
+    asked = [each for each in provider.fields if each.needed]
     if len(asked) == 1 and not (len(provider.fields) > 1 and given.lstrip().startswith("{")):
-        yield from ((each, given if each.default is None else each.default) for each in provider.fields)
+        told = [each for each in provider.fields if not each.optional]
+        yield from ((each, given if each.default is None else each.default) for each in told)
         return
     try:
         found = json.loads(given)
@@ -407,7 +410,8 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
             hint=did_you_mean(unknown[0], names, f"fields: {', '.join(names)}"),
             code=ExitCode.USAGE,
         )
-    yield from ((each, found.get(each.name, each.default or "")) for each in provider.fields)
+    told = [each for each in provider.fields if not each.optional or found.get(each.name, "").strip()]
+    yield from ((each, found.get(each.name, each.default or "")) for each in told)
 
 
 def _object(names: Iterable[str]) -> str:

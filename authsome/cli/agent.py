@@ -328,6 +328,7 @@ def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mappi
         for each in connections
         if live.holds(each)
         for name, field in each.env.items()
+        if field in live.secrets(*each.key)
     }
 
 

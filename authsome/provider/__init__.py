@@ -18,6 +18,7 @@ from authsome.provider.definition import (
     Export,
     FieldDefinition,
     InjectDefinition,
+    SigV4Definition,
     TestRequest,
 )
 from authsome.provider.names import (
@@ -32,7 +33,7 @@ from authsome.provider.names import (
     check_name,
     placeholder,
 )
-from authsome.provider.placement import Placement, Spot, Value, matches
+from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.resolved import Field, Provider, resolve
 
 __all__ = [
@@ -42,6 +43,8 @@ __all__ = [
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
     "SECRETIVE",
+    "SIGNATURE_HEADERS",
+    "SIGNATURE_QUERY",
     "TOKEN",
     "VARIABLE",
     "AlsoDefinition",
@@ -56,6 +59,8 @@ __all__ = [
     "InjectDefinition",
     "Placement",
     "Provider",
+    "SigV4Definition",
+    "Signing",
     "Source",
     "Spot",
     "TestRequest",

@@ -9,9 +9,16 @@ from typing import Any
 from warnings import catch_warnings
 
 from authsome.documents import Where
-from authsome.provider.definition import ApiKey, Definition, FieldDefinition, InjectDefinition, TestRequest
+from authsome.provider.definition import (
+    ApiKey,
+    Definition,
+    FieldDefinition,
+    InjectDefinition,
+    SigV4Definition,
+    TestRequest,
+)
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, TOKEN, VARIABLE, Host
-from authsome.provider.placement import SLOT, Placement, Value
+from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, SLOT, Placement, Signing, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
@@ -26,6 +33,7 @@ class Field:
         label: What it is called where somebody is asked for it.
         secret: Whether it is hidden, from whoever looks on and from the agent.
         default: What holds where nobody says otherwise.
+        optional: Whether a connection may do without it.
     """
 
     name: str
@@ -35,6 +43,12 @@ class Field:
     label: str = "API key"
     secret: bool = True
     default: str | None = None
+    optional: bool = False
+
+    @property
+    def needed(self) -> bool:
+        """Whether a login without it is none."""
+        return self.default is None and not self.optional
 
 
 @dataclass(frozen=True)
@@ -116,6 +130,7 @@ def resolve(definition: Definition) -> Provider:
     fields = tuple(_fields(definition))
     names = {each.name: each.secret for each in fields}
     placements = tuple(_placements(definition, hosts, names))
+    _check_optional(fields, placements)
     _check_constants(headers, placements)
     if definition.test and definition.test.host not in hosts:
         message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
@@ -152,6 +167,22 @@ def _check_constants(headers: Iterable[tuple[str, str]], placements: Iterable[Pl
     for name, _ in headers:
         if name.lower() in taken:
             raise MistakeError(f"`{name}` is a header of the credential", ("headers", name))
+
+
+def _check_optional(fields: Iterable[Field], placements: Iterable[Placement]) -> None:
+    """Refuse a field that may be missing where something has to stand."""
+    tokens = {each.sigv4.session_token for each in placements if each.sigv4}
+    elsewhere = {slot for each in placements for text in _templates(each) for slot in SLOT.findall(text)}
+    elsewhere |= {name for each in placements if each.sigv4 for name in (each.sigv4.access_key, each.sigv4.secret_key)}
+    for each in fields:
+        if each.optional and (each.name not in tokens or each.name in elsewhere):
+            raise MistakeError("only the `session_token` of `sigv4` is `optional`", ("fields", each.name, "optional"))
+
+
+def _templates(placement: Placement) -> Iterator[str]:
+    for _, value in (*placement.headers, *placement.query):
+        yield from _texts(value)
+    yield placement.path or ""
 
 
 def _package(text: str) -> str:
@@ -204,14 +235,17 @@ def _fields(definition: Definition) -> Iterator[Field]:
 
 
 def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
-    if not any(each.secret for each in definition.fields.values()):
+    first = next((name for name, each in definition.fields.items() if each.secret), None)
+    if first is None:
         raise MistakeError("none of the `fields` is a secret", ("fields",))
+    if definition.fields[first].optional:
+        raise MistakeError("the first secret is the key, without which nothing goes", ("fields", first, "optional"))
     for name, each in definition.fields.items():
         with _at("fields", name):
             pattern = _field_pattern(name, each)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = _flat([exported.get(name, ()), each.env])
-        yield Field(name, pattern, each.hint, env, label, each.secret, each.default)
+        yield Field(name, pattern, each.hint, env, label, each.secret, each.default, each.optional)
 
 
 def _field_pattern(name: str, each: FieldDefinition) -> re.Pattern[str] | None:
@@ -297,6 +331,8 @@ def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[s
         if not path.startswith("/"):
             raise ValueError(f"`{path}`: a path starts with `/`")
     when, key = _pattern(each.when, "when"), next(name for name, secret in names.items() if secret)
+    if each.sigv4:
+        return _signing(each.sigv4, names, named, each.paths, None if when is None else (key, when))
     headers = tuple(_headers(each, names))
     if len({name.lower() for name, _ in headers}) != len(headers):
         raise ValueError("`inject` fills one header twice")
@@ -315,6 +351,29 @@ def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[s
         frozenset(_header_name(name).lower() for name in each.also.headers),
         frozenset(_parameter(name) for name in each.also.query),
         None if when is None else (key, when),
+    )
+
+
+def _signing(
+    each: SigV4Definition,
+    names: Mapping[str, bool],
+    hosts: frozenset[Host],
+    paths: tuple[str, ...],
+    when: tuple[str, re.Pattern[str]] | None,
+) -> Placement:
+    """Return the placement of a signature; what a client signs with stands in a header or in the query."""
+    said = {"access_key": each.access_key, "secret_key": each.secret_key, "session_token": each.session_token}
+    found: dict[str, str] = {}
+    for role, text in said.items():
+        slot = SLOT.fullmatch(text or "")
+        if text is not None and (slot is None or not names.get(slot[1])):
+            raise ValueError(f"`sigv4.{role}` is one field that is a secret, as in `{{secret_access_key}}`")
+        if slot:
+            found[role] = slot[1]
+    if len(set(found.values())) != len(found):
+        raise ValueError("`sigv4` takes each of its values from a field of its own")
+    return Placement(
+        (), hosts, paths, also_headers=SIGNATURE_HEADERS, also_query=SIGNATURE_QUERY, when=when, sigv4=Signing(**found)
     )
 
 
