@@ -69,6 +69,8 @@ def _placement(place: Placement, hosts: frozenset[Host]) -> str:
     if place.sigv4:
         token = f" and {place.sigv4.session_token}, where there is one," if place.sigv4.session_token else ""
         what += [f"requests are signed as AWS has it with {place.sigv4.access_key}, {place.sigv4.secret_key}{token}"]
+    if place.sigv4:  # its own headers and parameters are those of every signature
+        return f"{where}{paths}{kind}, {' and '.join(what)}"
     gone = [f"the header {name}" for name in sorted(place.also_headers - {name.lower() for name, _ in place.headers})]
     gone += [f"the query parameter {name}" for name in sorted(place.also_query - {name for name, _ in place.query})]
     out = f", and {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} taken out" if gone else ""

@@ -53,7 +53,10 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
         return Verdict(None, f"not checked: {test.host} takes no key of this kind")
     headers |= {**dict(placement.fields(fields)), "Host": str(test.host)}
     if placement.sigv4 is not None:
-        headers |= _signature(placement.sigv4, test, headers, fields)
+        signed = _signature(placement.sigv4, test, headers, fields)
+        if isinstance(signed, str):
+            return Verdict(None, f"not checked: {signed}")
+        headers |= signed
     octets = {name.encode(): value.encode() for name, value in headers.items()}  # a setting may hold any letter
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
@@ -65,12 +68,15 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
 
 def _signature(
     placed: Signing, test: TestRequest, headers: Mapping[str, str], fields: Mapping[str, str]
-) -> Mapping[str, str]:
-    """Return the headers that sign the request, for the service and region that its host says."""
+) -> Mapping[str, str] | str:
+    """Return the headers that sign it, for the service and region that its host says, or why there are none."""
     from authsome.proxy import signing, sigv4  # noqa: PLC0415  few keys are tried like this
 
     said = [(name.lower(), value) for name, value in headers.items()]
-    claim = sigv4.read(test.method, test.target, said, str(test.host), datetime.now(UTC), bodiless=True)
+    try:
+        claim = sigv4.read(test.method, test.target, said, str(test.host), datetime.now(UTC), bodiless=True)
+    except sigv4.UnsignableError as error:
+        return error.reason
     made = sigv4.sign(claim, signing.keys(placed, fields), test.method, test.target, said, sigv4.EMPTY)
     return dict(made.headers)
 

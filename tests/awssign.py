@@ -22,18 +22,25 @@ type Pairs = Sequence[tuple[str, str]]
 
 
 def wrong(
-    method: str, target: str, headers: Pairs, body: bytes, token: str | None = None, *, secret: str = SECRET_KEY
+    method: str,
+    target: str,
+    headers: Pairs,
+    body: bytes,
+    token: str | None = None,
+    *,
+    access_key: str = ACCESS_KEY,
+    secret: str = SECRET_KEY,
 ) -> str | None:
     """Return why AWS would refuse a request, None if it would not; names of headers in lower case."""
     given = _claim(target, headers)
     if given is None:
         return "MissingAuthenticationToken"
-    fields, (access_key, date, region, service, _) = _joined(headers), given["credential"].split("/")
+    fields, (given_key, date, region, service, _) = _joined(headers), given["credential"].split("/")
     unsigned = [name for name in fields if name.startswith("x-amz-") and name not in given["signed"]]
     stated, known = fields.get("x-amz-content-sha256"), sha256(body).hexdigest()
     payload = stated or ("UNSIGNED-PAYLOAD" if service == "s3" else known)
     faults = {
-        f"InvalidClientTokenId: {access_key}": access_key != ACCESS_KEY,
+        f"InvalidClientTokenId: {given_key}": given_key != access_key,
         f"InvalidToken: {given['token']}": given["token"] != token,
         "the scope is of another day": not given["time"].startswith(date),
         f"not signed: {unsigned}": unsigned or "host" not in given["signed"],

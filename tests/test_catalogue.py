@@ -8,6 +8,7 @@ import json
 import re
 import time
 from base64 import b64decode
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,11 +16,13 @@ from urllib.parse import quote, urlsplit
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+import awssign
 import catalogue_page
 from authsome import documents, pasted
 from authsome.errors import AuthsomeError, Doubt
 from authsome.manifest import undeclared
-from authsome.provider import CATEGORIES, PLACEHOLDER, Catalogue, Definition, Host, Provider, bundled
+from authsome.provider import CATEGORIES, PLACEHOLDER, Catalogue, Definition, Host, Provider, Signing, bundled
+from authsome.proxy import signing, sigv4
 from authsome.proxy.message import Asked, Fields
 from authsome.proxy.relay import inject
 from authsome.rules import Pass, Refusal, Request, make
@@ -75,6 +78,8 @@ def _may_be_tried(provider: Provider, key: dict[str, str]) -> None:
         url = url.replace(f"{{{field.name}}}", PLACEHOLDER if field.secret else key[field.name])
     arrived = _arrives(provider, key, {"sends": url})
     assert arrived
+    if "signed_for" in arrived:
+        return
     said = [arrived["target"], *(value for _, value in arrived["headers"])]
     said += [b64decode(value.removeprefix("Basic ")).decode() for value in said if value.startswith("Basic ")]
     for field in provider.fields:
@@ -97,6 +102,8 @@ def _arrives(provider: Provider, key: dict[str, str], request: dict[str, Any]) -
     assert not isinstance(decision, Refusal), decision
     if isinstance(decision, Pass):
         return None
+    if decision.placements[0].sigv4:
+        return _signed(decision.placements[0].sigv4, key, target, [("host", url.netloc), *sent])
     fields = Fields((name.encode(), value.encode()) for name, value in headers.items())
     asked = Asked(b"GET", target.encode(), (url.netloc.encode(),), fields, "1.1", bodiless=True)
     left = inject(asked, decision, Session({declared.key: key}))
@@ -105,11 +112,30 @@ def _arrives(provider: Provider, key: dict[str, str], request: dict[str, Any]) -
     return {"target": left.path.decode(), "headers": pairs}
 
 
+def _signed(placed: Signing, key: dict[str, str], target: str, headers: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return what the proxy makes of a request that is signed, which AWS would take."""
+    now = datetime(2025, 6, 7, 8, 9, 10, tzinfo=UTC)
+    claim = sigv4.read("GET", target, headers, headers[0][1], now, bodiless=True)
+    made = sigv4.sign(claim, signing.keys(placed, key), "GET", target, headers, sigv4.EMPTY)
+    left = [headers[0], *made.headers]
+    access_key, secret, token = key["access_key_id"], key["secret_access_key"], key["session_token"]
+    assert awssign.wrong("GET", made.target, left, b"", token, access_key=access_key, secret=secret) is None
+    assert PLACEHOLDER not in f"{made.target}{left}"
+    scope = dict(left)["authorization"].split("/")
+    return {"target": made.target, "signed_for": "/".join(scope[2:4])}
+
+
+SHARED = {"bedrock", "aws"}
+"""Two kinds of key for one service; a run has one of them."""
+
+
 def test_no_two_definitions_share_a_host_or_a_variable() -> None:
-    hosts = [host for each in EXPECTED.values() for host in each["hosts"]]
-    variables = [name for each in EXPECTED.values() for name in each["env"]]
-    assert len(hosts) == len(set(hosts))
-    assert len(variables) == len(set(variables))
+    once = [each for name, each in EXPECTED.items() if name != "bedrock"]
+    for kind in ("hosts", "env"):
+        found = [name for each in once for name in each[kind]]
+        others = [name for each, expected in EXPECTED.items() if each not in SHARED for name in expected[kind]]
+        assert len(found) == len(set(found))
+        assert not set(EXPECTED["bedrock"][kind]) & set(others)
 
 
 def _look_alikes(host: str) -> list[str]:

@@ -24,6 +24,7 @@ from authsome.provider import (
     InjectDefinition,
     Placement,
     Provider,
+    SigV4Definition,
     TestRequest as Trial,
     bundled,
     resolve,
@@ -45,6 +46,8 @@ PLACE = InjectDefinition(value="{api_key}")
 NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"), paths=("/v1/*",))
 
 SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
+SECRETS = {name: FieldDefinition() for name in ("api_key", "secret", "token", "more")}
+SIGNING = SigV4Definition("{api_key}", "{secret}", "{token}")
 
 # Every field, and values of it that a careless sentence would not tell apart.
 KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
@@ -76,6 +79,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "query": ({}, {"key": "{api_key}"}, {"key": "x", "token": "{api_key}"}, {"key": "x {api_key}"}),
         "path": (None, "/v1/{api_key}", "/v2/{api_key}", "/**/{api_key}"),
         "also": (AlsoDefinition(), AlsoDefinition(headers=("X-Other",)), AlsoDefinition(query=("key", "k"))),
+        "sigv4": (None, SIGNING, SigV4Definition("{api_key}", "{secret}"), SigV4Definition("{secret}", "{api_key}")),
         "when": (None, "x.*", "y.*"),
         "hosts": HOST_LISTS,
         "paths": PATH_LISTS,
@@ -84,6 +88,11 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "headers": ((), ("X-Other",), ("X-Key", "X-Other"), ("x-other",)),
         "query": ((), ("a",), ("b", "a"), ("a", "b")),
     },
+    SigV4Definition: {
+        "access_key": ("{api_key}", "{more}"),
+        "secret_key": ("{secret}", "{more}"),
+        "session_token": (None, "{token}", "{more}"),
+    },
     FieldDefinition: {
         "label": WORDS,
         "secret": (True, False),
@@ -91,6 +100,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "hint": (None, *WORDS),
         "env": SEVERAL,
         "default": (None, "", "x", "y"),
+        "optional": (False, True),
     },
     Definition: {
         "name": ("acme", "acme-2"),
@@ -125,13 +135,15 @@ def _behaviour(provider: Provider) -> Any:
         *("name", "display_name", "auth_type", "hosts", "fields", "placements", "constant_headers", "keys_url"),
         *("docs", "private_addresses", "test", "flow", "oauth", "packages", "category"),
     }
-    assert {each.name for each in fields(Field)} == {"name", "pattern", "hint", "env", "label", "secret", "default"}
+    assert {each.name for each in fields(Field)} == {
+        *("name", "pattern", "hint", "env", "label", "secret", "default", "optional")
+    }
     assert {each.name for each in fields(Placement)} == {
-        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when")
+        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when", "sigv4")
     }
     carried = {(host, path): _first(provider, Host.parse(host), path) for host in HOSTS for path in PATHS}
     asked = [
-        (each.name, each.pattern, each.hint, set(each.env), each.label, each.secret, each.default)
+        (each.name, each.pattern, each.hint, set(each.env), each.label, each.secret, each.default, each.optional)
         for each in provider.fields
     ]
     constants: dict[str, list[tuple[str, str]]] = {}
@@ -149,7 +161,7 @@ def _first(provider: Provider, host: Host, path: str) -> Any:
     for place in provider.placements:
         if host in place.hosts and place.serves(path):
             out = place.header_names, place.parameters
-            found.append((set(place.headers), set(place.query), place.path, out, place.when))
+            found.append((set(place.headers), set(place.query), place.path, out, place.when, place.sigv4))
             if place.when is None:
                 break
     return found
@@ -167,6 +179,8 @@ def _changed(definition: Definition, kind: type, field: str, value: Any) -> Defi
     with suppress(ValueError):
         if kind is Definition:
             return replace(definition, **{field: value})
+        if kind is SigV4Definition or field in ("optional", "sigv4"):
+            return _signing(definition, kind, field, value)
         if kind in (InjectDefinition, BasicDefinition, AlsoDefinition):
             first = definition.inject[0] if definition.inject else None
             part: Any = None
@@ -185,6 +199,14 @@ def _changed(definition: Definition, kind: type, field: str, value: Any) -> Defi
         if name and (part := getattr(definition, name)):
             return replace(definition, **{name: replace(part, **{field: value})})
     return None
+
+
+def _signing(definition: Definition, kind: type, field: str, value: Any) -> Definition:
+    """Return a definition that signs, with another value in one of the parts for that."""
+    signing = replace(SIGNING, **{field: value}) if kind is SigV4Definition else SIGNING
+    place = InjectDefinition(sigv4=value if kind is InjectDefinition else signing)
+    secrets = {**SECRETS, "token": FieldDefinition(optional=value)} if kind is FieldDefinition else SECRETS
+    return replace(definition, api_key=None, export=None, fields=secrets, inject=(place,))
 
 
 def _compare(one: Provider, other: Provider) -> bool:
