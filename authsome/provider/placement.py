@@ -19,10 +19,10 @@ SIGNATURE_HEADERS = frozenset({"authorization", "x-amz-security-token"})
 SIGNATURE_QUERY = frozenset(
     {
         *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"),
-        *("X-Amz-Security-Token", "X-Amz-Signature"),
+        *("X-Amz-Security-Token", "X-Amz-Signature", "AWSAccessKeyId"),
     }
 )
-"""The parameters of a signature that stands in the query."""
+"""The parameters of a signature that stands in the query; the last is of the version before, for S3."""
 _IN_SEGMENT = "!$&'()*+,:;=@~"  # RFC 3986, 3.3: what a segment holds as it is, beside letters and `-._`
 
 type Value = str | tuple[str, str]

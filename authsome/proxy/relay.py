@@ -177,12 +177,21 @@ class Turn:
         return False
 
     async def _refuse(self, refusal: Refusal) -> None:
-        fields, content = in_json(refusal)
+        fields, content = self._worded(refusal)
         bodiless = self._call.asked.method == b"HEAD"
         await self._begin(Answered(refusal.status, fields), bodiless=bodiless)
         if not bodiless:
             await self._call.send(content)
         await self._finish(Fields())
+
+    def _worded(self, refusal: Refusal) -> tuple[Fields, bytes]:
+        """Return a refusal in words that the client of this host reads."""
+        asked, host = self._call.asked, self._caller.target
+        if not self._gate.live.rules.signs(host):
+            return in_json(refusal)
+        from authsome.proxy import signing  # noqa: PLC0415  few runs sign anything
+
+        return signing.worded(refusal, asked, host)
 
     async def _begin(self, answer: Answered, *, bodiless: bool) -> None:
         self._answering = True
@@ -227,10 +236,11 @@ class Turn:
         self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
         asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
         if isinstance(decision, Inject):
-            asked = await self._inject(asked, decision, live.session)
+            signs = any(place.sigv4 for place in decision.placements)
+            asked = await self._sign(asked, decision, live.session) if signs else inject(asked, decision, live.session)
         await self._ask(asked, private=live.rules.may_be_private(caller.target))
 
-    async def _inject(self, asked: Asked, decision: Inject, session: Session) -> Asked:
+    async def _sign(self, asked: Asked, decision: Inject, session: Session) -> Asked:
         """Return the request as it leaves; what is signed may have to be read first."""
         placement, secrets = _chosen(decision, session)
         if placement.sigv4 is None:

@@ -5,13 +5,15 @@ Refuses to hold a long one, before it is read where its length is said.
 """
 
 import asyncio
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from xml.sax.saxutils import escape
 
-from authsome.provider import SIGNATURE_HEADERS, Signing
+from authsome.provider import SIGNATURE_HEADERS, Host, Signing
 from authsome.proxy import sigv4
-from authsome.proxy.message import Answered, Asked, Before, Body, Call, CallerGoneError, Fields, RefusedError
+from authsome.proxy.message import Answered, Asked, Before, Body, Call, CallerGoneError, Fields, RefusedError, in_json
 from authsome.rules import Refusal
 
 LONGEST = 32 << 20
@@ -137,6 +139,29 @@ def keys(placed: Signing, secrets: Mapping[str, str]) -> sigv4.Keys:
     return sigv4.Keys(secrets[placed.access_key], secrets[placed.secret_key], token)
 
 
+def worded(refusal: Refusal, asked: Asked, host: Host) -> tuple[Fields, bytes]:
+    """Return a refusal as the SDKs of AWS read one: in XML for S3 and for forms, and in JSON with names of theirs."""
+    fields, content = in_json(refusal)
+    said = f"authsome: {refusal.reason}" + (f" ({refusal.hint})" if refusal.hint else "")
+    inner = f"<Code>{refusal.error}</Code><Message>{escape(said)}</Message>"
+    storage = any(b"/s3/aws4_request" in each for each in asked.fields.all(b"authorization"))
+    if storage or sigv4.is_storage(str(host)):
+        text = f"<Error>{inner}</Error>"
+    elif any(each.startswith(b"application/x-www-form-urlencoded") for each in asked.fields.all(b"content-type")):
+        text = f"<ErrorResponse><Error><Type>Sender</Type>{inner}</Error></ErrorResponse>"
+    else:
+        return _as_long_as(fields.plus((b"X-Amzn-Errortype", refusal.error.encode())), content, message=said)
+    kept = fields.without(_OF_CONTENT).plus((b"Content-Type", b"application/xml"))
+    content = f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n'.encode()
+    return kept.plus((b"Content-Length", b"%d" % len(content))), content
+
+
+def _as_long_as(fields: Fields, content: bytes, **more: str) -> tuple[Fields, bytes]:
+    content = json.dumps(json.loads(content) | more).encode() + b"\n"
+    return fields.without(frozenset({b"content-length"})).plus((b"Content-Length", b"%d" % len(content))), content
+
+
+_OF_CONTENT = frozenset({b"content-type", b"content-length"})
 _SAID_ANEW = frozenset({b"content-length", b"expect"})
 _OF_CREDENTIAL = frozenset(name.encode() for name in SIGNATURE_HEADERS)
 

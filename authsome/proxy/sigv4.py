@@ -114,11 +114,13 @@ def read(method: str, target: str, headers: Pairs, host: str, now: datetime, *, 
     """
     fields = _by_name(headers)
     path, _, query = target.partition("?")
-    asked = [part for part in _parts(query) if _name(part) in _QUERY]
+    asked = _of_signature(query)
     said = fields.get("authorization", [])
     if len(said) > 1 or (said and asked):
         raise UnsignableError("signature_unknown", "it carries two signatures, and which one counts cannot be told")
-    if asked:
+    if any(_name(part) == _OLD for part in asked):
+        claim = _in_old_query(asked, host, now)
+    elif asked:
         claim = _in_query(asked, fields, now)
     elif said:
         claim = _in_header(said[0], fields, now)
@@ -150,6 +152,15 @@ def _name(part: str) -> str:
 
 
 _QUERY = frozenset(name.lower() for name in SIGNATURE_QUERY)
+_OLD = "awsaccesskeyid"
+_WITH_OLD = _QUERY | {"signature", "expires"}
+
+
+def _of_signature(query: str) -> list[str]:
+    """Return the parameters that are a signature."""
+    parts = _parts(query)
+    names = _WITH_OLD if any(_name(part) == _OLD for part in parts) else _QUERY
+    return [part for part in parts if _name(part) in names]
 
 
 def _in_header(said: str, fields: Mapping[str, list[str]], now: datetime) -> Claim:
@@ -184,6 +195,22 @@ def _in_query(asked: list[str], fields: Mapping[str, list[str]], now: datetime) 
     kept = given["x-amz-date"] if abs(now - made) <= GOOD_FOR else _written(now)
     expires = min(int(seconds) if kept == given["x-amz-date"] else int(left.total_seconds()) + 1, _LONGEST)
     return _claim(given.get("x-amz-credential", ""), given.get("x-amz-signedheaders", ""), kept, expires)
+
+
+def _in_old_query(asked: list[str], host: str, now: datetime) -> Claim:
+    """Return the claim of a URL that is presigned as before Version 4, which boto3 still does for S3 in us-east-1."""
+    given = {_name(part): unquote_plus(part.partition("=")[2]) for part in asked}
+    label, region = _of_host(host)
+    known = set(given) - {"x-amz-security-token"} == {_OLD, "signature", "expires"} and len(given) == len(asked)
+    if label is None or _service(label) != "s3" or not known:
+        raise UnsignableError("signature_unknown", "a signature of Version 2 is known in a presigned URL of S3 alone")
+    if not re.fullmatch("[0-9]{1,11}", given["expires"]):
+        raise _unreadable("`Expires`")
+    left = int(given["expires"]) - int(now.timestamp())
+    if left <= 0:
+        raise UnsignableError("signature_expired", "the signature in the query is not good at this time")
+    signed = frozenset({"content-type", "content-md5"})
+    return Claim(region or "us-east-1", "s3", _written(now), signed, None, min(left, _LONGEST))
 
 
 _LONGEST = int(GOOD_FOR.total_seconds())
@@ -273,6 +300,12 @@ def _service(label: str) -> str:
     if label not in _OF_S3 and label.startswith(("s3-", "bedrock-", "lambda-")):
         return label.partition("-")[0]
     return _SIGNED_AS.get(label, label)
+
+
+def is_storage(host: str) -> bool:
+    """Whether a host is S3's."""
+    label, _ = _of_host(host)
+    return label is not None and _service(label) in _OF_S3
 
 
 def _check_scope(claim: Claim, host: str) -> None:
@@ -426,7 +459,8 @@ def _asked(target: str, claim: Claim, keys: Keys, signed: str) -> str:
     }
     if keys.session_token is not None:
         given["X-Amz-Security-Token"] = keys.session_token
-    kept = [part for part in _parts(query) if _name(part) not in _QUERY]
+    own = _of_signature(query)
+    kept = [part for part in _parts(query) if part not in own]
     return f"{path}?{'&'.join([*kept, *(f'{name}={quote(value, safe=_UNRESERVED)}' for name, value in given.items())])}"
 
 

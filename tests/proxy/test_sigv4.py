@@ -387,12 +387,28 @@ def test_a_presigned_url_leaves_with_a_signature_of_fifteen_minutes_at_most(
         (_query(60) + "&X%2DAmz-Credential=mine%2F20250607%2Feu-west-1%2Fs3%2Faws4_request", "signature_unknown"),
         (_query(60) + f"&X-Amz-Content-Sha256={CHUNKS}", "signature_unknown"),
         ("/b/k?X-Amz-Signature=1", "signature_unknown"),
+        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=1749283749", "signature_expired"),
+        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=9999999999&Expires=1", "signature_unknown"),
+        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=soon", "signature_unknown"),
+        ("/b/k?AWSAccessKeyId=a&Expires=9999999999", "signature_unknown"),
+        ("/b/k?AWSAccessKeyId=a&Signature=b&Expires=9999999999&X-Amz-Date=1", "signature_unknown"),
     ],
 )
 def test_a_query_that_is_not_one_good_signature_is_refused(target: str, word: str) -> None:
     assert _refused(target=target, host="s3.eu-west-1.amazonaws.com") == word
     both = _authorization("20250607/eu-west-1/s3/aws4_request")
     assert _refused(both, target=target, host="s3.eu-west-1.amazonaws.com") == "signature_unknown"
+
+
+def test_a_url_that_is_presigned_as_boto3_still_does_leaves_with_version_4() -> None:
+    host, expires = "s3.amazonaws.com", int(NOW.timestamp()) + 60
+    target = f"/b/k?versionId=1&AWSAccessKeyId={PLACEHOLDER}&Signature=a%2Fb%3D&Expires={expires}"
+    claim = _read(target=target, host=host)
+    assert (claim.expires, claim.payload, claim.scope) == (60, UNSIGNED, "20250607/us-east-1/s3/aws4_request")
+    made = sign(claim, REAL, "GET", target, [("host", host)], UNSIGNED)
+    assert made.target.startswith("/b/k?versionId=1&X-Amz-Algorithm=AWS4-HMAC-SHA256&")
+    assert not any(each in made.target for each in (PLACEHOLDER, "AWSAccessKeyId", "Signature=a", "&Expires="))
+    assert _refused(target=target, host="sqs.us-east-1.amazonaws.com") == "signature_unknown"
 
 
 # Services that hand out credentials.
