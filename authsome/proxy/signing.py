@@ -9,9 +9,10 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
+from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
-from authsome.provider import SIGNATURE_HEADERS, Host, Signing
+from authsome.provider import PLACEHOLDER, SIGNATURE_HEADERS, Host, Signing
 from authsome.proxy import sigv4
 from authsome.proxy.message import Answered, Asked, Before, Body, Call, CallerGoneError, Fields, RefusedError, in_json
 from authsome.rules import Refusal
@@ -57,6 +58,8 @@ class Signer:
         if claim.in_chunks:
             size = sigv4.length(_pairs(fields))
             body = Resigned(self._call, sigv4.Chunks(made.seal, size, trailer=payload == sigv4.CHUNKS_AND_TRAILER))
+        if PLACEHOLDER in unquote(made.target):  # in a name that only some servers take for one of a signature
+            raise sigv4.UnsignableError("signature_unknown", "a placeholder stands in the query beside the signature")
         added = [(name.encode(), value.encode("latin-1")) for name, value in made.headers]
         fields = fields.without(_OF_CREDENTIAL | frozenset(name for name, _ in added)).plus(*added)
         path = made.target.encode("latin-1")

@@ -25,7 +25,7 @@ UNSIGNED = "UNSIGNED-PAYLOAD"
 CHUNKS, CHUNKS_AND_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
 GOOD_FOR = timedelta(minutes=15)
 """How far AWS lets a request's own time be from its own."""
-LONGEST_CHUNK = 16 << 20
+LONGEST_CHUNK = 4 << 20
 """Octets. The signature stands before the chunk, so a chunk is held until it is whole; SDKs send 64 to 128 KiB."""
 
 type Pairs = Iterable[tuple[str, str]]
@@ -113,7 +113,7 @@ def read(method: str, target: str, headers: Pairs, host: str, now: datetime, *, 
         bodiless: Whether it is known to have no body.
     """
     fields = _by_name(headers)
-    path, _, query = target.partition("?")
+    query = target.partition("?")[2]
     asked = _of_signature(query)
     said = fields.get("authorization", [])
     if len(said) > 1 or (said and asked):
@@ -127,7 +127,6 @@ def read(method: str, target: str, headers: Pairs, host: str, now: datetime, *, 
     else:
         claim = _unsigned(fields, host, now)
     _check_scope(claim, host)
-    _check_path(path)
     claim = replace(_with_payload(claim, fields, query, bodiless=bodiless), permitted=_permitted(claim, host))
     if claim.permitted is None:
         return claim
@@ -264,7 +263,7 @@ def _unreadable(what: str) -> UnsignableError:
 # What the host says.
 
 
-_REGION = re.compile(r"(?:[a-z]{2}|us-gov|us-iso[a-z]?|eu-isoe|eusc)(?:-[a-z]+){1,2}-[0-9]{1,2}")
+_REGION = re.compile(r"[a-z]{2,4}(?:-[a-z]+){1,2}-[0-9]{1,2}")
 _SUFFIXES = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws")
 _SIGNED_AS = {"email": "ses", "mail-manager": "ses", "queue": "sqs"}
 _OF_S3 = frozenset({"s3", "s3-outposts", "s3-object-lambda"})
@@ -321,11 +320,6 @@ def _check_scope(claim: Claim, host: str) -> None:
             raise UnsignableError("scope_mismatch", f"it is signed for {service}, and `{host}` is {_service(label)}")
     if region not in (None, claim.region):
         raise UnsignableError("scope_mismatch", f"it is signed for {claim.region}, and `{host}` is in {region}")
-
-
-def _check_path(path: str) -> None:
-    if not path.startswith("/"):
-        raise UnsignableError("signature_unknown", "the target has no path that could be signed")
 
 
 # What stands for the body.
