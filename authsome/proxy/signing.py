@@ -45,11 +45,12 @@ class Signer:
 
     async def _sign(self, asked: Asked, keys: sigv4.Keys) -> tuple[Asked, Body]:
         body: Body = self._call
-        method, target, host = asked.method.decode("latin-1"), asked.path.decode("latin-1"), asked.hosts[0].decode()
-        claim = sigv4.read(method, target, _pairs(asked.fields), host, datetime.now(UTC), bodiless=asked.bodiless)
+        method, target = asked.method.decode("latin-1"), asked.path.decode("latin-1")
+        claim = _claim(asked)
         fields, payload = asked.fields, claim.payload
         if payload is None:
             data = await self._hold(asked.fields)
+            claim = _claim(asked)  # of now: it may have taken its time
             sigv4.check_body(claim, target, data)
             payload = await asyncio.to_thread(_hash, data) if len(data) > SHORT else _hash(data)
             fields = fields.without(_SAID_ANEW).plus((b"Content-Length", b"%d" % len(data)))
@@ -167,6 +168,11 @@ def _as_long_as(fields: Fields, content: bytes, **more: str) -> tuple[Fields, by
 _OF_CONTENT = frozenset({b"content-type", b"content-length"})
 _SAID_ANEW = frozenset({b"content-length", b"expect"})
 _OF_CREDENTIAL = frozenset(name.encode() for name in SIGNATURE_HEADERS)
+
+
+def _claim(asked: Asked) -> sigv4.Claim:
+    method, target, host = asked.method.decode("latin-1"), asked.path.decode("latin-1"), asked.hosts[0].decode()
+    return sigv4.read(method, target, _pairs(asked.fields), host, datetime.now(UTC), bodiless=asked.bodiless)
 
 
 def _pairs(fields: Fields) -> list[tuple[str, str]]:
