@@ -271,6 +271,8 @@ def test_a_placeholder_elsewhere_is_still_refused(aws: Aws, protocol: str) -> No
     assert _word(aws.ask(S3, protocol, headers=misplaced)) == "placeholder_misplaced"
     assert _word(aws.ask(S3, protocol, headers=_signature(S3), path=f"/b?k={PLACEHOLDER}")) == "placeholder_misplaced"
     other = _signature(S3, _stated(b""))[1:]
+    expired = _presigned("/b").replace(_now()[:4], "2001")
+    assert _word(aws.ask(S3, protocol, headers=(), path=expired)) == "signature_expired"
     for query in (f"a=1;X-Amz-Credential={PLACEHOLDER}%2Fx", f"X-Amz-Credential[]={PLACEHOLDER}%2Fx"):
         assert _word(aws.ask(S3, protocol, headers=_signature(S3), path=f"/b?{query}")) == "signature_unknown"
     named = ((b"authorization", _signature(S3)[0][1].replace(b"managed/", b"managed-team/")), *other)
