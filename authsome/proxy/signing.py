@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from xml.sax.saxutils import escape
 
 from authsome.provider import PLACEHOLDER, SIGNATURE_HEADERS, Host, Signing
-from authsome.proxy import sigv4
+from authsome.proxy import chunks, sigv4
 from authsome.proxy.message import Answered, Asked, Before, Body, Call, CallerGoneError, Fields, RefusedError, in_json
 from authsome.rules import Refusal
 
@@ -57,8 +57,8 @@ class Signer:
             body = Held(self._call, data, self.release)
         made = sigv4.sign(claim, keys, method, target, _pairs(fields), payload)
         if claim.in_chunks:
-            size = sigv4.length(_pairs(fields))
-            body = Resigned(self._call, sigv4.Chunks(made.seal, size, trailer=payload == sigv4.CHUNKS_AND_TRAILER))
+            size = chunks.length(_pairs(fields))
+            body = Resigned(self._call, chunks.Chunks(made.seal, size, trailer=payload == sigv4.CHUNKS_AND_TRAILER))
         if PLACEHOLDER in unquote(made.target):  # in a name that only some servers take for one of a signature
             raise sigv4.UnsignableError("signature_unknown", "a placeholder stands in the query beside the signature")
         added = [(name.encode(), value.encode("latin-1")) for name, value in made.headers]
@@ -117,8 +117,8 @@ class Held:
 class Resigned:
     """A body of chunks whose signatures are made anew. It is a `message.Body`."""
 
-    def __init__(self, call: Call, chunks: sigv4.Chunks) -> None:
-        self._call, self._chunks = call, chunks
+    def __init__(self, call: Call, made: chunks.Chunks) -> None:
+        self._call, self._chunks = call, made
 
     @property
     def trailers(self) -> Fields:

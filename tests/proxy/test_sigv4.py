@@ -16,18 +16,16 @@ from botocore.credentials import Credentials  # type: ignore[import-untyped]  # 
 from hypothesis import given, settings, strategies as st
 
 from authsome.provider import PLACEHOLDER
+from authsome.proxy.chunks import LONGEST_CHUNK, Chunks, length
 from authsome.proxy.sigv4 import (
     CHUNKS,
     CHUNKS_AND_TRAILER,
     EMPTY,
-    LONGEST_CHUNK,
     UNSIGNED,
-    Chunks,
     Claim,
     Keys,
     UnsignableError,
     check_body,
-    length,
     read,
     sign,
 )
