@@ -86,6 +86,11 @@ def _placement(place: Placement, hosts: frozenset[Host]) -> str:
     what = sorted(f"the header {name} becomes {_value(value)}" for name, value in place.headers)
     what += sorted(f"the query parameter {name} becomes {_quoted(value)}" for name, value in place.query)
     what += [f"the path {_quoted(place.path)} is filled in"] if place.path else []
+    if place.sigv4:
+        token = f" and {place.sigv4.session_token}, where there is one," if place.sigv4.session_token else ""
+        what += [f"requests are signed as AWS has it with {place.sigv4.access_key}, {place.sigv4.secret_key}{token}"]
+    if place.sigv4:  # its own headers and parameters are those of every signature
+        return f"{where}{paths}{kind}, {' and '.join(what)}"
     gone = [f"the header {name}" for name in sorted(place.also_headers - {name.lower() for name, _ in place.headers})]
     gone += [f"the query parameter {name}" for name in sorted(place.also_query - {name for name, _ in place.query})]
     out = f", and {' and '.join(gone)} {'is' if len(gone) == 1 else 'are'} taken out" if gone else ""
@@ -118,6 +123,8 @@ def _fields(fields: Iterable[Field]) -> Iterator[str]:
             yield f"the variable {variable} {'stands for' if field.secret else 'holds'} {field.name}"
         if field.pattern is not None:
             yield f"{field.name} has to match {_quoted(field.pattern.pattern)}"
+        if field.optional:
+            yield f"{field.name} may be left out"
         said = {
             f"where nobody says otherwise, {field.name} is {{}}": field.default,
             f"beside the question for {field.name} stands the example {{}}": field.example,

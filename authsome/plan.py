@@ -136,7 +136,9 @@ def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step
 def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:
     if found is None:
         return (State.MISSING if declared.required else State.ABSENT), None
-    needed = [each.name for each in declared.provider.fields if each.kept and each.default is None]
+    needed = [
+        each.name for each in declared.provider.fields if each.kept and each.default is None and not each.optional
+    ]
     if lacking := [name for name in needed if name not in found.field_names]:
         return State.MISSING, f"holds no {', '.join(lacking)}"
     if found.new_hosts:

@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import authsome
 from authsome import rules, trial
 from authsome.manifest import undeclared
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, TestRequest
+from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, Signing, TestRequest
 from authsome.proxy import channel, dial
 from authsome.proxy.upstream import ParentProxy, Upstream
 from authsome.session import Verdict
@@ -53,14 +54,34 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     if placement is None:
         return Verdict(None, f"not checked: {test.host} takes no key of this kind")
     headers |= {**dict(placement.fields(fields)), "Host": str(test.host)}
+    if placement.sigv4 is not None:
+        signed = _signature(placement.sigv4, test, headers, fields)
+        if isinstance(signed, str):
+            return Verdict(None, f"not checked: {signed}")
+        headers |= signed
     octets = {name.encode(): value.encode() for name, value in headers.items()}  # a setting may hold any letter
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
         reply = _reply(provider, test, octets, outside, seconds)
     except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
         return Verdict(None, f"not checked: {_why(test, error)}")
-    hidden = {fields[each.name]: PLACEHOLDER for each in provider.fields if each.secret}
+    hidden = {fields[each.name]: PLACEHOLDER for each in provider.fields if each.secret and each.name in fields}
     return _verdict(provider, trial.read(test, reply, hidden, time.time()))
+
+
+def _signature(
+    placed: Signing, test: TestRequest, headers: Mapping[str, str], fields: Mapping[str, str]
+) -> Mapping[str, str] | str:
+    """Return the headers that sign it, for the service and region that its host says, or why there are none."""
+    from authsome.proxy import signing, sigv4  # noqa: PLC0415  few keys are tried like this
+
+    said = [(name.lower(), value) for name, value in headers.items()]
+    try:
+        claim = sigv4.read(test.method, test.target, said, str(test.host), datetime.now(UTC), bodiless=True)
+    except sigv4.UnsignableError as error:
+        return error.reason
+    made = sigv4.sign(claim, signing.keys(placed, fields), test.method, test.target, said, sigv4.EMPTY)
+    return dict(made.headers)
 
 
 def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:

@@ -218,6 +218,10 @@ class Rules:
         """Whether a CONNECT to this name and port is one of a provider's."""
         return covered(host, self.hosts)
 
+    def signs(self, host: Host) -> bool:
+        """Whether requests to this host are signed."""
+        return any(place.sigv4 for rule in self.rules for place in rule.placements if host in place.hosts)
+
     def may_be_private(self, host: Host) -> bool:
         """Whether a secret may go to this declared host also where its address is not a public one."""
         owners = [rule for rule in self.rules if covered(host, rule.hosts)]

@@ -242,7 +242,7 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
         secrets[each.key] = {
             field.name: randomness(length).hex()[:length]
             for field in provider.fields
-            if field.secret and (length := len(provider.stand_in(each.connection, field.name)))
+            if field.secret and not field.optional and (length := len(provider.stand_in(each.connection, field.name)))
         }
     return Session(secrets, settings, stand_ins)
 
@@ -337,7 +337,7 @@ def _question(wanted: Declared, before: Entry | None, again: Iterable[str]) -> "
         keys_url=provider.keys_url,
         hint=provider.key.hint,
         blanks=tuple(
-            Blank(each.name, _asked_for(each), masked=each.secret, default=each.default)
+            Blank(each.name, _asked_for(each), masked=each.secret, default=each.default, optional=each.optional)
             for each in provider.fields
             if each.asked
         ),
@@ -372,7 +372,7 @@ def _checked(provider: Provider, answer: "Answer", intake: Intake) -> dict[str, 
             accepted=answer.accepted,
         )
         for each in provider.fields
-        if each.asked
+        if each.asked and (not each.optional or _said(answer, each).strip())
     }
     return _whole(provider, given)
 
@@ -435,7 +435,7 @@ def _fits(entry: Entry, provider: Provider) -> bool:
     """
     shown = entry.shown(provider)
     whole = all(
-        each.default is not None if each.name not in entry.fields else each.secret or each.name in shown
+        not each.needed if each.name not in entry.fields else each.secret or each.name in shown
         for each in provider.fields
         if each.kept
     )
@@ -466,7 +466,7 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
     known = [each for each in provider.fields if each.asked]
     asked = [each for each in known if each.needed]
     if len(asked) == 1 and not (len(known) > 1 and given.lstrip().startswith("{")):
-        yield from ((each, given if each.default is None else each.default) for each in known)
+        yield from ((each, given if each.default is None else each.default) for each in known if not each.optional)
         return
     try:
         found = json.loads(given)
@@ -485,7 +485,8 @@ def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
             hint=did_you_mean(unknown[0], names, f"fields: {', '.join(names)}"),
             code=ExitCode.USAGE,
         )
-    yield from ((each, found.get(each.name, each.default or "")) for each in known)
+    told = [each for each in known if not each.optional or found.get(each.name, "").strip()]
+    yield from ((each, found.get(each.name, each.default or "")) for each in told)
 
 
 def _object(names: Iterable[str]) -> str:

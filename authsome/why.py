@@ -83,7 +83,7 @@ class Asked:
         """Return the request of a client that holds a placeholder."""
         headers: tuple[tuple[str, str], ...] = (("authorization", held),)
         target = self.target
-        if place:
+        if place and not place.sigv4:
             said: defaultdict[str, str] = defaultdict(lambda: held)
             headers = tuple((name.lower(), value) for name, value in place.fields(said))
             target = place.target(self.target, said)

@@ -56,6 +56,8 @@ def _spots(provider: Provider, place: Placement) -> Iterator[str]:
         yield f"{name}: {filled}" if isinstance(value, str) else f"Basic {filled}"
     for name, value in place.query:
         yield f"?{name}={shown[value[1:-1]]}"
+    if place.sigv4:
+        yield "Authorization: AWS4-HMAC-SHA256 …"
     if place.path:
         path = place.path
         for field, said in shown.items():

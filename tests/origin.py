@@ -23,6 +23,7 @@ import trustme
 from hypercorn.asyncio import serve as serve_asgi
 from hypercorn.config import Config
 
+import awsorigin
 import packages
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY
 from reflections import SPELLINGS, compress
@@ -33,6 +34,7 @@ ACME_KEY = "acme-CANARY-0123456789"
 HOSTS = (
     *("api.openai.com", "api.anthropic.com", "api.github.com", "uploads.github.com", "github.com"),
     *("undeclared.example", "other.example", "packages.example", "storage.example", "rpc.example"),
+    *awsorigin.HOSTS,
 )
 UNTRUSTED = "api.intercom.io"
 """Shows a certificate for its own name that no trusted authority signed."""
@@ -121,6 +123,7 @@ class Exchange:
         self.method: str = scope.get("method", "GET")
         self.path: str = scope["path"]
         self.query: str = scope["query_string"].decode()
+        self.target = scope.get("raw_path", b"").decode("latin-1") + (f"?{self.query}" if self.query else "")
         self.headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         self._ended = False
         self._number = record.arrived(
@@ -186,6 +189,7 @@ class Origin:
     folder: Path
     record: Record
     releases: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    aws: awsorigin.Aws = field(default_factory=awsorigin.Aws)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["type"] == "lifespan":
@@ -197,6 +201,9 @@ class Origin:
             await self._answer(Exchange(scope, receive, send, self.record))
 
     async def _answer(self, exchange: Exchange) -> None:
+        if exchange.header("host") in awsorigin.HOSTS:
+            await self.aws.answer(exchange)
+            return
         for pattern, handler in _ROUTES.items():
             if re.fullmatch(pattern, exchange.path):
                 await handler(self, exchange)

@@ -137,6 +137,18 @@ def _both(one: Schema, other: Schema) -> Schema:
     return {"allOf": [one, other]}
 
 
+_ELSEWHERE = {
+    "anyOf": [
+        *(_given("value", "string"), _given("basic", "object"), _given("path", "string", minLength=1)),
+        *(_given("headers", "object", minProperties=1), _given("query", "object", minProperties=1)),
+        {
+            "required": ["also"],
+            "properties": {
+                "also": {"anyOf": [_given("headers", "array", minItems=1), _given("query", "array", minItems=1)]}
+            },
+        },
+    ]
+}
 _FIELDS = _given("fields", "object", minProperties=1)
 
 
@@ -159,16 +171,28 @@ BESIDES: Mapping[str, Schema] = {
             },
         )
     },
-    "FieldDefinition": {"not": _both(_given("default", "string"), {"properties": {"secret": {"const": True}}})},
+    "FieldDefinition": {
+        "not": {
+            "anyOf": [
+                _both(_given("default", "string"), {"properties": {"secret": {"const": True}}}),
+                {
+                    "required": ["optional", "secret"],
+                    "properties": {"optional": {"const": True}, "secret": {"const": False}},
+                },
+            ]
+        }
+    },
     "InjectDefinition": {
         "anyOf": [
             *(_given("value", "string"), _given("basic", "object"), _given("path", "string")),
             *(_given("headers", "object", minProperties=1), _given("query", "object", minProperties=1)),
+            _given("sigv4", "object"),
         ],
         "not": {
             "anyOf": [
                 _both(_given("value", "string"), _given("basic", "object")),
                 _both(_given("path", "string"), _given("paths", "array", minItems=1)),
+                _both(_given("sigv4", "object"), _ELSEWHERE),
             ]
         },
     },

@@ -16,6 +16,7 @@ from base64 import b64decode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,6 +24,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
+import awssign
 import catalogue_page
 from authsome import documents, pasted
 from authsome.errors import AuthsomeError, Doubt
@@ -36,10 +38,12 @@ from authsome.provider import (
     OAuthDefinition,
     Provider,
     RevocationDefinition,
+    Signing,
     bundled,
     covered,
     mentions,
 )
+from authsome.proxy import signing, sigv4
 from authsome.proxy.message import Asked, Fields
 from authsome.proxy.relay import inject
 from authsome.rules import Pass, Refusal, Request, make
@@ -112,6 +116,8 @@ def _may_be_tried(provider: Provider, key: dict[str, str]) -> None:
         url = url.replace(f"{{{field.name}}}", PLACEHOLDER if field.secret else key[field.name])
     arrived = _arrives(provider, key, {"sends": url})
     assert arrived
+    if "signed_for" in arrived:
+        return
     said = [arrived["target"], *(value for _, value in arrived["headers"])]
     said += [b64decode(value.removeprefix("Basic ")).decode() for value in said if value.startswith("Basic ")]
     for field in provider.fields:
@@ -134,6 +140,8 @@ def _arrives(provider: Provider, key: dict[str, str], request: dict[str, Any]) -
     assert not isinstance(decision, Refusal), decision
     if isinstance(decision, Pass):
         return None
+    if decision.placements[0].sigv4:
+        return _signed(decision.placements[0].sigv4, key, target, [("host", url.netloc), *sent])
     fields = Fields((name.encode(), value.encode()) for name, value in headers.items())
     asked = Asked(b"GET", target.encode(), (url.netloc.encode(),), fields, "1.1", bodiless=True)
     left = inject(asked, decision, Session({declared.key: {**key, **provider.settings}}))
@@ -142,8 +150,21 @@ def _arrives(provider: Provider, key: dict[str, str], request: dict[str, Any]) -
     return {"target": left.path.decode(), "headers": pairs}
 
 
-SHARED = {("google", "youtube"), ("klaviyo", "klaviyo-oauth")}
-"""A key and tokens for one API; a manifest that declares both is refused."""
+def _signed(placed: Signing, key: dict[str, str], target: str, headers: list[tuple[str, str]]) -> dict[str, Any]:
+    """Return what the proxy makes of a request that is signed, which AWS would take."""
+    now = datetime(2025, 6, 7, 8, 9, 10, tzinfo=UTC)
+    claim = sigv4.read("GET", target, headers, headers[0][1], now, bodiless=True)
+    made = sigv4.sign(claim, signing.keys(placed, key), "GET", target, headers, sigv4.EMPTY)
+    left = [headers[0], *made.headers]
+    access_key, secret, token = key["access_key_id"], key["secret_access_key"], key["session_token"]
+    assert awssign.wrong("GET", made.target, left, b"", token, access_key=access_key, secret=secret) is None
+    assert not mentions(f"{made.target}{left}")
+    scope = dict(left)["authorization"].split("/")
+    return {"target": made.target, "signed_for": "/".join(scope[2:4])}
+
+
+SHARED = {("aws", "bedrock"), ("google", "youtube"), ("klaviyo", "klaviyo-oauth")}
+"""A key and tokens for one API, or keys of two kinds; a manifest that declares both is refused."""
 
 
 def test_no_two_definitions_share_a_host_or_a_variable() -> None:
@@ -152,7 +173,7 @@ def test_no_two_definitions_share_a_host_or_a_variable() -> None:
         for host in each["hosts"]:
             hosts.setdefault(host, []).append(name)
     assert {tuple(names) for names in hosts.values() if len(names) > 1} == SHARED
-    variables = [name for each in EXPECTED.values() for name in each["env"]]
+    variables = [name for other, each in EXPECTED.items() if other != "bedrock" for name in each["env"]]
     variables += [name for each in TOKENS.values() for name in each["client"] if name]
     assert len(variables) == len(set(variables))
 

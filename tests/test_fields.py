@@ -142,3 +142,116 @@ def test_a_fake_run_leaves_settings_in_answers_alone(phone: CommandLine) -> None
     script = "curl -s https://api.phone.example/; echo $PHONE_REGION"
     done = phone("run", "--fake-from", str(fake), "--", "sh", "-c", script)
     assert done.out == '{"region": "us1"}us1\n', done
+
+
+# A secret that not every account has.
+
+ID, SECRET, SESSION = "AKIACANARY23456ABCDE", "CANARY+secret", "CANARY//token=="
+CLOUD: dict[str, Any] = {
+    "name": "cloud",
+    "display_name": "Cloud",
+    "host_url": "s3.us-east-1.amazonaws.com",
+    "fields": {
+        "id": {"env": "CLOUD_ID_KEY", "pattern": "(AKIA|ASIA).*"},
+        "secret": {"env": "CLOUD_SECRET"},
+        "session": {"env": "CLOUD_SESSION_TOKEN", "optional": True},
+    },
+    "inject": [{"sigv4": {"access_key": "{id}", "secret_key": "{secret}", "session_token": "{session}"}}],
+}
+HELD = "echo ${CLOUD_ID_KEY-none} ${CLOUD_SECRET-none} ${CLOUD_SESSION_TOKEN-none}"
+STAND_IN = "authsome-proxy-managed"
+
+
+@pytest.fixture
+def cloud(authsome: CommandLine) -> CommandLine:
+    path = authsome.home / "providers" / "cloud.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(CLOUD))
+    authsome.env = {"HTTPS_PROXY": "http://127.0.0.1:9", "CLOUD_SESSION_TOKEN": "mine"}
+    return authsome
+
+
+def _give(line: CommandLine, **values: str) -> Done:
+    return line("login", "cloud", "--stdin", "--force", given=json.dumps(values))
+
+
+def test_a_secret_that_is_left_out_is_missing_nowhere_and_its_variable_is_not_set(cloud: CommandLine) -> None:
+    cloud.declare("version: 1\nproviders: {cloud: }\n")
+    for more in ({}, {"session": ""}, {"session": " \n"}):
+        assert _give(cloud, id=ID, secret=SECRET, **more).code == 0
+        assert cloud("check").code == 0
+        assert cloud("run", "--", "sh", "-c", HELD).out == f"{STAND_IN} {STAND_IN} none\n"
+        exported = json.loads(cloud("export", "cloud", "--format", "json", reveals=True).out)
+        assert exported == {"CLOUD_ID_KEY": ID, "CLOUD_SECRET": SECRET}
+    assert "session" not in cloud("get", "cloud", "--json", "--show-secret", reveals=True).out
+    assert cloud("run", "--fake", "--", "sh", "-c", HELD).out == f"{STAND_IN} {STAND_IN} none\n"
+    cloud.env["GITHUB_ENV"] = str(cloud.root / "github.env")
+    (cloud.root / "github.env").touch()
+    assert cloud("export", "--format", "github", reveals=True).code == 0
+    (cloud.root / "github.env").unlink()
+
+
+def test_a_secret_that_may_be_left_out_is_one_where_it_is_given(cloud: CommandLine) -> None:
+    assert _give(cloud, id=ID, secret=SECRET, session=SESSION).code == 0
+    assert cloud("run", "--", "sh", "-c", HELD).out == f"{STAND_IN} {STAND_IN} {STAND_IN}\n"
+    exported = json.loads(cloud("export", "cloud", "--format", "json", reveals=True).out)
+    assert exported["CLOUD_SESSION_TOKEN"] == SESSION
+    assert _give(cloud, id=ID, secret=SECRET).code == 0
+    assert cloud("run", "--", "sh", "-c", HELD).out == f"{STAND_IN} {STAND_IN} none\n"
+    done = _give(cloud, id=ID)
+    assert (done.code, "the secret is empty" in done.err) == (2, True)
+    assert '{"id": "…", "secret": "…"}' in cloud("login", "cloud", "--stdin", "--force", given="x").err
+
+
+def test_a_person_may_press_enter_for_a_secret_that_may_be_left_out(cloud: CommandLine) -> None:
+    person = Person([EXECUTABLE, "login", "cloud", "--terminal"], cloud.environ(), cloud.project)
+    assert person.sees("Cloud id (input is hidden): "), person.screen
+    person.types(f"{ID}\n")
+    assert person.sees("Cloud secret (input is hidden): "), person.screen
+    person.types(f"{SECRET}\n")
+    assert person.sees("Cloud session (input is hidden, nothing for none): "), person.screen
+    person.types("\n")
+    assert person.ends() == 0, person.screen
+    assert cloud("run", "--", "sh", "-c", HELD).out == f"{STAND_IN} {STAND_IN} none\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fields": CLOUD["fields"] | {"id": {"optional": True}}}, "the first secret is the key"),
+        ({"fields": CLOUD["fields"] | {"secret": {"optional": True}}}, "only the `session_token`"),
+        ({"fields": CLOUD["fields"] | {"other": {"optional": True}}}, "only the `session_token`"),
+        ({"fields": CLOUD["fields"] | {"region": {"optional": True, "secret": False}}}, "has a `default`"),
+        (
+            {"fields": CLOUD["fields"] | {"secret": {"secret": False}}},
+            "`sigv4.secret_key` is one field that is a secret",
+        ),
+        ({"inject": [{"sigv4": {"access_key": "{id}", "secret_key": "{none}"}}]}, "`sigv4.secret_key` is one field"),
+        ({"inject": [{"sigv4": {"access_key": "a{id}", "secret_key": "{secret}"}}]}, "`sigv4.access_key` is one field"),
+        ({"inject": [{"sigv4": {"access_key": "{id}", "secret_key": "{id}"}}]}, "from a field of its own"),
+        ({"inject": [{"sigv4": {"access_key": "{id}"}}]}, "secret_key"),
+        ({"inject": [{"sigv4": {"access_key": "{id}", "secret_key": "{secret}"}}]}, "only the `session_token`"),
+        ({"inject": [CLOUD["inject"][0] | {"value": "{id}"}]}, "nothing else goes into it"),
+        ({"inject": [CLOUD["inject"][0] | {"headers": {"X-Key": "{id}"}}]}, "nothing else goes into it"),
+        ({"inject": [CLOUD["inject"][0] | {"also": {"query": ["key"]}}]}, "nothing else goes into it"),
+        ({"inject": [*CLOUD["inject"], {"value": "Bearer {session}"}]}, "only the `session_token`"),
+    ],
+)
+def test_a_signature_of_what_is_no_secret_or_may_be_missing_is_no_definition(
+    cloud: CommandLine, change: dict[str, Any], said: str
+) -> None:
+    (cloud.home / "providers" / "cloud.json").write_text(json.dumps(CLOUD | change))
+    done = cloud("inspect", "cloud")
+    assert (done.code, said in done.err) == (6, True), done.err
+
+
+def test_it_is_said_that_requests_are_signed_and_what_may_be_left_out(cloud: CommandLine) -> None:
+    definition = cloud.root / "cloud.json"
+    (cloud.home / "providers" / "cloud.json").rename(definition)
+    done = cloud("register", str(definition), "--yes")
+    said = done.out + done.err
+    assert "on every host, requests are signed as AWS has it with id, secret and session, where there is one" in said
+    assert "session may be left out" in said
+    assert _give(cloud, id=ID, secret=SECRET).code == 0
+    told = cloud("why", "https://s3.us-east-1.amazonaws.com/bucket")
+    assert "goes into a signature of AWS (Signature Version 4)" in told.out + told.err

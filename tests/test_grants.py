@@ -30,6 +30,7 @@ from authsome.provider import (
     Placement,
     Provider,
     RevocationDefinition,
+    SigV4Definition,
     TestRequest as Trial,
     bundled,
     resolve,
@@ -61,6 +62,8 @@ NARROW = InjectDefinition(header="X-Key", basic=BasicDefinition("x", "{api_key}"
 
 SHAPES = (None, "a_{hex:40}", "b_{hex:40}", "A{base32:16}")
 SETTING = FieldDefinition(secret=False, default="x", env="B_KEY")
+SECRETS = {name: FieldDefinition() for name in ("api_key", "secret", "token", "more")}
+SIGNING = SigV4Definition("{api_key}", "{secret}", "{token}")
 
 ADDRESSES = (None, "https://x.example/a", "https://y.example/a", "https://x.example/b", "{base_url}/a")
 PARAMETERS: tuple[dict[str, str], ...] = ({}, {"a": "x"}, {"a": "y"}, {"b": "x"}, {"b": "x", "a": "y"})
@@ -111,6 +114,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "query": ({}, {"key": "{api_key}"}, {"key": "x", "token": "{api_key}"}, {"key": "x {api_key}"}),
         "path": (None, "/v1/{api_key}", "/v2/{api_key}", "/**/{api_key}"),
         "also": (AlsoDefinition(), AlsoDefinition(headers=("X-Other",)), AlsoDefinition(query=("key", "k"))),
+        "sigv4": (None, SIGNING, SigV4Definition("{api_key}", "{secret}"), SigV4Definition("{secret}", "{api_key}")),
         "when": (None, "x.*", "y.*"),
         "yields": ((), ("Authorization",), ("X-Key",), ("authorization", "X-Other")),
         "hosts": HOST_LISTS,
@@ -120,6 +124,11 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "headers": ((), ("X-Other",), ("X-Key", "X-Other"), ("x-other",)),
         "query": ((), ("a",), ("b", "a"), ("a", "b")),
     },
+    SigV4Definition: {
+        "access_key": ("{api_key}", "{more}"),
+        "secret_key": ("{secret}", "{more}"),
+        "session_token": (None, "{token}", "{more}"),
+    },
     FieldDefinition: {
         "label": WORDS,
         "secret": (True, False),
@@ -127,6 +136,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "hint": (None, *WORDS),
         "env": SEVERAL,
         "default": (None, "", "x", "y"),
+        "optional": (False, True),
         "example": (None, "", "x", "y", 'x"'),
         "value": (None, "", "x", "{tenant}", "x{tenant}"),
         "derive": (None, *(DeriveDefinition(name, text) for name in ("api_key", "tenant") for text in ("(x)", "(y)"))),
@@ -216,11 +226,24 @@ def _behaviour(provider: Provider) -> Any:
         *("template", "settings"),  # of one that is filled, which nobody is asked to trust
     }
     assert {each.name for each in fields(Field)} == {
-        *("name", "pattern", "hint", "env", "label", "secret", "default", "example", "value", "derive", "shape")
+        *(
+            "name",
+            "pattern",
+            "hint",
+            "env",
+            "label",
+            "secret",
+            "default",
+            "example",
+            "value",
+            "derive",
+            "shape",
+            "optional",
+        )
     }
     assert {each.name for each in fields(OAuth)} == {"asks", "client", "fields", "placements"}
     assert {each.name for each in fields(Placement)} == {
-        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when", "yields")
+        *("headers", "hosts", "paths", "query", "path", "also_headers", "also_query", "when", "yields", "sigv4")
     }
     carried = _carried(provider.placements)
     asked = _asked(provider.fields)
@@ -239,7 +262,7 @@ def _asked(known: Iterable[Field]) -> Any:
     asked = [
         (
             *(each.name, each.pattern, each.hint, set(each.env), each.label),
-            *(each.secret, each.default, each.example, each.shape),
+            *(each.secret, each.default, each.example, each.shape, each.optional),
         )
         for each in known
         if each.asked
@@ -267,7 +290,7 @@ def _first(places: tuple[Placement, ...], host: Host, path: str) -> Any:
     for place in places:
         if host in place.hosts and place.serves(path):
             out = place.header_names, place.parameters
-            found.append((set(place.headers), set(place.query), place.path, out, place.when, place.yields))
+            found.append((set(place.headers), set(place.query), place.path, out, place.when, place.yields, place.sigv4))
             if place.when is None:
                 break
     return found
@@ -284,6 +307,8 @@ def _changed(definition: Definition, kind: type, field: str, value: Any) -> Defi
     with suppress(ValueError):
         if kind in (RevocationDefinition, ClientCredentialsDefinition, OAuthDefinition):
             return replace(definition, oauth=_changed_oauth(definition.oauth or FULL, kind, field, value))
+        if kind is SigV4Definition or field in ("optional", "sigv4"):
+            return _signing(definition, kind, field, value)
         return _changed_part(definition, kind, field, value)
     return None
 
@@ -334,6 +359,14 @@ def _changed_oauth(asks: OAuthDefinition, kind: type, field: str, value: Any) ->
         own = asks.client_credentials or ClientCredentialsDefinition()
         return replace(asks, client_credentials=replace(own, **{field: value}))
     return replace(asks, **({"revocation": None} if field == "revocation_url" else {}) | {field: value})
+
+
+def _signing(definition: Definition, kind: type, field: str, value: Any) -> Definition:
+    """Return a definition that signs, with another value in one of the parts for that."""
+    signing = replace(SIGNING, **{field: value}) if kind is SigV4Definition else SIGNING
+    place = InjectDefinition(sigv4=value if kind is InjectDefinition else signing)
+    secrets = {**SECRETS, "token": FieldDefinition(optional=value)} if kind is FieldDefinition else SECRETS
+    return replace(definition, api_key=None, export=None, fields=secrets, inject=(place,))
 
 
 def _compare(one: Provider, other: Provider) -> bool:

@@ -15,12 +15,15 @@ from authsome.provider import (
     BasicDefinition,
     Definition,
     FieldDefinition,
+    Host,
     InjectDefinition,
     Provider,
+    SigV4Definition,
     TestRequest as Check,
     resolve,
 )
 from authsome.proxy.upstream import Upstream, read
+from awssign import ACCESS_KEY, SECRET_KEY, TOKEN, wrong
 from canary import sings
 from octets import Arrived
 from scripted import Origin, Reply
@@ -204,3 +207,41 @@ def test_the_users_proxy_is_the_way_out(origin: Origin, outside: Upstream) -> No
 def test_a_test_that_would_take_the_key_elsewhere_is_no_definition(url: str) -> None:
     with pytest.raises(ValueError, match=r"`test`|is not the address|not a host"):
         resolve(Definition("acme", "https://localhost", api_key=ApiKey(), test=Check(url)))
+
+
+def test_a_request_that_tries_a_key_is_signed_where_the_provider_wants_it(
+    origin: Origin, outside: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "sts.eu-west-1.amazonaws.com"
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda _, *more, **named: look_up("127.0.0.1", *more, **named))
+    found: list[str | None] = []
+
+    def judge(arrived: Arrived) -> Reply:
+        headers = [(name.decode(), value.decode()) for name, value in arrived.headers]
+        found.append(wrong("GET", arrived.path.decode(), headers, b"", TOKEN if len(found) == 1 else None))
+        return Reply(status=403 if found[-1] else 200)
+
+    origin.script = judge
+    fields = {"id": FieldDefinition(), "key": FieldDefinition(), "token": FieldDefinition(optional=True)}
+    inject = InjectDefinition(sigv4=SigV4Definition("{id}", "{key}", "{token}"))
+    provider = _provider(
+        origin,
+        name,
+        "/?Action=GetCallerIdentity&Version=2011-06-15",
+        api_key=None,
+        fields=fields,
+        inject=(inject,),
+        private_addresses=True,
+    )
+    provider = replace(provider, test=replace(provider.test or Check(""), bad_status=403))
+    keys = {"id": ACCESS_KEY, "key": SECRET_KEY}
+    assert probe.ask(provider, keys, outside).good is True
+    assert probe.ask(provider, keys | {"token": TOKEN}, outside).good is True
+    assert probe.ask(provider, keys | {"key": "CANARY-other"}, outside).good is False
+    assert [bool(each) for each in found] == [False, False, True]
+    assert SECRET_KEY.encode() not in origin.octets()
+    elsewhere = replace(provider, test=Check(f"https://{NAME}:{origin.port}/"), hosts=(Host(NAME, origin.port),))
+    placements = tuple(replace(each, hosts=frozenset(elsewhere.hosts)) for each in provider.placements)
+    verdict = probe.ask(replace(elsewhere, placements=placements), keys, outside)
+    assert verdict.words.startswith("not checked: it is not signed, and `localhost")

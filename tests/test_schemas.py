@@ -180,6 +180,12 @@ TOKENS = {
     },
     "export": {"env": {"access_token": "ACME_TOKEN", "refresh_token": "ACME_REFRESH_TOKEN"}},
 }
+SIGNED = {
+    "name": "acme",
+    "host_url": "s3.acme.example",
+    "fields": {"id": {}, "key": {}, "token": {"optional": True}},
+    "inject": [{"sigv4": {"access_key": "{id}", "secret_key": "{key}", "session_token": "{token}"}, "paths": ["/x"]}],
+}
 
 _KEYS = sorted(
     {key for text in map(schemas.text, made.MADE) for key in re.findall(r'^ *"(\w+)": \{$', text, re.MULTILINE)}
@@ -267,7 +273,7 @@ def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing
 
 
 @settings(max_examples=300)
-@given(_edited(DEFINITION) | _edited(SEVERAL) | _edited(TOKENS))
+@given(_edited(DEFINITION) | _edited(SEVERAL) | _edited(TOKENS) | _edited(SIGNED))
 def test_the_schema_of_a_definition_refuses_what_the_program_refuses_and_nothing_it_takes(data: Any) -> None:
     valid, shaped = DEFINITIONS.is_valid(data), _shaped(Definition, data)
     assert shaped is not None or not valid
@@ -281,7 +287,8 @@ def test_the_originals_of_the_edits_are_taken_by_both() -> None:
     assert DEFINITIONS.is_valid(DEFINITION)
     assert DEFINITIONS.is_valid(SEVERAL)
     assert DEFINITIONS.is_valid(TOKENS)
-    for each in (DEFINITION, SEVERAL, TOKENS):
+    assert DEFINITIONS.is_valid(SIGNED)
+    for each in (DEFINITION, SEVERAL, TOKENS, SIGNED):
         assert _resolved(_shaped(Definition, each)).name == "acme"
 
 

@@ -25,12 +25,14 @@ class Blank:
     Attributes:
         masked: Whether it is hidden while it is typed.
         default: What holds if nothing is typed.
+        optional: Whether it may stay empty.
     """
 
     name: str
     label: str = "API key"
     masked: bool = True
     default: str | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,11 +82,12 @@ class Terminal:
 
 def _value(question: Question, blank: Blank, named: str) -> str:
     if blank.masked:
-        return _read(question, f"{named} (input is hidden): ")
+        empty = ", nothing for none" if blank.optional else ""
+        return _read(question, f"{named} (input is hidden{empty}): ", optional=blank.optional)
     return typed(f"{named}{f' [{blank.default}]' if blank.default else ''}: ") or blank.default or ""
 
 
-def _read(question: Question, prompt: str) -> str:
+def _read(question: Question, prompt: str, *, optional: bool) -> str:
     try:
         typed = getpass.getpass(prompt)
     except EOFError:
@@ -97,7 +98,7 @@ def _read(question: Question, prompt: str) -> str:
             hint=f"authsome login {question.provider} --stdin < FILE",
             code=ExitCode.USAGE,
         )
-    if not typed.strip():
+    if not typed.strip() and not optional:
         raise AuthsomeError(
             f"no key was given for {question.provider}", hint="nothing was stored", code=ExitCode.MISSING
         )

@@ -325,7 +325,11 @@ def _proxy_failed(broken: list[BaseException], started: Any, error: BaseExceptio
 
 def _placeholders(connections: "tuple[Declared, ...]", live: "Session") -> Mapping[str, str]:
     return {
-        name: live.shown(each, field) for each in connections if live.holds(each) for name, field in each.env.items()
+        name: live.shown(each, field)
+        for each in connections
+        if live.holds(each)
+        for name, field in each.env.items()
+        if field in live.secrets(*each.key)
     }
 
 

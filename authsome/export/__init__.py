@@ -75,7 +75,7 @@ def variables(declared: tuple[Declared, ...], session: Session) -> dict[str, str
             continue
         for name, field in each.env.items():
             # NOTE: a definition names no such field today; who can renew a login holds it for good.
-            if field == _RENEWING:
+            if field == _RENEWING or field not in session.secrets(*each.key):
                 continue
             if (owner := owners.setdefault(name, each)) is not each:
                 raise _claimed(name, owner, each)
@@ -90,7 +90,7 @@ def secret(declared: tuple[Declared, ...], session: Session) -> frozenset[str]:
         for each in declared
         if session.holds(each)
         for name, field in each.env.items()
-        if field not in session.settings(each)
+        if field not in session.settings(each) and field in session.secrets(*each.key)
     )
 
 

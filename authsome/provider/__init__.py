@@ -25,6 +25,7 @@ from authsome.provider.definition import (
     InjectDefinition,
     OAuthDefinition,
     RevocationDefinition,
+    SigV4Definition,
     TestRequest,
 )
 from authsome.provider.names import (
@@ -41,7 +42,7 @@ from authsome.provider.names import (
     placeholder,
 )
 from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
-from authsome.provider.placement import Placement, Spot, Value, matches
+from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.resolved import Field, MistakeError, Provider, resolve
 from authsome.provider.shapes import mentions
 
@@ -53,6 +54,8 @@ __all__ = [
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
     "SECRETIVE",
+    "SIGNATURE_HEADERS",
+    "SIGNATURE_QUERY",
     "TOKEN",
     "VARIABLE",
     "AlsoDefinition",
@@ -75,6 +78,8 @@ __all__ = [
     "Placement",
     "Provider",
     "RevocationDefinition",
+    "SigV4Definition",
+    "Signing",
     "Source",
     "Spot",
     "TestRequest",

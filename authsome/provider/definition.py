@@ -93,6 +93,7 @@ class FieldDefinition(Closed):
         derive: Which part of another field it is; settings only. Nobody is asked for it.
         placeholder: The shape of what the agent holds instead, where a client checks it: `e2b_{hex:40}`; besides `hex`
             there are `base32`, `digit` and settings. Secrets only.
+        optional: True for a secret that an account may do without; its variable is then not set.
     """
 
     label: str = ""
@@ -105,8 +106,11 @@ class FieldDefinition(Closed):
     value: str | None = None
     derive: DeriveDefinition | None = None
     placeholder: str | None = None
+    optional: bool = False
 
     def __post_init__(self) -> None:
+        if self.optional and not self.secret:
+            raise ValueError("a setting that may be left out has a `default`, and is not `optional`")
         given = [name for name in _OF_SETTINGS if getattr(self, name) is not None]
         if self.secret and given:
             raise ValueError(f"a secret has no `{given[0]}`")
@@ -136,6 +140,21 @@ class AlsoDefinition(Closed):
 
 
 @dataclass(frozen=True, slots=True)
+class SigV4Definition(Closed):
+    """The fields that AWS's Signature Version 4 is made with, each a secret, as in `{secret_access_key}`.
+
+    Attributes:
+        access_key: The access key's id.
+        secret_key: The secret access key.
+        session_token: The token of temporary keys.
+    """
+
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class InjectDefinition(Closed):
     """One way in which the secrets go into a request, on these hosts and paths (all of them if left out).
 
@@ -149,6 +168,7 @@ class InjectDefinition(Closed):
         also: Other places in which clients may send it.
         yields: The headers of these that are left to a client which fills them with something of its own, such as
             the token of its own user.
+        sigv4: Fields to sign the request with, instead of the signature that the client has made.
         when: What the whole key has to look like for this way.
         hosts: The hosts it goes to, out of those in `host_url`; left out, all of them.
         paths: Patterns of the paths it goes to; `*` stands within one segment, `**` for any number.
@@ -162,6 +182,7 @@ class InjectDefinition(Closed):
     path: str | None = None
     also: AlsoDefinition = field(default_factory=AlsoDefinition)
     yields: tuple[str, ...] = ()
+    sigv4: SigV4Definition | None = None
     when: str | None = None
     hosts: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -169,8 +190,11 @@ class InjectDefinition(Closed):
     def __post_init__(self) -> None:
         if self.value is not None and self.basic is not None:
             raise ValueError("give either `value` or `basic`")
-        if not (self.value is not None or self.basic or self.headers or self.query or self.path):
-            raise ValueError("give `value`, `basic`, `headers`, `query` or `path`")
+        placed = self.value is not None or self.basic or self.headers or self.query or self.path
+        if self.sigv4 and (placed or self.also.headers or self.also.query):
+            raise ValueError("`sigv4` signs the request, and nothing else goes into it")
+        if not (placed or self.sigv4):
+            raise ValueError("give `value`, `basic`, `headers`, `query`, `path` or `sigv4`")
         if self.path is not None and self.paths:
             raise ValueError("give either `path` or `paths`")
 

@@ -13,10 +13,32 @@ from urllib.parse import quote, unquote, unquote_plus
 
 from authsome.provider.names import PLACEHOLDER, SLOT, Host
 
+SIGNATURE_HEADERS = frozenset({"authorization", "x-amz-security-token"})
+"""Where a signature of AWS stands, with the keys' own token."""
+SIGNATURE_QUERY = frozenset(
+    {
+        *("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders"),
+        *("X-Amz-Security-Token", "X-Amz-Signature", "AWSAccessKeyId"),
+    }
+)
+"""The parameters of a signature that stands in the query; the last is of the version before, for S3."""
 _IN_SEGMENT = "!$&'()*+,:;=@~"  # RFC 3986, 3.3: what a segment holds as it is, beside letters and `-._`
 
 type Value = str | tuple[str, str]
 """A template of a header's value; two of them are user name and password of RFC 7617."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The fields that requests are signed with, as AWS's Signature Version 4 has it.
+
+    Attributes:
+        session_token: A field that a connection may go without; None if there is none.
+    """
+
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
 
 
 class Spot(NamedTuple):
@@ -40,6 +62,7 @@ class Placement:
         also_query: Further parameters of that kind.
         yields: The headers, in lower case, that are left to a client which fills them with something of its own.
         when: A field, and what the whole of it has to look like for this way; None for any.
+        sigv4: What a signature is made with, which takes the place of the client's; None if nothing is signed.
     """
 
     headers: tuple[tuple[str, Value], ...]
@@ -51,6 +74,7 @@ class Placement:
     also_query: frozenset[str] = frozenset()
     when: tuple[str, re.Pattern[str]] | None = None
     yields: frozenset[str] = frozenset()
+    sigv4: Signing | None = None
 
     @property
     def header_names(self) -> frozenset[str]:
@@ -65,6 +89,8 @@ class Placement:
     @property
     def place(self) -> str:
         """Where a person would look for it, as the end of a sentence."""
+        if self.sigv4:
+            return "a signature of AWS (Signature Version 4)"
         places = [f"the header `{name}`" for name, _ in self.headers]
         places += [f"the query parameter `{name}`" for name, _ in self.query]
         return " and ".join([*places, f"the path `{self.path}`"] if self.path else places)

@@ -17,11 +17,12 @@ from authsome.provider.definition import (
     FieldDefinition,
     InjectDefinition,
     OAuthDefinition,
+    SigV4Definition,
     TestRequest,
 )
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, TOKEN, VARIABLE, Host, covered, placeholder
 from authsome.provider.oauth import TOKENS, OAuth, WrongError, check as check_oauth, endpoints
-from authsome.provider.placement import Placement, Value
+from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Value
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _PACKAGE = re.compile(r"(?:pypi:[A-Za-z0-9][A-Za-z0-9._-]*|npm:(?:@[a-z0-9._-]+/)?[a-z0-9._-]+|python:[A-Za-z_][\w.]*)")
@@ -42,6 +43,7 @@ class Field:
         value: What it is made of, in place of being asked for.
         derive: The field it is part of, in place of being asked for, and what finds it there: the one group.
         shape: What the agent holds instead looks like this (see `shapes`); None for the ordinary placeholder.
+        optional: Whether a connection may do without it.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Field:
     value: str | None = None
     derive: tuple[str, re.Pattern[str]] | None = None
     shape: str | None = None
+    optional: bool = False
 
     @property
     def asked(self) -> bool:
@@ -64,7 +67,7 @@ class Field:
     @property
     def needed(self) -> bool:
         """Whether nothing goes without somebody having given it."""
-        return self.asked and self.default is None
+        return self.asked and self.default is None and not self.optional
 
     @property
     def kept(self) -> bool:
@@ -230,9 +233,6 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
         ours: Whether it comes with the program: then its wildcards have been looked at, and no list has to be read.
     """
     hosts = _hosts(definition.host_url)
-    if not ours:
-        with _at("host_url"):
-            suffixes.check(hosts)
     headers = []
     for name, value in definition.headers.items():
         with _at("headers", name):
@@ -248,17 +248,13 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
     else:
         placements = tuple(_placements(definition, hosts, {each.name: each.secret for each in fields}))
     names = {each.name: each.secret for each in fields}
-    _check_constants(headers, (*placements, *(tokens.placements if tokens else ())))
-    if definition.test and not covered(definition.test.host, hosts):
-        message = f"`test` asks a host that `host_url` does not name: {definition.test.host}"
-        raise MistakeError(message, ("test", "url"))
+    _check_optional(fields, placements)
+    everywhere = (*placements, *(tokens.placements if tokens else ()))
+    _check_constants(headers, everywhere)
+    if not ours:
+        _check_wildcards(everywhere)
     if definition.test:
-        with _at("test", "url"):
-            _template(definition.test.target, names)
-        good, bad = definition.test.good, definition.test.bad
-        if not good or not bad or good & bad:
-            message = "`good_status` and `bad_status` are not empty and have none in common"
-            raise MistakeError(message, ("test", "bad_status"))
+        _check_test(definition.test, hosts, names)
     return Provider(
         name=definition.name,
         display_name=definition.display_name or definition.name,
@@ -278,6 +274,22 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
     )
 
 
+def _check_wildcards(placements: Iterable[Placement]) -> None:
+    """Refuse a key for hosts that anybody can have; a signature is good for the one host that it was made for."""
+    with _at("host_url"):
+        suffixes.check(sorted({host for place in placements if place.sigv4 is None for host in place.hosts}))
+
+
+def _check_test(test: TestRequest, hosts: Iterable[Host], names: Mapping[str, bool]) -> None:
+    if not covered(test.host, hosts):
+        raise MistakeError(f"`test` asks a host that `host_url` does not name: {test.host}", ("test", "url"))
+    with _at("test", "url"):
+        _template(test.target, names)
+    if not test.good or not test.bad or test.good & test.bad:
+        message = "`good_status` and `bad_status` are not empty and have none in common"
+        raise MistakeError(message, ("test", "bad_status"))
+
+
 def _check_kind(definition: Definition) -> None:
     if definition.client and not definition.oauth:
         raise MistakeError("`client` is the application of `oauth`, which is missing", ("client",))
@@ -291,6 +303,22 @@ def _check_constants(headers: Iterable[tuple[str, str]], placements: Iterable[Pl
     for name, _ in headers:
         if name.lower() in taken:
             raise MistakeError(f"`{name}` is a header of the credential", ("headers", name))
+
+
+def _check_optional(fields: Iterable[Field], placements: Iterable[Placement]) -> None:
+    """Refuse a field that may be missing where something has to stand."""
+    tokens = {each.sigv4.session_token for each in placements if each.sigv4}
+    elsewhere = {slot for each in placements for text in _templates(each) for slot in SLOT.findall(text)}
+    elsewhere |= {name for each in placements if each.sigv4 for name in (each.sigv4.access_key, each.sigv4.secret_key)}
+    for each in fields:
+        if each.optional and (each.name not in tokens or each.name in elsewhere):
+            raise MistakeError("only the `session_token` of `sigv4` is `optional`", ("fields", each.name, "optional"))
+
+
+def _templates(placement: Placement) -> Iterator[str]:
+    for _, value in (*placement.headers, *placement.query):
+        yield from _texts(value)
+    yield placement.path or ""
 
 
 def _package(text: str) -> str:
@@ -405,8 +433,11 @@ def _token_placements(
 
 def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
     keyed = definition.auth_type == "api_key"
-    if keyed and not any(each.secret for each in definition.fields.values()):
+    first = next((name for name, each in definition.fields.items() if each.secret), None)
+    if keyed and first is None:
         raise MistakeError("none of the `fields` is a secret", ("fields",))
+    if first is not None and definition.fields[first].optional:
+        raise MistakeError("the first secret is the key, without which nothing goes", ("fields", first, "optional"))
     for name, each in definition.fields.items():
         if each.secret and not keyed:
             raise MistakeError("the secrets of OAuth are its tokens; a setting has `secret: false`", ("fields", name))
@@ -421,7 +452,7 @@ def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator
         with _at("fields", name, "placeholder"):
             shape = _shape(each.placeholder)
         made = Field(name, pattern, each.hint, env, label, each.secret, each.default, each.example)
-        yield replace(made, value=each.value, derive=derive, shape=shape)
+        yield replace(made, value=each.value, derive=derive, shape=shape, optional=each.optional)
 
 
 def _in_hosts(fields: Iterable[Field], hosts: Iterable[Host]) -> Iterator[Field]:
@@ -568,6 +599,8 @@ def _placement(each: InjectDefinition, hosts: tuple[Host, ...], names: Mapping[s
         if not path.startswith("/"):
             raise ValueError(f"`{path}`: a path starts with `/`")
     when, key = _pattern(each.when, "when"), next(name for name, secret in names.items() if secret)
+    if each.sigv4:
+        return _signing(each.sigv4, names, named, each.paths, None if when is None else (key, when))
     headers = tuple(_headers(each, names))
     if len({name.lower() for name, _ in headers}) != len(headers):
         raise ValueError("`inject` fills one header twice")
@@ -599,6 +632,29 @@ def _yielded(each: InjectDefinition, headers: Iterable[tuple[str, Value]]) -> It
         yield name.lower()
     if each.yields and filled <= {name.lower() for name in each.yields} and not (each.query or each.path):
         raise ValueError("`yields` names all there is: nothing would say whose request it is")
+
+
+def _signing(
+    each: SigV4Definition,
+    names: Mapping[str, bool],
+    hosts: frozenset[Host],
+    paths: tuple[str, ...],
+    when: tuple[str, re.Pattern[str]] | None,
+) -> Placement:
+    """Return the placement of a signature; what a client signs with stands in a header or in the query."""
+    said = {"access_key": each.access_key, "secret_key": each.secret_key, "session_token": each.session_token}
+    found: dict[str, str] = {}
+    for role, text in said.items():
+        slot = SLOT.fullmatch(text or "")
+        if text is not None and (slot is None or not names.get(slot[1])):
+            raise ValueError(f"`sigv4.{role}` is one field that is a secret, as in `{{secret_access_key}}`")
+        if slot:
+            found[role] = slot[1]
+    if len(set(found.values())) != len(found):
+        raise ValueError("`sigv4` takes each of its values from a field of its own")
+    return Placement(
+        (), hosts, paths, also_headers=SIGNATURE_HEADERS, also_query=SIGNATURE_QUERY, when=when, sigv4=Signing(**found)
+    )
 
 
 def _headers(each: InjectDefinition, names: Mapping[str, bool]) -> Iterator[tuple[str, Value]]:

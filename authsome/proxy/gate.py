@@ -4,12 +4,15 @@ Promises that what is looked for in answers only ever grows: a key that was rota
 nothing; it decides nothing.
 """
 
+import asyncio
 from dataclasses import dataclass
 
 from authsome.proxy import Live, Log
 from authsome.proxy.authority import Authority
 from authsome.proxy.scrub import Scrubber
 from authsome.proxy.upstream import Upstream
+
+_LONG_BODIES = 4
 
 
 @dataclass
@@ -18,6 +21,7 @@ class Gate:
 
     Attributes:
         live: Replaced whole by another thread; whoever decides reads it once.
+        room: For the long bodies that are held until they are signed.
     """
 
     live: Live
@@ -27,6 +31,7 @@ class Gate:
     log: Log
 
     def __post_init__(self) -> None:
+        self.room = asyncio.Semaphore(_LONG_BODIES)
         self._scrubbed: Live | None = None
         self._stand_ins: dict[str, str] = {}
         self._scrubber = Scrubber({})

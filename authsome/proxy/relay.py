@@ -7,10 +7,12 @@ send a request twice, but for one that changes nothing, on a kept connection tha
 
 import asyncio
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from authsome.provider import Host, mentions
+from authsome.provider import SIGNATURE_HEADERS, Host, Placement, mentions
 from authsome.proxy import http1, http2
 from authsome.proxy.codings import CodingError
 from authsome.proxy.exchange import Exchange
@@ -18,6 +20,7 @@ from authsome.proxy.gate import Gate
 from authsome.proxy.message import (
     Answered,
     Asked,
+    Body,
     Call,
     CallerGoneError,
     Fields,
@@ -35,6 +38,9 @@ from authsome.proxy.scrub import Scrubber
 from authsome.proxy.websocket import Frames
 from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted, readable, unfit
 from authsome.session import Session
+
+if TYPE_CHECKING:
+    from authsome.proxy import signing
 
 
 @dataclass(slots=True)
@@ -122,6 +128,9 @@ class Turn:
         self._exchange = Exchange(_UNREAD)
         self._rule: Rule | None = None
         self._answering = self._caller_gone = self._uploading = self._recorded = False
+        self._body: Body = call
+        self._signer: signing.Signer | None = None
+        self._refused: Refusal | None = None
 
     async def take(self) -> bool:
         """Carry the request, or say why not; return whether the caller's connection can be used further."""
@@ -137,6 +146,8 @@ class Turn:
         except Exception as error:  # noqa: BLE001  whatever it was, nothing may leave undecided or unread
             return await self._fail(_mistake(error))
         finally:
+            if self._signer is not None:
+                self._signer.release()
             self._call.done()
             self._record()
         return True
@@ -166,12 +177,21 @@ class Turn:
         return False
 
     async def _refuse(self, refusal: Refusal) -> None:
-        fields, content = in_json(refusal)
+        fields, content = self._worded(refusal)
         bodiless = self._call.asked.method == b"HEAD"
         await self._begin(Answered(refusal.status, fields), bodiless=bodiless)
         if not bodiless:
             await self._call.send(content)
         await self._finish(Fields())
+
+    def _worded(self, refusal: Refusal) -> tuple[Fields, bytes]:
+        """Return a refusal in words that the client of this host reads."""
+        asked, host = self._call.asked, self._caller.target
+        if not self._gate.live.rules.signs(host):
+            return in_json(refusal)
+        from authsome.proxy import signing  # noqa: PLC0415  few runs sign anything
+
+        return signing.worded(refusal, asked, host)
 
     async def _begin(self, answer: Answered, *, bodiless: bool) -> None:
         self._answering = True
@@ -216,8 +236,21 @@ class Turn:
         self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
         asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
         if isinstance(decision, Inject):
-            asked = inject(asked, decision, live.session)
+            signs = any(place.sigv4 for place in decision.placements)
+            asked = await self._sign(asked, decision, live.session) if signs else inject(asked, decision, live.session)
         await self._ask(asked, private=live.rules.may_be_private(caller.target))
+
+    async def _sign(self, asked: Asked, decision: Inject, session: Session) -> Asked:
+        """Return the request as it leaves; what is signed may have to be read first."""
+        placement, secrets = _chosen(decision, session)
+        if placement.sigv4 is None:
+            return inject(asked, decision, session)
+        from authsome.proxy import signing  # noqa: PLC0415  few runs sign anything
+
+        self._signer = signing.Signer(self._call, self._gate.room)
+        keys = signing.keys(placement.sigv4, secrets)
+        signed, self._body = await self._signer.sign(_unsigned(asked, decision, placement), keys)
+        return signed
 
     # Carrying.
 
@@ -260,6 +293,8 @@ class Turn:
                 if not upload.cancelled():
                     upload.result()  # a mistake of ours is told
         except UpstreamGoneError:
+            if self._refused is not None:
+                raise RefusedError(self._refused) from None
             if self._caller_gone:
                 raise CallerGoneError from None
             raise
@@ -281,7 +316,7 @@ class Turn:
     async def _upload(self, wire: Wire) -> None:
         self._uploading = True
         try:
-            while data := await self._call.read(wire.flush):
+            while data := await self._body.read(wire.flush):
                 await wire.send(self._exchange.send(data))
             if self._call.asked.length not in (None, self._exchange.sent):
                 raise CallerGoneError  # noqa: TRY301  it gave up, or lied
@@ -289,6 +324,9 @@ class Turn:
         except CallerGoneError:
             self._caller_gone = True
             wire.release()  # whoever waits for the answer is told so
+        except RefusedError as refused:
+            self._refused = refused.refusal
+            wire.release()
         except UpstreamGoneError:
             pass  # it may have answered before it went
         except Exception:  # NOTE: whatever it was, a mistake of ours must not leave somebody waiting for ever
@@ -457,15 +495,11 @@ def _asks_for_websocket(asked: Asked, named: frozenset[bytes]) -> bool:
 def inject(asked: Asked, decision: Inject, session: Session) -> Asked:
     """Return the request as it leaves, with the secrets in their places and nothing else of a credential; secret."""
     rule = decision.rule
-    secrets = session.secrets(rule.provider, rule.connection)
-    placement = next((each for each in decision.placements if each.suits(secrets)), None)
-    if placement is None:
-        raise RefusedError(unfit(rule))
+    placement, secrets = _chosen(decision, session)
     kept = frozenset(name for name in placement.yields if _of_its_own(asked.fields, name))
     gone = (decision.drop | placement.header_names) - kept
     fields = asked.fields.without(frozenset(name.encode("latin-1") for name in gone))
-    more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
-    more = [(name, value) for name, value in more if not fields.all(name.lower())]
+    more = _constants(rule, fields)
     secret = [(name.encode(), value.encode()) for name, value in placement.fields(secrets) if name.lower() not in kept]
     said = fields.plus(*more, *secret)
     path = asked.path.decode("latin-1")
@@ -481,6 +515,35 @@ def _of_its_own(fields: Fields, name: str) -> bool:
     """Whether a client has filled a header, once, with something else than what stands in for the credential."""
     said = [value.decode("latin-1") for value in fields.all(name.encode("latin-1"))]
     return len(said) == 1 and bool(said[0].strip()) and not mentions(readable(said[0]))
+
+
+def _chosen(decision: Inject, session: Session) -> tuple[Placement, Mapping[str, str]]:
+    """Return the way that suits the kind of the key, and the connection's fields, which are secret."""
+    rule = decision.rule
+    secrets = session.secrets(rule.provider, rule.connection)
+    placement = next((each for each in decision.placements if each.suits(secrets)), None)
+    if placement is None:
+        raise RefusedError(unfit(rule))
+    return placement, secrets
+
+
+def _constants(rule: Rule, fields: Fields) -> list[Pair]:
+    more = [(name.encode(), value.encode()) for name, value in rule.constant_headers]
+    return [(name, value) for name, value in more if not fields.all(name.lower())]
+
+
+def _unsigned(asked: Asked, decision: Inject, placement: Placement) -> Asked:
+    """Return what is signed: the request with the child's signature, and without any other credential."""
+    gone = frozenset(name.encode("latin-1") for name in decision.drop - SIGNATURE_HEADERS)
+    fields = asked.fields.without(gone)
+    fields = fields.plus(*_constants(decision.rule, fields))
+    path = asked.path.decode("latin-1")
+    for other in decision.placements:
+        if other.sigv4 is None:
+            path = other.unasked(path)
+    if mentions(unquote(placement.without(path))):
+        raise RefusedError(unfit(decision.rule))
+    return Asked(asked.method, path.encode("latin-1"), asked.hosts, fields, asked.version, asked.bodiless)
 
 
 def _mistake(error: Exception) -> Refusal:

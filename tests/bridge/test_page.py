@@ -355,6 +355,17 @@ def test_a_setting_that_was_typed_stays_where_another_value_is_wrong_and_no_secr
         assert WRONG not in again
 
 
+def test_a_secret_that_may_be_left_out_says_so_and_stays_empty() -> None:
+    asked = question(blanks=(Blank("api_key"), Blank("session", "Session token", optional=True)))
+    with opened(asked) as page:
+        cookie = page.enter()
+        shown = page.page(cookie)
+        assert shown.count("(may stay empty)") == 1
+        assert "Session token (may stay empty)</label>" in shown
+        page.post(cookie, {"act": "store-0", "field-0-api_key": KEY, "field-0-session": " "})
+        assert page.taken == [(asked, Answer({"api_key": KEY}))]
+
+
 def test_after_the_end_the_page_is_closed_to_everybody(page: Open) -> None:
     cookie = page.enter()
     page.post(cookie, {"act": "store-0", "field-0-api_key": KEY})
