@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from authsome.provider import Definition, FieldDefinition, Host, InjectDefinition, Provider, covered, resolve
-from authsome.provider.resolved import MistakeError
+from authsome.provider.mistakes import MistakeError
 
 SETTING = FieldDefinition(secret=False)
 PLACE = (InjectDefinition(value="Bearer {api_key}"),)

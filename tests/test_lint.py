@@ -166,7 +166,11 @@ def test_what_loads_and_is_unwise_is_a_warning(definition: Any, line: int, words
             ],
             test={"url": "https://www.acme.example/api/me"},
         ),
-        {"name": "acme", "host_url": "localhost:7000", "auth_type": "oauth2"},
+        {
+            **{"name": "acme", "host_url": "localhost:7000", "auth_type": "oauth2", "flow": "device_code"},
+            "oauth": {"token_url": "https://a.example/token", "device_authorization_url": "https://a.example/device"},
+            "export": {"env": {"access_token": "ACME_TOKEN"}},
+        },
     ],
 )
 def test_what_is_wise_is_not_warned_of(definition: Any) -> None:
@@ -187,6 +191,7 @@ def test_the_bundled_definitions_load_and_none_names_what_another_one_has() -> N
 
 
 WISE_ENOUGH = (
+    *(f"AWS_REGION is a variable of {name}, too: one run cannot use both" for name in ("aws", "bedrock")),
     "to the `paths` of the API",
     "is missing: a wrong key is not noticed before it is used",
     "would be stored",

@@ -16,7 +16,7 @@ from authsome.provider import (
     mentions,
     resolve,
 )
-from authsome.provider.resolved import MistakeError
+from authsome.provider.mistakes import MistakeError
 
 SHAPES = {
     "e2b_{hex:40}": r"e2b_[0-9a-f]{40}",

@@ -28,6 +28,7 @@ from authsome.provider.definition import (
     SigV4Definition,
     TestRequest,
 )
+from authsome.provider.mistakes import MistakeError
 from authsome.provider.names import (
     DEFAULT_CONNECTION,
     NAME,
@@ -43,7 +44,8 @@ from authsome.provider.names import (
 )
 from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
-from authsome.provider.resolved import Field, MistakeError, Provider, resolve
+from authsome.provider.reading import resolve
+from authsome.provider.resolved import Field, Provider
 from authsome.provider.shapes import mentions
 
 __all__ = [

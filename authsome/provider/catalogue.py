@@ -12,9 +12,11 @@ from authsome import documents
 from authsome.documents import Document, Where
 from authsome.errors import AuthsomeError, ExitCode, did_you_mean
 from authsome.provider.definition import Definition
+from authsome.provider.mistakes import MistakeError
 from authsome.provider.names import NAME, check_name
 from authsome.provider.patterns import hosts_in
-from authsome.provider.resolved import MistakeError, Provider, resolve
+from authsome.provider.reading import resolve
+from authsome.provider.resolved import Provider
 
 
 class Source(StrEnum):

@@ -7,6 +7,7 @@ group that is repeated for one letter that can be any of those inside; so it may
 
 import re
 from dataclasses import dataclass, replace
+from warnings import catch_warnings
 
 _OPENING = re.compile(r"\((?:\?(?:P<\w+>|<?[=!]|[aiLmsux-]*:|[aiLmsux]+(?=\))))?")
 _BACK = re.compile(r"\(\?P=\w+\)|\\[1-9][0-9]?")
@@ -65,6 +66,63 @@ class _Part:
         if self.inside and most - least > _FEW:
             found = _Part(max(self.best, 1), max(self.first, 1), max(self.last, 1), max(self.through or 0, 1), True)
         return replace(found, through=found.through or 0) if least == 0 else found
+
+
+_SHARED = 2
+"""So many repetitions that can share letters take a second for the longest key; with one more it is hours."""
+
+
+def pattern(text: str | None, where: str) -> re.Pattern[str] | None:
+    """Return the expression of a definition's key; raise `ValueError` for one that may take for ever."""
+    if text is None:
+        return None
+    try:
+        with catch_warnings(action="ignore"):  # Python's, about what it may read in another way one day
+            found = re.compile(text)
+            shared = most(text)
+    except re.error as error:
+        raise ValueError(f"`{where}` is not a regular expression: {error.msg}") from error
+    except (OverflowError, RecursionError):
+        raise ValueError(f"`{where}` is too large a regular expression") from None
+    if _repeats_repetition(text):
+        raise ValueError(
+            f"`{where}` repeats a group that repeats something or has alternatives: "
+            "to find out that a key does not match could take for ever"
+        )
+    if shared > _SHARED:
+        raise ValueError(
+            f"`{where}` can divide the same letters between {shared} repetitions: "
+            "to find out that a key does not match could take for ever"
+        )
+    return found
+
+
+def _repeats_repetition(text: str) -> bool:
+    """Whether a regular expression has the form whose steps double with every letter: `(a+)+`, `(a|a)*`.
+
+    A number of times that is always the same, as in `(-[0-9]+){3}`, is none.
+    """
+    varied = [False]  # for each group that is open, whether its inside can match in several ways
+    closed = False  # whether the part before was a group of which that holds
+    before = ""
+    for part in _PART.findall(text):
+        repeats = part in "*+" or ("," in part and part[0] == "{")
+        optional = part == "?" and before[:1] not in ("(", "*", "+", "?", "{")
+        if repeats and closed:
+            return True
+        closed = False
+        if part == "(":
+            varied.append(False)
+        elif part == ")" and len(varied) > 1:
+            closed = varied.pop()
+            varied[-1] |= closed
+        elif repeats or optional or part == "|":
+            varied[-1] = True
+        before = part
+    return False
+
+
+_PART = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\{[0-9]*(?:,[0-9]*)?\}|.", re.DOTALL)
 
 
 def most(text: str) -> int:
