@@ -28,6 +28,7 @@ from authsome.vault.sound import verify
 from bech32 import bech32
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
+from forked import Server
 from programs import needs_age, needs_git, needs_ssh, needs_strace
 from sweep import points
 from terminal import Person
@@ -775,7 +776,7 @@ roster.remove(Vault(home, "default", {"HOME": str(home)}).own, "bob", 86400.0)
     ],
 )
 def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_ended(
-    vault: Vault, openai: Provider, call: str, fault: str, tmp_path: Path
+    vault: Vault, openai: Provider, forking: Server, call: str, fault: str, tmp_path: Path
 ) -> None:
     _somebody(vault)
     former = vault.own.keys().identity
@@ -788,8 +789,8 @@ def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_en
     for nth in points(80 if call == "openat" else 25):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(fresh, home)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
-        done = subprocess.run([*command, sys.executable, "-c", _REMOVE, home], capture_output=True, check=False)
+        faults = ["-f", *limit, f"--inject={call}:{fault}:when={nth}"]
+        done = forking.cut(faults, _REMOVE, home, place=tmp_path / "said")
         _holds_all(vault)
         if nth % 2:
             _again(vault).write(openai, "new", {"api_key": OPENAI_KEY}, now=0.0)

@@ -8,7 +8,6 @@ import os
 import shutil
 import stat
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -21,7 +20,10 @@ from authsome.provider import Catalogue, Provider
 from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
+from forked import Server
 from programs import needs_age
+
+pytest_plugins = ["forked_fixtures"]
 
 GOLDEN = Path(__file__).parent / "golden"
 FIELDS = {"api_key": OPENAI_KEY}
@@ -431,7 +433,7 @@ Vault(home, "default", {}).write(Catalogue(home).get("openai"), "default", {"api
     ],
 )
 def test_killed_at_any_write_the_old_or_the_new_credential_is_there(
-    tmp_path: Path, call: str, held_before: bool
+    tmp_path: Path, forking: Server, call: str, held_before: bool
 ) -> None:
     home = tmp_path / "home"
     provider = Catalogue(home).get("openai")
@@ -443,9 +445,8 @@ def test_killed_at_any_write_the_old_or_the_new_credential_is_there(
         shutil.rmtree(home, ignore_errors=True)
         if held_before:
             Vault(home, "default", {}).write(provider, "default", FIELDS, now=0.0)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:signal=KILL:when={nth}"]
-        writer = [sys.executable, "-c", _WRITER, str(home), OTHER_OPENAI_KEY]
-        done = subprocess.run([*command, *writer], capture_output=True, check=False)
+        faults = ["-f", *limit, f"--inject={call}:signal=KILL:when={nth}"]
+        done = forking.cut(faults, _WRITER, home, OTHER_OPENAI_KEY, place=tmp_path / "said")
         vault = Vault(home, "default", {})
         if held_before:
             entry = vault.read("openai", "default")
