@@ -125,7 +125,12 @@ def _main() -> None:
     import pkgutil  # noqa: PLC0415
 
     import authsome  # noqa: PLC0415
+    from authsome import cli  # noqa: PLC0415
 
+    # The commands are listed in the order in which they are imported first, which is this one.
+    sys.argv = ["authsome", "--help"]
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.suppress(SystemExit):  # noqa: PTH123
+        cli.main()
     for module in pkgutil.walk_packages(authsome.__path__, "authsome."):
         if not module.name.endswith("__main__"):
             __import__(module.name)

@@ -27,6 +27,9 @@ from authsome.session import Session
 from canary import GITHUB_TOKEN
 from conftest import CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 EXPECTED: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "catalogue_expected.json").read_text())
 ACME = '{"name": "acme", "host_url": "api.acme.example", "api_key": {}}'
 CATALOGUE = Catalogue(None)

@@ -1,6 +1,5 @@
 """Where the identity comes from, and what keeps it."""
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from syrupy.assertion import SnapshotAssertion
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
 from authsome.vault import Given, Identity, Vault, armor, find_identity, keyring, own, passphrase, program
+from beside import all_end, beside
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from forked import Server
@@ -726,14 +726,7 @@ def _store_often(home: Path, number: int) -> None:
 def test_rotations_and_writers_at_once_lose_nothing(tmp_path: Path, openai: Provider) -> None:
     home = tmp_path / "home"
     vault, _ = _homed(home, openai)
-    start = multiprocessing.get_context("spawn")
-    working = [start.Process(target=_rotate_often, args=(home,)) for _ in range(3)]
-    working += [start.Process(target=_store_often, args=(home, number)) for number in range(3)]
-    for each in working:
-        each.start()
-    for each in working:
-        each.join(60)
-    assert [each.exitcode for each in working] == [0] * 6
+    all_end(beside(*[(_rotate_often, (home,))] * 3, *((_store_often, (home, number)) for number in range(3))))
     assert _opens(vault, {})
     assert len(_members(vault)) == 1
     for number in range(3):

@@ -3,7 +3,6 @@ import fcntl
 import hashlib
 import hmac
 import json
-import multiprocessing
 import os
 import shutil
 import stat
@@ -18,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
 from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
+from beside import all_end, beside
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
 from forked import Server
@@ -371,13 +371,7 @@ def _write_many(home: Path, number: int) -> None:
 
 def test_writers_in_twenty_processes_lose_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"  # nothing is there yet: they also race for identity and profile
-    start = multiprocessing.get_context("spawn")
-    writers = [start.Process(target=_write_many, args=(home, number)) for number in range(20)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0] * 20
+    all_end(beside(*((_write_many, (home, number)) for number in range(20))))
     vault = Vault(home, "default", {})
     assert len(vault.names()) == 20
     for number in range(20):
@@ -399,13 +393,7 @@ def _write_one(home: Path, number: int) -> None:
 def test_writers_of_one_credential_take_turns(tmp_path: Path, count: int) -> None:
     """Each of them is counted, and the last one's is there whole."""
     home = tmp_path / "home"
-    start = multiprocessing.get_context("spawn")
-    writers = [start.Process(target=_write_one, args=(home, number)) for number in range(count)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0] * count
+    all_end(beside(*((_write_one, (home, number)) for number in range(count))))
     entry = Vault(home, "default", {}).read("openai", "default")
     assert entry
     assert entry.generation == 5 * count

@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import re
 import shlex
@@ -27,6 +26,7 @@ from authsome.vault import Given, Identity, Vault, archive, backup, keyring, own
 from authsome.vault.armor import FormError, armored
 from authsome.vault.files import locked
 from authsome.vault.sound import verify
+from beside import all_end, beside
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from disks import small_disk
@@ -1079,11 +1079,7 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
     provider = Catalogue(home).get("openai")
     for name in ("default", "work"):
         Vault(home, name, {}).write(provider, "default", FIELDS, now=0.0)
-    start = multiprocessing.get_context("spawn")
-    working = [start.Process(target=_store_often, args=(home, number)) for number in range(2)]
-    working += [start.Process(target=_rotate_often, args=(home,))]
-    for each in working:
-        each.start()
+    working = beside(*((_store_often, (home, number)) for number in range(2)), (_rotate_often, (home,)))
     taken = 0
     while any(each.is_alive() for each in working):
         contents = backup.gather(home, print).contents
@@ -1095,9 +1091,7 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
                 assert opened.read(provider_name, connection)
             assert ("openai", "default") in opened.names()
         taken += 1
-    for each in working:
-        each.join()
-    assert [each.exitcode for each in working] == [0] * 3
+    all_end(working)
     assert taken > 3
 
 
