@@ -1,5 +1,6 @@
 """What the suites share: the command line as a process, a home of its own, and the search for canaries."""
 
+import gc
 import os
 import resource
 import subprocess
@@ -32,6 +33,12 @@ _LONG = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays to the end out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 EXECUTABLE = Path(sys.executable).parent / "authsome"

@@ -22,6 +22,7 @@ from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
 from forked import Server
 from programs import needs_age
+from sweep import examples
 
 pytest_plugins = ["forked_fixtures"]
 
@@ -476,7 +477,7 @@ def test_on_a_full_disk_the_old_credential_stays(tmp_path: Path) -> None:
     assert stored
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=70) | st.from_regex(r"[a-z0-9_.-]{1,64}", fullmatch=True))
 @example("../default")
 @example("con")

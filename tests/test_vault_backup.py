@@ -32,7 +32,7 @@ from conftest import EXECUTABLE, CommandLine
 from disks import small_disk
 from forked import Server
 from programs import needs_age, needs_ssh, needs_strace
-from sweep import points
+from sweep import examples, points
 from terminal import Person
 from weight import PEAK
 
@@ -758,14 +758,14 @@ def test_more_files_than_a_vault_has_are_refused(monkeypatch: pytest.MonkeyPatch
         archive.pack(archive.Contents({"a": {"recipients.txt": bytes(1 << 20), "keyring.age": b""}}, {}, None), 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.binary(max_size=3000), st.binary(min_size=512, max_size=512)))
 def test_whatever_is_no_backup_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(FormError):
         archive.unpack(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_a_header_that_was_changed_is_refused_or_still_a_vaults(data: st.DataObject) -> None:
     made = _tar(("identity.txt", b"x"), *_GOOD)

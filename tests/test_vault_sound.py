@@ -21,6 +21,7 @@ from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from programs import needs_git
+from sweep import examples
 
 pytest_plugins = ["forked_fixtures"]
 pytestmark = pytest.mark.usefixtures("forked_lines")
@@ -213,7 +214,7 @@ def test_the_size_that_shows_is_the_plaintexts(size: int) -> None:
     assert (outside.stanzas, outside.size) == (("X25519",), size)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(content=st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(armored)))
 def test_whatever_is_no_age_file_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(FormError):
