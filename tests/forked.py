@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from terminal import Person
+
 
 @dataclass
 class Server:
@@ -112,6 +114,37 @@ def serving(env: Mapping[str, str] | None = None) -> Iterator[Server]:
         command, stdin=pipe, stdout=pipe, start_new_session=True, env=os.environ | dict(env or {})
     ) as process:
         yield Server(process)
+
+
+def on_terminal(
+    server: Server, words: Sequence[str], env: Mapping[str, str], folder: Path, source: str | None = None
+) -> tuple[Running, int]:
+    """Return a process whose controlling terminal is a new one, and the near end of that."""
+    master, slave = os.openpty()
+    where = {"env": dict(env), "folder": str(folder), "terminal": os.ttyname(slave)}
+    running = server.begin(words=list(words), source=source, **where)
+    os.close(slave)
+    if source is not None:
+        running.go()
+    return running, master
+
+
+class ForkedPerson(Person):
+    """A person in front of a program that is run as `python -c` would, forked."""
+
+    def __init__(self, server: Server, source: str, words: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+        self._server, self._source = server, source
+        super().__init__(words, env, folder)
+
+    def begin(self, command: list[str], env: dict[str, str], cwd: Path) -> tuple[int, int]:
+        self._running, master = on_terminal(self._server, command, env, cwd, self._source)
+        return self._running.pid, master
+
+    def has_ended(self) -> bool:
+        return self._running.poll() is not None
+
+    def ended(self) -> int | None:
+        return self._running.poll()
 
 
 # Over there.

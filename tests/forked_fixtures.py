@@ -1,6 +1,5 @@
 """One process that forks for all tests of a session."""
 
-import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -36,9 +35,7 @@ def forked_lines(forking: forked.Server, tmp_path: Path, monkeypatch: pytest.Mon
     def begins(person: Person, command: list[str], env: dict[str, str], cwd: Path) -> tuple[int, int]:
         if command[0] != str(EXECUTABLE) or _is_told(env):
             return begin(person, command, env, cwd)
-        master, slave = os.openpty()
-        with open(slave, "rb", buffering=0):  # noqa: PTH123  it has no name of its own here
-            running = forking.begin(words=command[1:], env=env, folder=str(cwd), terminal=os.ttyname(slave))
+        running, master = forked.on_terminal(forking, command[1:], env, cwd)
         mine[running.pid] = running
         return running.pid, master
 

@@ -28,6 +28,9 @@ class Person:
                 os._exit(99)
         return pid, master
 
+    def has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
     def ended(self) -> int | None:
         """Return how the program ended, as `subprocess` has it; None if it has not yet."""
         done, status = os.waitpid(self.pid, os.WNOHANG)

@@ -25,7 +25,7 @@ from canary import OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine, Done
 from world import Setup
 
-pytest_plugins = ["forked_fixtures", "world_fixtures"]
+pytest_plugins = ["world_fixtures"]
 pytestmark = pytest.mark.usefixtures("forked_lines")
 
 HOSTS = frozenset({Host("api.openai.com"), Host("api.example.com", 8443)})
