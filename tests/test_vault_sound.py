@@ -270,8 +270,8 @@ def test_a_pre_commit_hook_refuses_plaintext(authsome: CommandLine) -> None:
     assert ".authsome/profiles/default/keys.env does not belong in a vault" in done.stdout + done.stderr
 
 
-def _history_of_an_entry(authsome: CommandLine) -> str:
-    """Commit two versions of an entry, and of a keyring; return what git shows of both changes."""
+def _changed(authsome: CommandLine) -> str:
+    """Commit an entry and a keyring, change both, and return who was let in."""
     authsome.declare("version: 1\n")
     _git(authsome, "init", "-q")
     _git(authsome, "config", "diff.authsome.textconv", "authsome vault textconv")
@@ -284,12 +284,18 @@ def _history_of_an_entry(authsome: CommandLine) -> str:
     assert vault.shared
     ben = {"name": "ben", "recipient": Identity.generate("x").recipient}
     keyring.change_roster(vault.shared.path, "default", find_identity(authsome.home, {}), lambda roster: [*roster, ben])
+    return ben["recipient"]
+
+
+def _history_of_an_entry(authsome: CommandLine) -> str:
+    """Commit two versions of an entry, and of a keyring; return what git shows of both changes."""
+    ben = _changed(authsome)
     unstaged = _git(authsome, "diff").stdout
     _git(authsome, "commit", "-q", "-a", "-m", "more")
     logged = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
     both = unstaged + logged
     assert not sings(both.encode())
-    assert f"+member:      ben {ben['recipient']}\n" in unstaged
+    assert f"+member:      ben {ben}\n" in unstaged
     for line in (
         "-generation:  1",
         "+generation:  2",
@@ -322,7 +328,8 @@ def test_a_diff_in_git_says_what_changed_to_a_member_and_no_value(authsome: Comm
     ids=["none", "command", "another", "pipe", "passphrase"],
 )
 def test_a_diff_asks_nobody_and_starts_nothing(authsome: CommandLine, hide: Callable[[CommandLine], object]) -> None:
-    _history_of_an_entry(authsome)
+    _changed(authsome)
+    _git(authsome, "commit", "-q", "-a", "-m", "more")
     hide(authsome)
     shown = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
     assert not sings(shown.encode())
