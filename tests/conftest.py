@@ -1,5 +1,6 @@
 """What the suites share: the command line as a process, a home of its own, and the search for canaries."""
 
+import gc
 import os
 import resource
 import subprocess
@@ -19,20 +20,20 @@ if 0 <= _now < 16384:
 
 # These begin, so that no process is left alone with one of them at the end.
 _LONG = (
-    *("test_soak.py", "test_keychain.py", "test_roster.py", "test_identity.py", "test_vault_backup.py", "test_docs.py"),
-    *(
-        "test_vault_resolve.py",
-        "test_vault.py",
-        "test_contract.py",
-        "test_clients_runtimes.py",
-        "test_schemas_editor.py",
-        "test_sdks.py",
-    ),
+    *("test_soak.py", "test_relay.py", "test_page_browser.py", "test_keychain.py", "test_vault_backup.py"),
+    *("test_identity.py", "test_clients_curl.py", "test_docs.py", "test_contract.py", "test_roster.py"),
+    *("test_vault_resolve.py", "test_clients_runtimes.py", "test_schemas_editor.py", "test_sdks.py"),
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in _LONG)
+
+
+def pytest_collection_finish() -> None:
+    """Take what stays to the end out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 EXECUTABLE = Path(sys.executable).parent / "authsome"

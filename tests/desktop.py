@@ -8,10 +8,11 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import secretstorage
 from jeepney.bus_messages import message_bus
@@ -61,6 +62,15 @@ class Desktop:
             found = collection.search_items({"service": "authsome"})
             return {each.get_attributes()["username"]: each.get_secret().decode() for each in found}
 
+    def holds(self, entries: Mapping[str, str]) -> None:
+        """Have the keychain hold this for authsome, and nothing else."""
+        with self.collection() as collection:
+            for each in collection.search_items({"service": "authsome"}):
+                each.delete()
+            for username, secret in entries.items():
+                attributes = {"service": "authsome", "username": username, "application": "Python keyring library"}
+                collection.create_item("authsome", attributes, secret.encode(), replace=True)
+
     def lock(self) -> None:
         with self.collection() as collection:
             collection.lock()
@@ -81,14 +91,21 @@ class Desktop:
         return False
 
 
+class Program(Protocol):
+    """What can be killed."""
+
+    def poll(self) -> int | None: ...
+    def kill(self) -> None: ...
+
+
 @dataclass
 class Assassin:
     """A way to the bus on which a program is killed when it has sent its nth piece, which still arrives."""
 
     desktop: Desktop
 
-    def run(self, command: list[str], env: dict[str, str], nth: int) -> subprocess.CompletedProcess[bytes]:
-        """Run a program to its end, whichever that is."""
+    def run[T: Program](self, start: Callable[[dict[str, str]], T], nth: int) -> T:
+        """Run a program to its end, whichever that is; `start` is given the environment that leads it to the bus."""
         socket_path = self.desktop.folder / "way"
         socket_path.unlink(missing_ok=True)
         with socket.socket(socket.AF_UNIX) as listener, selectors.DefaultSelector() as selector:
@@ -96,18 +113,14 @@ class Assassin:
             listener.listen()
             listener.setblocking(False)
             selector.register(listener, selectors.EVENT_READ, None)
-            environ = env | {"DBUS_SESSION_BUS_ADDRESS": f"unix:path={socket_path}"}
-            pipe = subprocess.PIPE
-            with subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe) as program:
-                left = nth
-                while program.poll() is None:
-                    left -= self._carry(selector, listener)
-                    if left <= 0:
-                        program.kill()
-                out, err = program.communicate()
+            program, left = start({"DBUS_SESSION_BUS_ADDRESS": f"unix:path={socket_path}"}), nth
+            while program.poll() is None:
+                left -= self._carry(selector, listener)
+                if left <= 0:
+                    program.kill()
             for key in [key for key in selector.get_map().values() if key.data]:
                 _socket(key.fileobj).close()
-        return subprocess.CompletedProcess(command, program.returncode, out, err)
+        return program
 
     def _carry(self, selector: selectors.BaseSelector, listener: socket.socket) -> int:
         """Move what there is, and return how many pieces the program sent."""

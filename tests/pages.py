@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from authsome.provider import DEFAULT_CONNECTION, Catalogue
 from canary import CANARY, sings
+from forked import ForkedPerson, Server
 from terminal import Person
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +49,73 @@ _PROGRAMS = {
     "uvx": '#!/bin/sh\nexec "$@"\n',
     "pass": f'#!/bin/sh\nprintf "%s  \\n" {STORED}\n',
 }
+
+_FORK = """#!{python} -IS
+import _socket, posix, sys
+
+order = ascii((posix.getcwdb(), sys.argv[1:], posix.environ)).encode() + b"\\0"
+streams = b"".join(number.to_bytes(4, sys.byteorder) for number in range(3))
+server = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+server.connect("{place}")
+sent = server.sendmsg([order], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, streams)])
+server.sendall(order[sent:])
+posix._exit(int(server.recv(9)))
+"""
+_FORKS = """
+import ast, os, socket, subprocess, sys
+from authsome import cli
+
+def called(order, files):
+    for number, each in enumerate(files):
+        os.dup2(each, number)
+        os.close(each)
+    folder, words, environ = order
+    os.chdir(folder)
+    os.environb.clear()
+    os.environb.update(environ)
+    sys.stdin, sys.stdout = open(0, closefd=False), open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    sys.argv = ["authsome", *words]
+    cli.main()
+
+def answered(near):
+    data, files, _, _ = socket.recv_fds(near, 1 << 20, 3)
+    while not data.endswith(b"\\0"):
+        data += near.recv(1 << 20)
+    child = os.fork()
+    if child == 0:
+        near.close()
+        called(ast.literal_eval(data[:-1].decode()), files)
+        sys.exit(0)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    near.sendall(b"%d" % (code if code >= 0 else 128 - code))
+    os._exit(0)
+
+place, *shell = sys.argv[1:]
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(place)
+listener.listen()
+listener.settimeout(0.05)
+running, keepers = subprocess.Popen(shell), []
+while running.poll() is None:
+    try:
+        near, _ = listener.accept()
+    except TimeoutError:
+        continue
+    keepers = [pid for pid in keepers if os.waitpid(pid, os.WNOHANG) == (0, 0)]
+    keeper = os.fork()
+    if keeper == 0:
+        listener.close()
+        answered(near)
+    keepers.append(keeper)
+    near.close()
+for pid in keepers:
+    os.waitpid(pid, 0)
+os.unlink(place)
+sys.exit(running.returncode)
+"""
+"""What forks for a page, and what stands there for `authsome`: it hands over its streams, and ends as the fork does."""
 
 _AGENT = """\
 import os
@@ -181,8 +250,11 @@ def _complete(text: str) -> bool:
     return done.returncode == 0 and not done.stderr
 
 
-def play(pages: Iterable[Path], folder: Path, at_once: int = 3) -> dict[str, "Play"]:
-    """Play pages, some of them at the same time: most of the time is spent on starting programs."""
+def play(pages: Iterable[Path], folder: Path, at_once: int = 3, forking: Server | None = None) -> dict[str, "Play"]:
+    """Play pages, some of them at the same time: most of the time is spent on starting programs.
+
+    With `forking`, every `authsome` on them is a fork, but for those in the README.
+    """
     played: dict[str, Play] = {}
     waiting, playing = list(pages), list[Play]()
     until = time.monotonic() + PATIENCE
@@ -190,7 +262,7 @@ def play(pages: Iterable[Path], folder: Path, at_once: int = 3) -> dict[str, "Pl
         while waiting or playing:
             while waiting and len(playing) < at_once:
                 page = waiting.pop(0)
-                played[page.name] = Play(page, folder / page.stem)
+                played[page.name] = Play(page, folder / page.stem, forking if page != PAGES[0] else None)
                 playing.append(played[page.name])
             playing = [each for each in playing if each.goes_on()]
             assert time.monotonic() < until, "\n\n".join(each.so_far() for each in playing)
@@ -207,7 +279,7 @@ class Play:
         said: Every command with what came of it.
     """
 
-    def __init__(self, page: Path, folder: Path) -> None:
+    def __init__(self, page: Path, folder: Path, forking: Server | None = None) -> None:
         self.home, self._outside = folder / "home", folder / "outside"
         self.project = self.home / "project"
         self._given: list[tuple[int, str, str, str]] = []
@@ -217,7 +289,14 @@ class Play:
         self._played = list(scenes(page))
         script = self._outside / "page.sh"
         script.write_text("".join(self._script()))
-        self._shell = Person([shutil.which("bash") or "bash", script], self._environ(), self.project)
+        shell = [shutil.which("bash") or "bash", str(script)]
+        if forking:
+            # The path of a socket has to be short.
+            place = Path(tempfile.gettempdir()) / f"page-{os.getpid()}-{page.stem}"
+            _put(self._outside / "bin" / "authsome", _FORK.format(python=sys.executable, place=place))
+            self._shell: Person = ForkedPerson(forking, _FORKS, [str(place), *shell], self._environ(), self.project)
+        else:
+            self._shell = Person(shell, self._environ(), self.project)
         self.said: list[Said] = []
 
     def goes_on(self) -> bool:
@@ -228,7 +307,7 @@ class Play:
             self._transcript += f"{prompt.strip()}\n"
             self._shell.screen = ""
             self._shell.types(self._answer(prompt) + "\n")
-        if os.waitid(os.P_PID, self._shell.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        if not self._shell.has_ended():
             return True
         self._shell.ends()
         self._read()
@@ -248,8 +327,7 @@ class Play:
         for each in (programs, self._outside / "tmp", self.project):
             each.mkdir(parents=True)
         for name, text in _PROGRAMS.items():
-            (programs / name).write_text(text)
-            (programs / name).chmod(0o755)
+            _put(programs / name, text)
         (self.project / "my_agent.py").write_text(_AGENT)
         (self._outside / "transcript").touch()
 
@@ -349,6 +427,12 @@ class Play:
     def _called(self, provider: str) -> str:
         """Return what a prompt calls a provider."""
         return Catalogue(self.home / ".authsome").get(provider).display_name
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a program."""
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def _meant(words: list[str]) -> tuple[str | None, str]:

@@ -15,13 +15,26 @@ class Person:
 
     def __init__(self, command: Sequence[str | Path], env: Mapping[str, str], cwd: Path) -> None:
         self.screen = ""
-        self.pid, self._master = pty.fork()
-        if self.pid == 0:
+        self.pid, self._master = self.begin([str(word) for word in command], dict(env), cwd)
+
+    def begin(self, command: list[str], env: dict[str, str], cwd: Path) -> tuple[int, int]:
+        """Start a program; return its number and the near end of its terminal."""
+        pid, master = pty.fork()
+        if pid == 0:
             try:
                 os.chdir(cwd)
-                os.execve(command[0], [str(word) for word in command], dict(env))
+                os.execve(command[0], command, env)
             finally:
                 os._exit(99)
+        return pid, master
+
+    def has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def ended(self) -> int | None:
+        """Return how the program ended, as `subprocess` has it; None if it has not yet."""
+        done, status = os.waitpid(self.pid, os.WNOHANG)
+        return os.waitstatus_to_exitcode(status) if done else None
 
     def sees(self, text: str, seconds: float = 20) -> bool:
         """Read until a text appears; False if it does not in time."""
@@ -51,13 +64,13 @@ class Person:
         """Return the exit code, 128 + N for a signal."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if self._shows(0.05):
-                self._read()
-            done, status = os.waitpid(self.pid, os.WNOHANG)
-            if done:
-                while self._shows(0.05) and self._read():
+            if self._shows(0.05) and not self._read():
+                time.sleep(0.005)  # nobody holds the terminal any more, and this would be asked without a pause
+            code = self.ended()
+            if code is not None:
+                while self._shows(0) and self._read():
                     pass
                 os.close(self._master)
-                return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+                return code if code >= 0 else 128 - code
         os.killpg(self.pid, signal.SIGKILL)
         raise AssertionError(f"still running; the screen shows:\n{self.screen}")

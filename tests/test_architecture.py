@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,12 @@ WEB = ("mitmproxy", "httpx", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 
 
-def _modules() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def _modules() -> tuple[tuple[str, ast.Module], ...]:
+    return tuple(_read())
+
+
+def _read() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
         if name not in ("__init__", "__main__"):

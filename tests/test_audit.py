@@ -23,6 +23,7 @@ from authsome.audit import chain, process, suggest
 from authsome.manifest import Allowed
 from authsome.provider import matches
 from authsome.rules import Use
+from sweep import examples
 
 USE = Use(1_790_000_000.25, "GET", "api.openai.com", "/v1/models", "inject", "openai", 200, 12, 345, 6.7)
 
@@ -486,7 +487,7 @@ _WORD = st.sampled_from([*"abcdefgh", "", "17", "42", "9fceb02d0ae5", "a*b", "**
 _PATH = st.lists(_WORD, min_size=1, max_size=6).map(lambda words: "/" + "/".join(words))
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(st.sampled_from(["GET", "POST"]), _PATH), max_size=40))
 def test_everything_that_was_used_fits_a_proposed_line(requests: list[tuple[str, str]]) -> None:
     uses = _used(*(f"{method} {path}" for method, path in requests))

@@ -6,17 +6,9 @@ import pytest
 
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import CommandLine, Done
-from forked import Forked, Server
 
 pytest_plugins = ["forked_fixtures"]
-
-
-@pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
-    line.project.mkdir()
-    return line
-
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 NO_NAMES = [
     *("", " ", ".", "..", "/", "a/b", "../openai", "/etc/passwd", "openai/", "-", "openai\n", "open ai"),

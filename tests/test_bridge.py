@@ -8,6 +8,9 @@ from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 PROMPT = "(input is hidden)"
 
 

@@ -51,6 +51,9 @@ from authsome.session import Session
 from canary import GITHUB_TOKEN
 from conftest import CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 HERE = Path(__file__).parent
 EXPECTED: dict[str, dict[str, Any]] = json.loads((HERE / "catalogue_expected.json").read_text())
 TOKENS: dict[str, dict[str, Any]] = json.loads((HERE / "catalogue_oauth.json").read_text())

@@ -14,6 +14,9 @@ from syrupy.assertion import SnapshotAssertion
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine, Done
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 README = Path(__file__).parent.parent / "README.md"
 
 

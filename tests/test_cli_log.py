@@ -16,6 +16,9 @@ from authsome.rules import Use
 from authsome.screens import run as screen
 from conftest import EXECUTABLE, CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 START = 1_790_000_000.0
 USES = [
     ("r1", Use(START, "POST", "api.openai.com", "/v1/responses", "inject", "openai", 200, 120, 4096, 812.4)),

@@ -14,18 +14,10 @@ from authsome.screens import topics
 from authsome.screens.whoami import Here, whoami
 from canary import G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
-from forked import Forked, Server
 from terminal import Person
 
 pytest_plugins = ["forked_fixtures"]
-
-
-@pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
-    line.project.mkdir()
-    return line
-
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 ACME = {"name": "acme", "host_url": ["api.acme.example"], "api_key": {"env_var": "ACME_KEY"}}
 ACME_KEY = "acme-CANARY-0123456789"

@@ -12,18 +12,10 @@ import pytest
 from authsome.completion import Command, How, Offer, Option, Typed, offer, split_by_bash
 from canary import G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
-from forked import Forked, Server
 from terminal import Person
 
 pytest_plugins = ["forked_fixtures"]
-
-
-@pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
-    line.project.mkdir()
-    return line
-
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 LOGIN = Command(
     "login",

@@ -12,7 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,10 +33,13 @@ from authsome.vault.age import fingerprint
 from authsome.vault.keyring import Member
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from forked import Server, serving
 from programs import needs_git
 from repository import clone, shared_project
 from schemas import FOLDER, make
 from terminal import Person
+
+pytest_plugins = ["forked_fixtures"]
 
 PASSPHRASE = "correct CANARY battery staple"
 
@@ -187,9 +190,9 @@ def test_every_schema_of_an_answer_is_the_answer_of_some_command() -> None:
 class Machine(CommandLine):
     """A home and a project that are put back to what they were before each command."""
 
-    def __init__(self, root: Path, templates: Path) -> None:
+    def __init__(self, root: Path, templates: Path, forking: Server, poor: Server) -> None:
         super().__init__(root)
-        self.templates = templates
+        self.templates, self._forking, self._poor = templates, forking, poor
         self.facts: dict[str, str] = {"root": str(root), "home": str(root / "home")}
 
     def keep(self, state: str) -> None:
@@ -201,6 +204,11 @@ class Machine(CommandLine):
         # `doctor` tries what is on PATH: one client that does not work is enough here.
         self.env = {"PATH": f"{self.root}/bin"}
         return self
+
+    def start(self, *arguments: str, given: str | None = "") -> "subprocess.CompletedProcess[bytes]":
+        environ = self.environ()
+        server = self._poor if environ.items() >= POOR.items() else self._forking
+        return server.ask(arguments, given or "", environ, self.project, self.templates / ".said")
 
     def does(self, case: Case, *options: str, **env: str) -> subprocess.CompletedProcess[bytes]:
         self.become(case.state).env |= env
@@ -333,9 +341,16 @@ EACH = pytest.mark.parametrize(
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
+def poor() -> Iterator[Server]:
+    """What forks interpreters that have started on a poor screen: they choose how to write as they start."""
+    with serving(POOR) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, forking: Server, poor: Server) -> Machine:
     folder = tmp_path_factory.mktemp("contract")
-    made = Machine(folder / "é", folder)
+    made = Machine(folder / "é", folder, forking, poor)
     for state, furnish in _STATES.items():
         furnish(made)
         made.keep(state)

@@ -13,17 +13,9 @@ from authsome.session import Session
 from authsome.vault import Vault, defaults
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import CommandLine
-from forked import Forked, Server
 
 pytest_plugins = ["forked_fixtures"]
-
-
-@pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
-    line.project.mkdir()
-    return line
-
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 CATALOGUE = Catalogue(Path("nowhere"))
 OPENAI = CATALOGUE.get("openai")

@@ -30,7 +30,10 @@ from authsome.provider import (
     RevocationDefinition,
     TestRequest as Trial,
 )
+from forked import Server
 from pages import PAGES, PATIENCE, ROOT, Play, Said, bare, blocks, fits, play
+
+pytest_plugins = ["forked_fixtures"]
 
 NOT_RUN = [
     ("README.md", "not run: needs the package index"),
@@ -53,8 +56,8 @@ WRITTEN = sorted([*PAGES, *(ROOT / f"{name}.md" for name in ("SECURITY", "CONTRI
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Play]:
-    return play(PAGES, tmp_path_factory.mktemp("pages"))
+def played(tmp_path_factory: pytest.TempPathFactory, forking: Server) -> dict[str, Play]:
+    return play(PAGES, tmp_path_factory.mktemp("pages"), forking=forking)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from authsome import documents
 from authsome.documents import Closed
 from authsome.errors import AuthsomeError, ExitCode
+from sweep import examples
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ class Everything(Closed):
     tall: bool | None = None
 
 
-@settings(max_examples=1500)
+@settings(max_examples=examples(1500, 200))
 @given(_DATA)
 def test_what_is_built_is_exactly_what_pydantic_accepts(data: Any) -> None:
     for kind in (Tree, Everything):

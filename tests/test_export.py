@@ -19,6 +19,9 @@ from conftest import EXECUTABLE, CommandLine
 from exported import IN_PROCESS, LONG, TELLING, k8s, written
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 ALL = [*Format]
 TEXT = st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("'\"\\$`%{}#\n\r\t =~n\0")), max_size=12)
 MULTI_LINE = "-----BEGIN KEY-----\nabc==\n-----END KEY-----\n"

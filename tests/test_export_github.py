@@ -22,6 +22,9 @@ from disks import fill, small_disk
 from exported import environment_file, many, workflow_commands
 from programs import needs_strace
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 PEM = '-----BEGIN PRIVATE KEY-----\nCANARY/first+line==\r\n  CANARY second, indented\nCANARY third "quoted" 100%\n'
 TEXT = st.text(
     st.one_of(st.characters(codec="utf-8", exclude_characters="\0"), st.sampled_from("%\r\n=<: ")), max_size=20

@@ -26,6 +26,7 @@ from conftest import EXECUTABLE, CommandLine, Done
 from world import Setup
 
 pytest_plugins = ["world_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 HOSTS = frozenset({Host("api.openai.com"), Host("api.example.com", 8443)})
 GUIDE = Path(__file__).parent.parent / "docs" / "fake.md"

@@ -35,6 +35,7 @@ from authsome.provider import (
     bundled,
     resolve,
 )
+from sweep import examples
 
 HOSTS = ("a.example", "b.example", "c.example:8443")
 PATHS = ("/", "/v1/x", "/v2/x", "/v1/x/y")
@@ -413,7 +414,7 @@ def _pairs(draw: st.DrawFn) -> tuple[Definition, Definition]:
     return made[-1], draw(st.sampled_from(made))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(_pairs())
 def test_definitions_that_behave_differently_never_give_the_same_sentences(pair: tuple[Definition, Definition]) -> None:
     one, other = map(_loads, pair)

@@ -1,6 +1,5 @@
 """Where the identity comes from, and what keeps it."""
 
-import multiprocessing
 import os
 import re
 import shutil
@@ -19,8 +18,10 @@ from syrupy.assertion import SnapshotAssertion
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
 from authsome.vault import Given, Identity, Vault, armor, find_identity, keyring, own, passphrase, program
+from beside import all_end, beside
 from canary import OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
+from forked import Server
 from programs import needs_age, needs_ssh, needs_strace
 from sweep import points
 from terminal import Person
@@ -656,7 +657,7 @@ own.rotate(Path(sys.argv[1]), input)
     ],
 )
 def test_cut_short_at_any_call_a_rotation_leaves_a_vault_that_opens_and_can_be_ended(
-    tmp_path: Path, openai: Provider, call: str, fault: str
+    tmp_path: Path, openai: Provider, forking: Server, call: str, fault: str
 ) -> None:
     home = tmp_path / "home"
     folders = [home, home / "profiles/default", home / "profiles/work"]
@@ -665,8 +666,8 @@ def test_cut_short_at_any_call_a_rotation_leaves_a_vault_that_opens_and_can_be_e
     for nth in points(80):
         shutil.rmtree(home, ignore_errors=True)
         vaults = _homed(home, openai)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
-        done = subprocess.run([*command, sys.executable, "-c", _ROTATE, home], capture_output=True, check=False)
+        faults = ["-f", *limit, f"--inject={call}:{fault}:when={nth}"]
+        done = forking.cut(faults, _ROTATE, home, place=tmp_path / "said")
         for vault in vaults:
             assert _opens(vault, {})
         own.rotate(home, _asks_nobody)
@@ -694,15 +695,14 @@ own.protect(Path(sys.argv[1]), input, lambda: "passphrase")
 @needs_strace
 @pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchmod"])
 def test_killed_at_any_call_a_protection_leaves_an_identity_that_opens(
-    tmp_path: Path, openai: Provider, call: str
+    tmp_path: Path, openai: Provider, forking: Server, call: str
 ) -> None:
     home = tmp_path / "home"
     failed = 0
     for nth in range(1, 20):
         shutil.rmtree(home, ignore_errors=True)
         vault, _ = _homed(home, openai)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", f"--inject={call}:signal=KILL:when={nth}"]
-        done = subprocess.run([*command, sys.executable, "-c", _PROTECT, home], capture_output=True, check=False)
+        done = forking.cut(["-f", f"--inject={call}:signal=KILL:when={nth}"], _PROTECT, home, place=tmp_path / "said")
         assert _opens(vault, {}, _asked("passphrase")[0])
         if done.returncode == 0:
             break
@@ -726,14 +726,7 @@ def _store_often(home: Path, number: int) -> None:
 def test_rotations_and_writers_at_once_lose_nothing(tmp_path: Path, openai: Provider) -> None:
     home = tmp_path / "home"
     vault, _ = _homed(home, openai)
-    start = multiprocessing.get_context("spawn")
-    working = [start.Process(target=_rotate_often, args=(home,)) for _ in range(3)]
-    working += [start.Process(target=_store_often, args=(home, number)) for number in range(3)]
-    for each in working:
-        each.start()
-    for each in working:
-        each.join(60)
-    assert [each.exitcode for each in working] == [0] * 6
+    all_end(beside(*[(_rotate_often, (home,))] * 3, *((_store_often, (home, number)) for number in range(3))))
     assert _opens(vault, {})
     assert len(_members(vault)) == 1
     for number in range(3):

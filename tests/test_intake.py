@@ -20,6 +20,9 @@ from conftest import EXECUTABLE, CommandLine
 from scripted import Origin, Reply
 from terminal import Person
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 PROMPT = "(input is hidden)"
 
 

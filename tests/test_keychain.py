@@ -2,10 +2,12 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,9 +21,13 @@ from authsome.vault.keychain import Keychain, NoAnswerError
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from desktop import Assassin, Desktop
+from forked import Running, Server
 from programs import needs_strace
 from sweep import points
 from terminal import Person
+
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 PASSPHRASE = "correct CANARY battery stäple"
 OTHER = "another CANARY passphrase"
@@ -408,8 +414,9 @@ def _libraries(line: CommandLine, *words: str, ends: int = 0) -> set[str]:
 _COMMANDS = """
 import os, sys
 from pathlib import Path
-from authsome.vault import own
+from authsome.vault import own, passphrase
 from authsome.vault.keychain import Keychain
+passphrase.protect.__kwdefaults__["log_n"] = 4  # what it costs to guess is no matter here
 home, keychain = Path(sys.argv[2]), Keychain(os.environ, lambda: False, print)
 def nobody(origin): raise SystemExit(f"asked for {origin}")
 if sys.argv[1] == "protect": own.protect(home, nobody, lambda: os.urandom(16).hex(), keychain, remember=True)
@@ -418,27 +425,65 @@ if sys.argv[1] == "unprotect": own.unprotect(home, nobody, keychain)
 """
 
 
+@dataclass
+class Kept:
+    """A user whose passphrase the keychain holds, and who comes back to that as often as it takes."""
+
+    line: CommandLine
+    session: Desktop
+
+    def __post_init__(self) -> None:
+        self._copy = self.line.root / "copy"
+        shutil.copytree(self.line.home, self._copy)
+        self.entries = self.session.entries()
+
+    def again(self) -> None:
+        shutil.rmtree(self.line.home)
+        shutil.copytree(self._copy, self.line.home)
+        self.session.holds(self.entries)
+
+    def changed(self) -> bool:
+        return _file(self.line).read_bytes() != (self._copy / "identity.txt").read_bytes()
+
+    def is_in_step(self) -> None:
+        content = _file(self.line).read_bytes()
+        if b"AGE-SECRET-KEY" not in content:
+            held = self.session.entries()[sha256(content).hexdigest()]
+            assert b"AGE-SECRET-KEY" in passphrase.unprotect(content, held)
+
+
+@pytest.fixture
+def kept(remembered: CommandLine, session: Desktop) -> Kept:
+    subprocess.run(_command("protect", remembered.home), env=remembered.environ(), check=True)
+    return Kept(remembered, session)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("command", ["protect", "rotate", "unprotect"])
 def test_killed_whatever_it_told_the_keychain_last_the_file_in_place_opens_with_what_is_kept(
-    remembered: CommandLine, session: Desktop, command: str
+    kept: Kept, forking: Server, command: str
 ) -> None:
     """A keychain that fell behind would ask for a passphrase which nobody may remember."""
-    apart = 0
-    for nth in range(1, 400, 6):
-        _protected_again(remembered)
-        file, kept = _file(remembered).read_bytes(), session.entries()
-        done = Assassin(session).run(_command(command, remembered.home), remembered.environ(), nth)
-        changed = _file(remembered).read_bytes() != file
-        apart += (session.entries() == kept) is changed  # one of the two is ahead
-        _is_in_step(remembered, session)
+    apart, place = 0, kept.line.root / "said"
+    for nth in points(400, every=6):
+        kept.again()
+
+        def start(environ: dict[str, str]) -> Running:
+            env = kept.line.environ() | environ
+            program = forking.prepare(_COMMANDS, command, kept.line.home, place=place, env=env)
+            program.go()
+            return program
+
+        done = Assassin(kept.session).run(start, nth).done(place)
+        apart += (kept.session.entries() == kept.entries) is kept.changed()  # one of the two is ahead
+        kept.is_in_step()
         if done.returncode == 0:
             break
         assert done.returncode == -9, done.stderr
     assert done.returncode == 0
     assert apart
-    assert _opens(remembered)
+    assert _opens(kept.line)
 
 
 @pytest.mark.slow
@@ -446,34 +491,21 @@ def test_killed_whatever_it_told_the_keychain_last_the_file_in_place_opens_with_
 @pytest.mark.parametrize("command", ["protect", "rotate", "unprotect"])
 @pytest.mark.parametrize("call", ["rename", "fsync"])
 def test_killed_at_any_write_the_file_in_place_opens_with_what_the_keychain_holds(
-    remembered: CommandLine, session: Desktop, command: str, call: str
+    kept: Kept, forking: Server, command: str, call: str
 ) -> None:
-    kills = 0
+    kills, line = 0, kept.line
     for nth in points(40):
-        _protected_again(remembered)
-        injected = [
-            "strace",
-            "-f",
-            "--seccomp-bpf",
-            "-qq",
-            "-o",
-            "/dev/null",
-            f"--inject={call}:signal=KILL:when={nth}",
-        ]
-        done = subprocess.run(
-            [*injected, *_command(command, remembered.home)],
-            env=remembered.environ(),
-            capture_output=True,
-            check=False,
-        )
-        _is_in_step(remembered, session)
+        kept.again()
+        faults, place = ["-f", f"--inject={call}:signal=KILL:when={nth}"], line.root / "said"
+        done = forking.cut(faults, _COMMANDS, command, line.home, place=place, env=line.environ())
+        kept.is_in_step()
         if done.returncode == 0:
             break
         assert done.returncode in (-9, 137), done.stderr
         kills += 1
     assert done.returncode == 0
     assert kills
-    assert _opens(remembered)
+    assert _opens(line)
 
 
 @needs_strace
@@ -484,20 +516,6 @@ def test_a_disk_that_takes_no_file_leaves_the_keychain_as_it_was(remembered: Com
     done = subprocess.run(command, env=remembered.environ(), capture_output=True, check=False)
     assert b"cannot write" in done.stderr
     assert session.entries() == before == {_digest(_file(remembered)): PASSPHRASE}
-
-
-def _protected_again(line: CommandLine) -> None:
-    for former in line.home.glob("identity.former-*.txt"):
-        former.unlink()
-    if b"AGE-SECRET-KEY" in _file(line).read_bytes():
-        subprocess.run(_command("protect", line.home), env=line.environ(), check=True)
-
-
-def _is_in_step(line: CommandLine, session: Desktop) -> None:
-    content = _file(line).read_bytes()
-    if b"AGE-SECRET-KEY" not in content:
-        held = session.entries()[sha256(content).hexdigest()]
-        assert b"AGE-SECRET-KEY" in passphrase.unprotect(content, held)
 
 
 def _command(name: str, home: Path) -> list[str]:

@@ -167,7 +167,10 @@ def test_what_loads_and_is_unwise_is_a_warning(definition: Any, line: int, words
             test={"url": "https://www.acme.example/api/me"},
         ),
         {
-            **{"name": "acme", "host_url": "localhost:7000", "auth_type": "oauth2", "flow": "device_code"},
+            "name": "acme",
+            "host_url": "localhost:7000",
+            "auth_type": "oauth2",
+            "flow": "device_code",
             "oauth": {"token_url": "https://a.example/token", "device_authorization_url": "https://a.example/device"},
             "export": {"env": {"access_token": "ACME_TOKEN"}},
         },
@@ -192,6 +195,8 @@ def test_the_bundled_definitions_load_and_none_names_what_another_one_has() -> N
 
 WISE_ENOUGH = (
     *(f"AWS_REGION is a variable of {name}, too: one run cannot use both" for name in ("aws", "bedrock")),
+    *(f"is a host of {name}, too: one run cannot use both" for name in ("klaviyo", "klaviyo-oauth")),
+    *(f"is a host of {name}, too: one run cannot use both" for name in ("google", "youtube")),
     "to the `paths` of the API",
     "is missing: a wrong key is not noticed before it is used",
     "would be stored",

@@ -10,6 +10,9 @@ from authsome.provider import Catalogue
 from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, sings
 from conftest import CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 WRONG = "This does not look like a valid {} API key."
 
 

@@ -21,6 +21,9 @@ from authsome.vault import Vault
 from canary import sings
 from conftest import EXECUTABLE, CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 KEY, OTHER_KEY = "CANARY-first-key", "CANARY-second-key"
 PATIENCE = 30
 MANIFEST = "version: 1\nproviders:\n  local:\n    allow: [GET /a, GET /b/**]\n"

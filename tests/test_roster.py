@@ -1,14 +1,13 @@
 """Members of a profile: who may open it, who could, and how they change."""
 
 import json
-import multiprocessing
 import os
 import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -26,8 +25,10 @@ from authsome.vault.keyring import Exposure, Member
 from authsome.vault.pins import Pins
 from authsome.vault.sound import verify
 from bech32 import bech32
+from beside import all_end, beside
 from canary import ANTHROPIC_KEY, G2_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY
 from conftest import EXECUTABLE, CommandLine
+from forked import Server
 from programs import needs_age, needs_git, needs_ssh, needs_strace
 from sweep import points
 from terminal import Person
@@ -775,7 +776,7 @@ roster.remove(Vault(home, "default", {"HOME": str(home)}).own, "bob", 86400.0)
     ],
 )
 def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_ended(
-    vault: Vault, openai: Provider, call: str, fault: str, tmp_path: Path
+    vault: Vault, openai: Provider, forking: Server, call: str, fault: str, tmp_path: Path
 ) -> None:
     _somebody(vault)
     former = vault.own.keys().identity
@@ -788,8 +789,8 @@ def test_cut_short_at_any_call_a_removal_leaves_a_vault_that_opens_and_can_be_en
     for nth in points(80 if call == "openat" else 25):
         shutil.rmtree(home, ignore_errors=True)
         shutil.copytree(fresh, home)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
-        done = subprocess.run([*command, sys.executable, "-c", _REMOVE, home], capture_output=True, check=False)
+        faults = ["-f", *limit, f"--inject={call}:{fault}:when={nth}"]
+        done = forking.cut(faults, _REMOVE, home, place=tmp_path / "said")
         _holds_all(vault)
         if nth % 2:
             _again(vault).write(openai, "new", {"api_key": OPENAI_KEY}, now=0.0)
@@ -935,26 +936,14 @@ def _read_in_process(home: Path) -> None:
             assert entry.fields == {"api_key": key}
 
 
-def _at_once(*working: tuple[Callable[..., None], tuple[object, ...]]) -> None:
-    start = multiprocessing.get_context("spawn")
-    started = [start.Process(target=target, args=args) for target, args in working]
-    for each in started:
-        each.start()
-    for each in started:
-        each.join(90)
-    assert [each.exitcode for each in started] == [0] * len(started)
-
-
 def test_removals_writers_and_readers_at_once_lose_nothing(vault: Vault) -> None:
     former = vault.own.keys().identity
     gone = ["bob", "carol", "dave", "erin"]
     for name in gone:
         _somebody(vault, name)
-    _at_once(
-        *((_remove_in_process, (vault.home, name)) for name in gone),
-        *((_write_in_process, (vault.home, number)) for number in range(2)),
-        (_read_in_process, (vault.home,)),
-    )
+    working = [(_remove_in_process, (vault.home, name)) for name in gone]
+    writing = [(_write_in_process, (vault.home, number)) for number in range(2)]
+    all_end(beside(*working, *writing, (_read_in_process, (vault.home,))), seconds=90)
     assert len(_names(vault)) == 1
     assert _again(vault).own.keys().epoch == 5
     _settled(vault, former)

@@ -9,6 +9,7 @@ from authsome import rules
 from authsome.manifest import Allowed, Declared, undeclared
 from authsome.provider import Catalogue, Host, Placement
 from authsome.rules import Inject, Pass, Refusal, Request
+from sweep import examples
 
 CATALOGUE = Catalogue(Path("nowhere"))
 OPENAI = undeclared(CATALOGUE.get("openai"))
@@ -324,7 +325,7 @@ def _fate(made: rules.Rules, asked: Request) -> object:
     return decision if isinstance(decision, Refusal) else decision.rule.name
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(_any_rules(), _any_rules(), _REQUESTS)
 def test_whatever_an_edit_says_what_was_refused_stays_refused_and_nothing_is_sent_elsewhere(
     start: rules.Rules, newest: rules.Rules, asked: Request
@@ -335,7 +336,7 @@ def test_whatever_an_edit_says_what_was_refused_stays_refused_and_nothing_is_sen
     assert made.hosts == start.hosts
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(_any_rules(), _any_rules(), _REQUESTS)
 def test_an_edit_that_refuses_a_request_is_heeded(start: rules.Rules, newest: rules.Rules, asked: Request) -> None:
     theirs = _fate(newest, asked)

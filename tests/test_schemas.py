@@ -18,6 +18,7 @@ import schemas as made
 from authsome import documents, manifest, provider, schemas
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Definition, bundled
+from sweep import examples
 
 EXAMPLE = Path(__file__).parent.parent / "authsome.example.yaml"
 NAMES = sorted(schemas.titles())
@@ -256,7 +257,7 @@ def _resolved(definition: Definition) -> provider.Provider:
 MANIFESTS, DEFINITIONS = _validator("authsome"), _validator("definition")
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(_edited(MANIFEST))
 def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing_it_takes(
     tmp_path_factory: pytest.TempPathFactory, data: Any
@@ -272,7 +273,7 @@ def test_the_schema_of_the_manifest_refuses_what_the_program_refuses_and_nothing
     assert caught.value.code is ExitCode.INVALID
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(_edited(DEFINITION) | _edited(SEVERAL) | _edited(TOKENS) | _edited(SIGNED))
 def test_the_schema_of_a_definition_refuses_what_the_program_refuses_and_nothing_it_takes(data: Any) -> None:
     valid, shaped = DEFINITIONS.is_valid(data), _shaped(Definition, data)

@@ -11,6 +11,9 @@ from authsome.vault import Vault
 from canary import OPENAI_KEY, sings
 from conftest import CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 
 @pytest.fixture
 def openai(tmp_path: Path) -> Provider:

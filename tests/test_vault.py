@@ -3,12 +3,10 @@ import fcntl
 import hashlib
 import hmac
 import json
-import multiprocessing
 import os
 import shutil
 import stat
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,9 +17,14 @@ from hypothesis import HealthCheck, example, given, settings, strategies as st
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue, Provider
 from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
+from beside import all_end, beside
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
+from forked import Server
 from programs import needs_age
+from sweep import examples
+
+pytest_plugins = ["forked_fixtures"]
 
 GOLDEN = Path(__file__).parent / "golden"
 FIELDS = {"api_key": OPENAI_KEY}
@@ -369,13 +372,7 @@ def _write_many(home: Path, number: int) -> None:
 
 def test_writers_in_twenty_processes_lose_nothing(tmp_path: Path) -> None:
     home = tmp_path / "home"  # nothing is there yet: they also race for identity and profile
-    start = multiprocessing.get_context("spawn")
-    writers = [start.Process(target=_write_many, args=(home, number)) for number in range(20)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0] * 20
+    all_end(beside(*((_write_many, (home, number)) for number in range(20))))
     vault = Vault(home, "default", {})
     assert len(vault.names()) == 20
     for number in range(20):
@@ -397,13 +394,7 @@ def _write_one(home: Path, number: int) -> None:
 def test_writers_of_one_credential_take_turns(tmp_path: Path, count: int) -> None:
     """Each of them is counted, and the last one's is there whole."""
     home = tmp_path / "home"
-    start = multiprocessing.get_context("spawn")
-    writers = [start.Process(target=_write_one, args=(home, number)) for number in range(count)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join(60)
-    assert [writer.exitcode for writer in writers] == [0] * count
+    all_end(beside(*((_write_one, (home, number)) for number in range(count))))
     entry = Vault(home, "default", {}).read("openai", "default")
     assert entry
     assert entry.generation == 5 * count
@@ -431,7 +422,7 @@ Vault(home, "default", {}).write(Catalogue(home).get("openai"), "default", {"api
     ],
 )
 def test_killed_at_any_write_the_old_or_the_new_credential_is_there(
-    tmp_path: Path, call: str, held_before: bool
+    tmp_path: Path, forking: Server, call: str, held_before: bool
 ) -> None:
     home = tmp_path / "home"
     provider = Catalogue(home).get("openai")
@@ -443,9 +434,8 @@ def test_killed_at_any_write_the_old_or_the_new_credential_is_there(
         shutil.rmtree(home, ignore_errors=True)
         if held_before:
             Vault(home, "default", {}).write(provider, "default", FIELDS, now=0.0)
-        command = ["strace", "-f", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:signal=KILL:when={nth}"]
-        writer = [sys.executable, "-c", _WRITER, str(home), OTHER_OPENAI_KEY]
-        done = subprocess.run([*command, *writer], capture_output=True, check=False)
+        faults = ["-f", *limit, f"--inject={call}:signal=KILL:when={nth}"]
+        done = forking.cut(faults, _WRITER, home, OTHER_OPENAI_KEY, place=tmp_path / "said")
         vault = Vault(home, "default", {})
         if held_before:
             entry = vault.read("openai", "default")
@@ -487,7 +477,7 @@ def test_on_a_full_disk_the_old_credential_stays(tmp_path: Path) -> None:
     assert stored
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(200), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.text(max_size=70) | st.from_regex(r"[a-z0-9_.-]{1,64}", fullmatch=True))
 @example("../default")
 @example("con")

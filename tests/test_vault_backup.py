@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import re
 import shlex
@@ -13,7 +12,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -27,11 +26,13 @@ from authsome.vault import Given, Identity, Vault, archive, backup, keyring, own
 from authsome.vault.armor import FormError, armored
 from authsome.vault.files import locked
 from authsome.vault.sound import verify
+from beside import all_end, beside
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from disks import small_disk
+from forked import Server
 from programs import needs_age, needs_ssh, needs_strace
-from sweep import points
+from sweep import examples, points
 from terminal import Person
 from weight import PEAK
 
@@ -757,14 +758,14 @@ def test_more_files_than_a_vault_has_are_refused(monkeypatch: pytest.MonkeyPatch
         archive.pack(archive.Contents({"a": {"recipients.txt": bytes(1 << 20), "keyring.age": b""}}, {}, None), 0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.one_of(st.binary(max_size=3000), st.binary(min_size=512, max_size=512)))
 def test_whatever_is_no_backup_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(FormError):
         archive.unpack(content)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(data=st.data())
 def test_a_header_that_was_changed_is_refused_or_still_a_vaults(data: st.DataObject) -> None:
     made = _tar(("identity.txt", b"x"), *_GOOD)
@@ -845,13 +846,18 @@ home, file, key = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 contents = backup.opened(file.read_bytes(), str(file), home, {"AUTHSOME_IDENTITY_FILE": key}, Given(), input)
 backup.restore(home, contents, None, print)
 """
+_NOTHING = "sync:error=EIO:when=10000"
+"""What goes wrong when nothing does."""
 
 
-def _injected(fault: str, *command: str | Path, limit: list[str] | None = None) -> int:
-    words = ["strace", "-f", "-qq", "-o", "/dev/null", *(limit or []), f"--inject={fault}"]
-    return subprocess.run(
-        [*words, sys.executable, "-c", *command], capture_output=True, check=False, timeout=60
-    ).returncode
+@pytest.fixture
+def injected(forking: Server, tmp_path: Path) -> Callable[..., int]:
+    """Run a program in which a call goes wrong, and return how it ended."""
+
+    def run(fault: str, source: str, *words: str | Path, limit: Iterable[str] = ()) -> int:
+        return forking.cut(["-f", *limit, f"--inject={fault}"], source, *words, place=tmp_path / "said").returncode
+
+    return run
 
 
 def _files(home: Path) -> dict[str, bytes]:
@@ -872,7 +878,7 @@ def _files(home: Path) -> dict[str, bytes]:
     ],
 )
 def test_cut_short_at_any_call_a_restore_leaves_whole_profiles_and_can_be_ended(
-    held: CommandLine, offline: Path, tmp_path: Path, call: str, fault: str
+    held: CommandLine, offline: Path, tmp_path: Path, injected: Callable[..., int], call: str, fault: str
 ) -> None:
     file = _to_key(held, offline)
     wanted = {path: file for path, file in _files(held.home).items() if not path.startswith(("pins", "seen"))}
@@ -883,10 +889,10 @@ def test_cut_short_at_any_call_a_restore_leaves_whole_profiles_and_can_be_ended(
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
     for nth in points(120):
         shutil.rmtree(home, ignore_errors=True)
-        code = _injected(f"{call}:{fault}:when={nth}", _IMPORT, home, file, offline, limit=limit)
+        code = injected(f"{call}:{fault}:when={nth}", _IMPORT, home, file, offline, limit=limit)
         if home.exists():
             _is_whole(home, wanted, killed="KILL" in fault)
-        subprocess.run([sys.executable, "-c", _IMPORT, home, file, offline], check=True)
+        assert injected(_NOTHING, _IMPORT, home, file, offline) == 0
         assert _files(home) == wanted
         if code == 0:
             break
@@ -923,7 +929,7 @@ def _is_whole(home: Path, wanted: dict[str, bytes], *, killed: bool) -> None:
     ],
 )
 def test_cut_short_at_any_call_an_export_leaves_no_half_file(
-    held: CommandLine, offline: Path, tmp_path: Path, call: str, fault: str, force: bool
+    held: CommandLine, offline: Path, tmp_path: Path, injected: Callable[..., int], call: str, fault: str, force: bool
 ) -> None:
     folder = tmp_path / "to"
     folder.mkdir()
@@ -931,13 +937,13 @@ def test_cut_short_at_any_call_an_export_leaves_no_half_file(
     shutil.copy(_to_key(held, offline), tmp_path / "before.age")
     before = (tmp_path / "before.age").read_bytes()
     key = Identity.parse(offline.read_text(), "x")
-    words: list[str | Path] = [_EXPORT, held.home, str(file), key.recipient, *(["force"] if force else [])]
+    words: list[str | Path] = [held.home, str(file), key.recipient, *(["force"] if force else [])]
     failed = 0
     for nth in points(60):
         file.unlink(missing_ok=True)
         if force:
             file.write_bytes(before)
-        code = _injected(f"{call}:{fault}:when={nth}", *words)
+        code = injected(f"{call}:{fault}:when={nth}", _EXPORT, *words)
         if file.exists():
             assert archive.unpack(key.open(file.read_bytes())).identity
         else:
@@ -950,7 +956,7 @@ def test_cut_short_at_any_call_an_export_leaves_no_half_file(
             assert content == b"" or content.startswith(b"age-encryption.org/v1\n")
         if not force:
             file.unlink(missing_ok=True)
-        subprocess.run([sys.executable, "-c", *words], check=True)
+        assert injected(_NOTHING, _EXPORT, *words) == 0
         assert list(folder.iterdir()) == [file]
         if code == 0:
             break
@@ -987,12 +993,14 @@ def test_stopped_while_it_seals_nothing_is_left(held: CommandLine, wanted: signa
 
 
 @needs_strace
-def test_a_file_system_that_gives_a_file_one_name_only_is_written_to(held: CommandLine, offline: Path) -> None:
+def test_a_file_system_that_gives_a_file_one_name_only_is_written_to(
+    held: CommandLine, offline: Path, injected: Callable[..., int]
+) -> None:
     file = held.root / "b.age"
     words = (_EXPORT, held.home, str(file), _public(offline))
-    assert _injected("link,linkat:error=EPERM", *words) == 0
+    assert injected("link,linkat:error=EPERM", *words) == 0
     assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
-    assert _injected("fchmod:error=EPERM", *words, "force") == 0
+    assert injected("fchmod:error=EPERM", *words, "force") == 0
     assert list(held.root.glob(".b.age*")) == []
 
 
@@ -1071,11 +1079,7 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
     provider = Catalogue(home).get("openai")
     for name in ("default", "work"):
         Vault(home, name, {}).write(provider, "default", FIELDS, now=0.0)
-    start = multiprocessing.get_context("spawn")
-    working = [start.Process(target=_store_often, args=(home, number)) for number in range(2)]
-    working += [start.Process(target=_rotate_often, args=(home,))]
-    for each in working:
-        each.start()
+    working = beside(*((_store_often, (home, number)) for number in range(2)), (_rotate_often, (home,)))
     taken = 0
     while any(each.is_alive() for each in working):
         contents = backup.gather(home, print).contents
@@ -1087,9 +1091,7 @@ def test_a_backup_while_others_write_and_rotate_is_of_one_moment(tmp_path: Path)
                 assert opened.read(provider_name, connection)
             assert ("openai", "default") in opened.names()
         taken += 1
-    for each in working:
-        each.join()
-    assert [each.exitcode for each in working] == [0] * 3
+    all_end(working)
     assert taken > 3
 
 

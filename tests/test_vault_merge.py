@@ -15,7 +15,8 @@ from canary import ANTHROPIC_KEY, G2_TOKEN, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPEN
 from programs import needs_age, needs_git
 from repository import Clone, clone, shared_project
 
-pytestmark = needs_git
+pytest_plugins = ["forked_fixtures"]
+pytestmark = [needs_git, pytest.mark.usefixtures("forked_lines")]
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,14 @@ from authsome.vault.entry import Entry, render
 from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, GITHUB_TOKEN, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE
+from forked import Server
 from programs import needs_git
 from repository import Clone, clone, shared_project
 from sweep import points
 from terminal import Person
 
-pytestmark = needs_git
+pytest_plugins = ["forked_fixtures"]
+pytestmark = [needs_git, pytest.mark.usefixtures("forked_lines")]
 
 BASE = {("anthropic", "default"): ANTHROPIC_KEY, ("openai", "default"): OPENAI_KEY, ("openai", "team"): OPENAI_KEY}
 MINE, THEIRS = "sk-CANARYmine5678901234567890", "sk-CANARYtheirs7890123456789012"
@@ -369,7 +369,7 @@ def test_it_can_be_run_again_and_then_changes_nothing(ada: Clone, ben: Clone, cl
     ],
 )
 def test_cut_short_at_any_call_it_ends_its_work_when_run_again(
-    ada: Clone, ben: Clone, cleo: Clone, dora: Clone, call: str, fault: str
+    ada: Clone, ben: Clone, cleo: Clone, dora: Clone, forking: Server, call: str, fault: str
 ) -> None:
     ada.remove(cleo)
     ada.put("github", "default", GITHUB_TOKEN)
@@ -386,11 +386,9 @@ def test_cut_short_at_any_call_it_ends_its_work_when_run_again(
     limit = [word for folder in folders for word in ("-P", str(folder))] if call == "openat" else []
     failed = 0
     for nth in points(60 if "KILL" in fault else 20):
-        command = ["strace", "-qq", "-o", "/dev/null", *limit, f"--inject={call}:{fault}:when={nth}"]
-        resolve = [sys.executable, "-c", "from authsome.cli import main; main()", "vault", "resolve", "--yes"]
-        done = subprocess.run(
-            [*command, *resolve], cwd=ada.project, env=ada.environ(), capture_output=True, check=False
-        )
+        faults, command = [*limit, f"--inject={call}:{fault}:when={nth}"], "from authsome.cli import main; main()"
+        where = {"folder": str(ada.project), "env": ada.environ()}
+        done = forking.cut(faults, command, "vault", "resolve", "--yes", place=ada.root / "said", **where)
         _resolve(ada, "--yes")
         assert ada.held() == after, nth
         assert _keys(ada).epoch == 3

@@ -21,6 +21,7 @@ from authsome.vault.sound import verify
 from canary import ANTHROPIC_KEY, OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from conftest import EXECUTABLE, CommandLine
 from programs import needs_git
+from sweep import examples
 
 pytest_plugins = ["forked_fixtures"]
 pytestmark = pytest.mark.usefixtures("forked_lines")
@@ -213,7 +214,7 @@ def test_the_size_that_shows_is_the_plaintexts(size: int) -> None:
     assert (outside.stanzas, outside.size) == (("X25519",), size)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(content=st.one_of(st.binary(max_size=300), st.binary(max_size=300).map(armored)))
 def test_whatever_is_no_age_file_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(FormError):
@@ -269,8 +270,8 @@ def test_a_pre_commit_hook_refuses_plaintext(authsome: CommandLine) -> None:
     assert ".authsome/profiles/default/keys.env does not belong in a vault" in done.stdout + done.stderr
 
 
-def _history_of_an_entry(authsome: CommandLine) -> str:
-    """Commit two versions of an entry, and of a keyring; return what git shows of both changes."""
+def _changed(authsome: CommandLine) -> str:
+    """Commit an entry and a keyring, change both, and return who was let in."""
     authsome.declare("version: 1\n")
     _git(authsome, "init", "-q")
     _git(authsome, "config", "diff.authsome.textconv", "authsome vault textconv")
@@ -283,12 +284,18 @@ def _history_of_an_entry(authsome: CommandLine) -> str:
     assert vault.shared
     ben = {"name": "ben", "recipient": Identity.generate("x").recipient}
     keyring.change_roster(vault.shared.path, "default", find_identity(authsome.home, {}), lambda roster: [*roster, ben])
+    return ben["recipient"]
+
+
+def _history_of_an_entry(authsome: CommandLine) -> str:
+    """Commit two versions of an entry, and of a keyring; return what git shows of both changes."""
+    ben = _changed(authsome)
     unstaged = _git(authsome, "diff").stdout
     _git(authsome, "commit", "-q", "-a", "-m", "more")
     logged = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
     both = unstaged + logged
     assert not sings(both.encode())
-    assert f"+member:      ben {ben['recipient']}\n" in unstaged
+    assert f"+member:      ben {ben}\n" in unstaged
     for line in (
         "-generation:  1",
         "+generation:  2",
@@ -321,7 +328,8 @@ def test_a_diff_in_git_says_what_changed_to_a_member_and_no_value(authsome: Comm
     ids=["none", "command", "another", "pipe", "passphrase"],
 )
 def test_a_diff_asks_nobody_and_starts_nothing(authsome: CommandLine, hide: Callable[[CommandLine], object]) -> None:
-    _history_of_an_entry(authsome)
+    _changed(authsome)
+    _git(authsome, "commit", "-q", "-a", "-m", "more")
     hide(authsome)
     shown = _git(authsome, "log", "-p", "-1", "--", ".authsome").stdout
     assert not sings(shown.encode())

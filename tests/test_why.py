@@ -12,6 +12,9 @@ from authsome.provider import Catalogue, Host
 from canary import OPENAI_KEY
 from conftest import CommandLine
 
+pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
+
 CATALOGUE = Catalogue(Path("nowhere"))
 OPENAI = undeclared(CATALOGUE.get("openai"))
 GITHUB = replace(undeclared(CATALOGUE.get("github")), allow=(Allowed.parse("GET /repos/**"),))

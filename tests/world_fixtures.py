@@ -7,6 +7,8 @@ import pytest
 from conftest import CommandLine
 from world import Setup, World, hold
 
+pytest_plugins = ["forked_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -18,7 +20,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def setup(world: World, authsome: CommandLine) -> Setup:
+def setup(world: World, authsome: CommandLine, forked_lines: None) -> Setup:
+    """A user whose logins are forks; what is run in the world is a process like any other."""
+    del forked_lines
     world.record.forget()
     made = Setup(world, authsome)
     made.temporary.mkdir()

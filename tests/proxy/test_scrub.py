@@ -10,6 +10,7 @@ from hypothesis import assume, example, given, settings, strategies as st
 
 from authsome.proxy.scrub import HELD_FROM, SHORTEST, Scrubber
 from canary import GITHUB_TOKEN, OPENAI_KEY, sings
+from sweep import examples
 
 STAND_IN = "authsome-proxy-managed"
 KEY = OPENAI_KEY.encode()
@@ -76,7 +77,7 @@ CUTS = st.lists(st.integers(0, 5000), max_size=12)
     st.lists(st.sampled_from(sorted(ESCAPES)), min_size=1, max_size=8),
     CUTS | st.just("each"),
 )
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400, 150))
 @example("sk-CANARY", b"", b"", "plain", ["percent"], "each")
 @example("/////////CANARY", b"/", b"/", "plain", ["JSON, slash", "as it is"], "each")
 @example("aaaaaaaaCANARYaaaaaaaa", b"aaaa", b"aaaa", "plain", ["as it is"], "each")
@@ -119,7 +120,7 @@ def test_text_without_the_secret_is_not_changed(secret: str, text: bytes, cuts: 
 
 
 @given(st.lists(st.sampled_from([b"abab", b"ab", b"CANARY", b"a", b"%61", b"\\u0062", b"x"]), max_size=30), CUTS)
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300, 150))
 def test_secrets_that_overlap_or_hold_one_another_are_gone_all(parts: list[bytes], cuts: list[int]) -> None:
     """Whole and in pieces agree, but for the up to three characters of each that may leave early."""
     scrubber = Scrubber({"abababCANARYabab": STAND_IN, "babCANARY": "other", "abababab": "third"})

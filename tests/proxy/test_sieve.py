@@ -6,13 +6,14 @@ import pytest
 from hypothesis import example, given, settings, strategies as st
 
 from authsome.proxy.sieve import Sieve
+from sweep import examples
 
 ALIKE = st.text("ab\0\n^\xff", min_size=1).map(str.encode)
 WORDS = st.lists(st.binary(min_size=8, max_size=80) | ALIKE, min_size=1, max_size=40)
 
 
 @given(WORDS, st.lists(st.integers(0, 39) | st.binary(max_size=40), max_size=20), st.integers(0, 200))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300, 150))
 @example([b"\0\0CANARY\0"], [0], 0)
 @example([b"aaaaaaaa"], [b"aaaaaaa", b"a"], 3)
 @example([b"line\nline\r\n", b"\n\n\n\n\n\n\n\n"], [0, 1], 64)
@@ -35,7 +36,7 @@ def test_a_word_is_named_wherever_it_stands_in_a_large_piece(at: int, word: byte
     "pattern", [rb"%(?:25){0,2}4[1-9a-fA-F]", rb"\\u00(?:4[1-9]|6[Ff])", rb"&(?:#0{0,6}(?:45|9[7-9]);|sol;)"]
 )
 @given(data=st.text("%25416F\\u0&#97;sol8", max_size=200).map(str.encode))
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300, 150))
 def test_a_pattern_is_named_where_python_finds_it(pattern: bytes, data: bytes) -> None:
     assert Sieve([pattern]).named(data) == ([0] if re.search(pattern, data) else [])
 
