@@ -16,9 +16,9 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.lint import Known
 from authsome.provider import Catalogue, Host
 from conftest import CommandLine
-from forked import Forked, Server
 
 pytest_plugins = ["forked_fixtures"]
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 
 def _text(**change: Any) -> str:
@@ -258,8 +258,8 @@ HOSTILE = ("", "a b", "UPPER", "\x1b[2J", "é", "-", "x" * 200)
 
 
 @pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
+def authsome(tmp_path: Path) -> CommandLine:
+    line = CommandLine(tmp_path)
     folder = line.home / "providers"
     folder.mkdir(parents=True)
     line.project.mkdir()

@@ -12,17 +12,10 @@ import pytest
 from authsome import sketch
 from canary import CANARY
 from conftest import EXECUTABLE, CommandLine
-from forked import Forked, Server
 from terminal import Person
 
 pytest_plugins = ["forked_fixtures"]
-
-
-@pytest.fixture
-def authsome(tmp_path: Path, forking: Server) -> CommandLine:
-    line = Forked(tmp_path, server=forking)
-    line.project.mkdir()
-    return line
+pytestmark = pytest.mark.usefixtures("forked_lines")
 
 
 def _own(authsome: CommandLine, name: str, text: str) -> Path:

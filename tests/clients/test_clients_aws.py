@@ -25,7 +25,7 @@ def test_boto3_uses_four_services_with_keys_it_does_not_hold(setup: Setup) -> No
         "refused": "gives_credentials",
         "item": {"asked": {"S": "7"}},
         "stream": ["3145728 ", "last"],
-        "held": [STAND_IN, STAND_IN, None, "us-east-1"],
+        "held": ["AKIAAUTHSOMED53KMONF", STAND_IN, None, "us-east-1"],
     }
     requests = setup.received()
     assert all(f"Credential={ACCESS_KEY}/" in value for each in requests for value in each.values("authorization"))

@@ -24,8 +24,8 @@ from replies import REPLIES, SPOKEN, WIDGET
 from vendors import Arrived, Vendors
 
 from canary import sings
-from conftest import EXECUTABLE
-from forked import Forked, Server
+from conftest import EXECUTABLE, CommandLine
+from forked import Server
 from node import npm_ci
 
 pytest_plugins = ["forked_fixtures", "node_fixtures"]
@@ -217,7 +217,7 @@ def _has_no_key(octets: bytes) -> None:
 class User:
     """Somebody with all keys, and a project that declares them all."""
 
-    line: Forked
+    line: CommandLine
     vendors: Vendors
 
     def plays(self, program: str, names: Sequence[str], ending: str) -> Played:
@@ -240,9 +240,19 @@ class User:
         return Played(dict(zip(names, ended, strict=True)), tuple(self.vendors.arrived))
 
 
+@dataclass
+class Quick(CommandLine):
+    """A command line whose commands fork; the run itself is a process of its own."""
+
+    server: Server = field(kw_only=True)
+
+    def start(self, *arguments: str, given: str | None = "") -> "subprocess.CompletedProcess[bytes]":
+        return self.server.ask(arguments, given or "", self.environ(), self.project, self.root / ".said")
+
+
 @pytest.fixture(scope="module")
 def user(tmp_path_factory: pytest.TempPathFactory, forking: Server) -> Iterator[User]:
-    line = Forked(tmp_path_factory.mktemp("sdks"), server=forking)
+    line = Quick(tmp_path_factory.mktemp("sdks"), server=forking)
     line.project.mkdir()
     for name in ON_PYTHON:
         key = KEYS[name]
