@@ -291,8 +291,9 @@ def _place(definition: Definition, variable: str) -> Where:
 
 def _hosts(given: Provider) -> Iterator[Misfit]:
     pages = {urlsplit(link).hostname for link in (given.docs, given.keys_url) if link}
+    get_keys = {host for place in given.placements if place.sigv4 is None for host in place.hosts}
     for host in sorted(given.hosts):
-        if host.name.startswith("*."):
+        if host.is_wild and host in get_keys:  # a signature is good for one host, and is no key
             message = f"whoever is given a name under {host.name[2:]} can be sent the key: name the hosts, if you can"
             yield Misfit(("host_url",), message)
         elif host.is_loopback or "." not in host.name:

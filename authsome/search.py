@@ -115,7 +115,7 @@ def topics() -> frozenset[str]:
 
 def _words(asked: str) -> Iterator[str]:
     """Yield what is looked for; of an address its host."""
-    words = [re.sub(r"^[a-z]+://([^/?#]*).*", r"\1", each).strip("/().,;:") for each in asked.lower().split()]
+    words = [re.sub(r"^[a-z]+://([^/?#]*).*", r"\1", each).strip("/().,;:…") for each in asked.lower().split()]
     yield from [each for each in words if each not in _SMALL | _EVERYWHERE] or words
 
 

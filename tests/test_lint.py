@@ -194,6 +194,7 @@ def test_the_bundled_definitions_load_and_none_names_what_another_one_has() -> N
 
 
 WISE_ENOUGH = (
+    "whoever is given a name under pinecone.io can be sent the key: name the hosts, if you can",
     *(f"AWS_REGION is a variable of {name}, too: one run cannot use both" for name in ("aws", "bedrock")),
     *(f"is a host of {name}, too: one run cannot use both" for name in ("klaviyo", "klaviyo-oauth")),
     *(f"is a host of {name}, too: one run cannot use both" for name in ("google", "youtube")),

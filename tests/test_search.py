@@ -25,7 +25,7 @@ def _names(asked: str) -> list[str]:
         ("git", ["github", "gitlab", "bitbucket"]),
         ("x", ["x"]),
         ("mail", ["mailchimp", "mailgun"]),
-        ("google", ["google-gemini"]),
+        ("google", ["google"]),
         ("gemini", ["google-gemini"]),
     ],
 )
