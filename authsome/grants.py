@@ -140,7 +140,8 @@ def _source(field: Field, number: int) -> str:
     if field.value is not None:
         return f"{called}, is shown, and made as {_quoted(field.value)}"
     if field.derive:
-        return f"{called}, is shown, and is what {_quoted(field.derive[1].pattern)} finds in {field.derive[0]}"
+        source = f"the token response's {field.derive.source}" if field.derive.in_response else field.derive.source
+        return f"{called}, is shown, and is what {_quoted(field.derive.pattern.pattern)} finds in {source}"
     what = f"{called}, {'hidden' if field.secret else 'shown'} while it is typed"
     return f"a login asks for {what}" if number == 1 else f"a login asks, as number {number}, for {what}"
 

@@ -83,6 +83,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("Definition", "packages"): {"items": {"type": "string", "pattern": "^(pypi|npm|python):"}},
     ("InjectDefinition", "yields"): {"items": {"type": "string", **_HEADER}},
     ("DeriveDefinition", "field"): _FIELD,
+    ("DeriveDefinition", "response"): {"pattern": r"^[\x20-\x7e]+$", "examples": ["instance_url"]},
     ("DeriveDefinition", "pattern"): {"format": "regex", "examples": ["-([a-z]{2}[0-9]+)$"]},
     ("FieldDefinition", "value"): {"examples": ["https://{cluster_host}:6333"]},
     ("FieldDefinition", "placeholder"): {"examples": ["e2b_{hex:40}"]},

@@ -143,7 +143,11 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "derive": (None, *(DeriveDefinition(name, text) for name in ("api_key", "tenant") for text in ("(x)", "(y)"))),
         "placeholder": SHAPES,
     },
-    DeriveDefinition: {"field": ("api_key", "tenant"), "pattern": ("x", "(x)", "(y)$")},
+    DeriveDefinition: {
+        "field": ("api_key", "tenant"),
+        "pattern": ("x", "(x)", "(y)$"),
+        "response": (None, "region", "instance_url"),
+    },
     ClientDefinition: {"client_id_env": (None, *VARIABLES), "client_secret_env": (None, *VARIABLES)},
     RevocationDefinition: {
         "url": ("https://x.example/end", "https://y.example/end", "https://x.example/{client_id}"),
@@ -341,6 +345,9 @@ def _changed_part(definition: Definition, kind: type, field: str, value: Any) ->
 def _changed_setting(definition: Definition, kind: type, field: str, value: Any) -> Definition:
     made_otherwise = field in ("secret", "value", "derive", "placeholder") or kind is DeriveDefinition
     setting = replace(SETTING, default=None) if made_otherwise else SETTING
+    if (kind, field) == (DeriveDefinition, "response"):
+        derive = value and DeriveDefinition(response=value, pattern="(x)")
+        return replace(KEYLESS, fields={"site": FieldDefinition(secret=False, derive=derive)})
     if kind is DeriveDefinition:
         field, value = "derive", replace(DeriveDefinition("api_key", "(x)"), **{field: value})
     if field == "placeholder":

@@ -12,6 +12,7 @@ from authsome.provider import (
     DeriveDefinition,
     FieldDefinition,
     InjectDefinition,
+    OAuthDefinition,
     Provider,
     mentions,
     resolve,
@@ -83,6 +84,41 @@ def test_a_key_without_the_part_that_a_setting_is_read_from_is_refused(key: str)
     region = FieldDefinition(secret=False, derive=DeriveDefinition("key", "-([a-z]+[0-9])$"))
     with pytest.raises(ValueError, match="there is no dc in it"):
         _provider("{hex:32}", dc=region).derived({"key": key})
+
+
+def _oauth(**derive: str) -> Provider:
+    host = FieldDefinition(secret=False, pattern="^[a-z.]+$", derive=DeriveDefinition(**derive))
+    asks = OAuthDefinition(authorization_url="https://x.example/a", token_url="https://x.example/t")
+    return resolve(Definition("acme", "{host}", auth_type="oauth2", flow="pkce", fields={"host": host}, oauth=asks))
+
+
+def test_a_host_can_come_with_the_token() -> None:
+    provider = _oauth(response="instance_url", pattern="^https://([^/:]+)/?$")
+    assert (provider.is_open, [each.name for each in provider.fields if each.asked]) == (True, ["access_token"])
+    told = {"access_token": "CANARY", "instance_url": "https://acme.tenants.example.test/"}
+    settings = provider.derived(told, response=True)
+    assert provider.filled(settings).host_names == ("acme.tenants.example.test",)
+    assert provider.derived(told) == {}
+    for wrong in (
+        "http://acme.example",
+        "https://acme.example:8443/",
+        "https://u@acme.example",
+        "https://Acme.example",
+    ):
+        with pytest.raises(ValueError, match="there is no host in it"):
+            provider.derived({"instance_url": wrong}, response=True)
+
+
+@pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])
+def test_no_setting_is_part_of_a_token(name: str) -> None:
+    with pytest.raises(ValueError, match="is a secret"):
+        DeriveDefinition(response=name, pattern="(x)")
+
+
+def test_a_key_comes_without_a_token_response() -> None:
+    region = FieldDefinition(secret=False, derive=DeriveDefinition(response="region", pattern="(x)"))
+    with pytest.raises(MistakeError, match="nobody sends for a key"):
+        _provider("{hex:32}", dc=region)
 
 
 @pytest.mark.parametrize(

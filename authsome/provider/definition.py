@@ -66,15 +66,28 @@ class BasicDefinition(Closed):
 
 @dataclass(frozen=True, slots=True)
 class DeriveDefinition(Closed):
-    """A setting that is part of another field, such as the data centre at the end of a key.
+    """A setting that is part of something else, such as the data centre at the end of a key. Give one source.
 
     Attributes:
         field: The field it is read from.
+        response: The member of the token response (RFC 6749, 5.1) it is read from, such as `instance_url`.
         pattern: What finds it there; the one group of it is the setting.
     """
 
-    field: str
-    pattern: str
+    field: str | None = None
+    pattern: str = ""
+    response: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.field is None) == (self.response is None):
+            raise ValueError("give either `field` or `response`")
+        if not self.pattern:
+            raise ValueError("`pattern` is missing")
+        if self.response in _TOKENS:
+            raise ValueError(f"`{self.response}` is a secret, and a setting is shown")
+
+
+_TOKENS = frozenset({"access_token", "refresh_token", "id_token"})
 
 
 @dataclass(frozen=True, slots=True)

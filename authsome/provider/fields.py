@@ -10,11 +10,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from authsome.provider import shapes, ways
-from authsome.provider.definition import ApiKey, ClientDefinition, Definition, FieldDefinition
+from authsome.provider.definition import ApiKey, ClientDefinition, Definition, DeriveDefinition, FieldDefinition
 from authsome.provider.mistakes import MistakeError, at
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, VARIABLE, Host
 from authsome.provider.oauth import TOKENS
-from authsome.provider.resolved import Field, has_form
+from authsome.provider.resolved import Field, Part, has_form
 
 if TYPE_CHECKING:
     from authsome.documents import Where
@@ -77,7 +77,7 @@ def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = flat([exported.get(name, ()), each.env])
         with at("fields", name, "derive"):
-            derive = (each.derive.field, _one_group(each.derive.pattern)) if each.derive else None
+            derive = _part(each.derive, keyed=keyed) if each.derive else None
         with at("fields", name, "placeholder"):
             shape = _shape(each.placeholder)
         made = Field(name, pattern, each.hint, env, label, each.secret, each.default, each.example)
@@ -119,11 +119,18 @@ def check_made(fields: Iterable[Field]) -> None:
         for slot in SLOT.findall(each.value or ""):
             if slot not in known or known[slot].secret or known[slot].value is not None:
                 raise MistakeError(f"`{{{slot}}}` is no setting that is given", ("fields", each.name, "value"))
-        if each.derive and (each.derive[0] not in known or not known[each.derive[0]].asked):
-            raise MistakeError(f"`{each.derive[0]}` is no field that is given", ("fields", each.name, "derive"))
+        part = each.derive
+        if part and not part.in_response and (part.source not in known or not known[part.source].asked):
+            raise MistakeError(f"`{part.source}` is no field that is given", ("fields", each.name, "derive"))
         for slot in SLOT.findall(each.shape or ""):
             if slot not in known or known[slot].secret:
                 raise MistakeError(f"`{{{slot}}}` is no setting", ("fields", each.name, "placeholder"))
+
+
+def _part(given: DeriveDefinition, *, keyed: bool) -> Part:
+    if given.response is not None and keyed:
+        raise ValueError("`response` is that to a request for tokens, which nobody sends for a key")
+    return Part(given.field or given.response or "", _one_group(given.pattern), given.response is not None)
 
 
 def _one_group(text: str) -> re.Pattern[str]:

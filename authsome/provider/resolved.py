@@ -4,12 +4,26 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 from authsome.provider import shapes
 from authsome.provider.definition import TestRequest
 from authsome.provider.names import SLOT, Host, placeholder
 from authsome.provider.oauth import OAuth
 from authsome.provider.placement import Placement
+
+
+class Part(NamedTuple):
+    """Where a setting is read.
+
+    Attributes:
+        source: A field, or a member of the token response (RFC 6749, 5.1).
+        pattern: What finds it there: the one group.
+    """
+
+    source: str
+    pattern: re.Pattern[str]
+    in_response: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +36,7 @@ class Field:
         default: What holds where nobody says otherwise.
         example: A value as it may look.
         value: What it is made of, in place of being asked for.
-        derive: The field it is part of, in place of being asked for, and what finds it there: the one group.
+        derive: What it is part of, in place of being asked for.
         shape: What the agent holds instead looks like this (see `shapes`); None for the ordinary placeholder.
         optional: Whether a connection may do without it.
     """
@@ -36,7 +50,7 @@ class Field:
     default: str | None = None
     example: str | None = None
     value: str | None = None
-    derive: tuple[str, re.Pattern[str]] | None = None
+    derive: Part | None = None
     shape: str | None = None
     optional: bool = False
 
@@ -154,15 +168,20 @@ class Provider:
         found = (values for host in self.as_written.hosts if name in (values := host.read(text)))
         return next(found, {name: text})[name]
 
-    def derived(self, given: Mapping[str, str]) -> Mapping[str, str]:
-        """Return the settings that are part of what was given; raise `ValueError` where one is not in it."""
+    def derived(self, given: Mapping[str, str], *, response: bool = False) -> Mapping[str, str]:
+        """Return the settings that are part of what was given; raise `ValueError` where one is not in it.
+
+        Args:
+            given: The fields, or the texts of a token response.
+        """
         made = {}
         for each in self.fields:
-            if each.derive and each.derive[0] in given:
-                found = each.derive[1].search(given[each.derive[0]])
-                if not found or not found[1] or len(found[1]) > MOST_DERIVED or not has_form(each, found[1]):
+            if each.derive and each.derive.in_response == response and each.derive.source in given:
+                found = each.derive.pattern.search(given[each.derive.source])
+                shown = found[1] if found else None
+                if not shown or (len(shown) > MOST_DERIVED and not response) or not has_form(each, shown):
                     raise ValueError(f"there is no {each.label} in it")
-                made[each.name] = found[1]
+                made[each.name] = shown
         return made
 
     def stand_in(self, connection: str, name: str) -> str:
