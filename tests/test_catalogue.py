@@ -3,8 +3,8 @@
 `catalogue_expected.json` says, for each provider: its hosts, its variables, a key that it may give out, what a client
 sends, and what has to arrive, octet for octet; null where no secret may go along. `templates` are the hosts before
 somebody has said whose they are, `settings` what a connection with that key knows, `response` what comes with a token,
-`child` what stands in for a key whose form clients check. `catalogue_oauth.json` says where tokens come from, with all that a service wants in its own
-way, and what arrives with a token of one that has keys, too.
+`child` what stands in for a key whose form clients check. `catalogue_oauth.json` says where tokens come
+from, with all that a service wants in its own way, and what arrives with a token of one that has keys, too.
 """
 
 import json
