@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HOSTS = (
     *("s3.amazonaws.com", "s3.us-east-1.amazonaws.com", "sts.us-east-1.amazonaws.com"),
+    *("bucket.s3.amazonaws.com", "bucket.s3.us-east-1.amazonaws.com"),
     *("dynamodb.us-east-1.amazonaws.com", "bedrock-runtime.us-east-1.amazonaws.com"),
 )
 _XML = ("content-type", "application/xml")
@@ -41,15 +42,22 @@ class Aws:
             await exchange.answer(403, said.encode(), _XML)
             return
         service = exchange.header("host").partition(".")[0]
-        answers = {"s3": self._store, "sts": self._identity, "dynamodb": self._item, "bedrock-runtime": self._converse}
+        answers = {
+            "s3": self._store,
+            "bucket": self._store,
+            "sts": self._identity,
+            "dynamodb": self._item,
+            "bedrock-runtime": self._converse,
+        }
         await answers[service](exchange, body)
 
     async def _store(self, exchange: "Exchange", body: bytes) -> None:
         query = dict(parse_qsl(exchange.query, keep_blank_values=True))
         if "aws-chunked" in exchange.header("content-encoding"):
             body = b"".join(_chunks(body))
+        path = f"/bucket{exchange.path}" if exchange.header("host").startswith("bucket.") else exchange.path
         tag = ("etag", f'"{md5(body).hexdigest()}"')  # noqa: S324  what S3 says
-        if exchange.path == "/bucket/release":
+        if path == "/bucket/release":
             self._released.set()
             await exchange.answer(200, b"", tag)
         elif "uploads" in query:
@@ -58,13 +66,13 @@ class Aws:
             self._parts[int(query["partNumber"])] = body
             await exchange.answer(200, b"", tag)
         elif "uploadId" in query:
-            self._objects[exchange.path] = b"".join(self._parts[number] for number in sorted(self._parts))
+            self._objects[path] = b"".join(self._parts[number] for number in sorted(self._parts))
             await exchange.answer(200, _tagged("CompleteMultipartUploadResult", ETag='"e"'), _XML)
         elif exchange.method == "PUT":
-            self._objects[exchange.path] = body
+            self._objects[path] = body
             await exchange.answer(200, b"", tag)
         else:
-            await exchange.answer(200, self._objects[exchange.path], tag)
+            await exchange.answer(200, self._objects[path], tag)
 
     async def _identity(self, exchange: "Exchange", body: bytes) -> None:
         assert b"GetCallerIdentity" in body
