@@ -100,7 +100,7 @@ def test_a_person_is_asked_before_a_definition_counts(authsome: CommandLine) -> 
         (
             '{"name": "acme", "api_key": {},\n"host_url": ["*.example"]}',
             6,
-            "standard input:2: `*.example` is a pattern",
+            "standard input:2: `*.example` is every host there is below `example`",
         ),
         ("", 6, "standard input:1: expecting value"),
         ("\udcff", 6, "standard input:1: not UTF-8 text"),
