@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 
 
-def fields_of(definition: Definition) -> Iterator[Field]:
-    """Yield the values of one connection, in the order in which they are asked for."""
+def fields_of(definition: Definition, *, ours: bool = False) -> Iterator[Field]:
+    """Yield the values of one connection, in the order in which they are asked for; `ours` as for `resolve`."""
     exported = definition.export.env if definition.export else {}
     keyed = definition.auth_type == "api_key"
     names = {*definition.fields, *(("api_key",) if keyed and not definition.fields else ())}
@@ -34,11 +34,11 @@ def fields_of(definition: Definition) -> Iterator[Field]:
     _check_variables(definition, exported)
     key = definition.api_key or ApiKey()
     if definition.fields or not keyed:
-        yield from _own_fields(definition, exported)
+        yield from _own_fields(definition, exported, ours=ours)
     else:
         env = flat([exported.get("api_key", ()), key.env_var or ()])
         with at("api_key", "key_pattern"):
-            pattern = ways.pattern(key.key_pattern, "key_pattern")
+            pattern = ways.pattern(key.key_pattern, "key_pattern", ours=ours)
         with at("api_key", "placeholder"):
             yield Field("api_key", pattern, key.key_pattern_hint, env, shape=_shape(key.placeholder))
 
@@ -60,7 +60,7 @@ def _check_variables(definition: Definition, exported: Mapping[str, Any]) -> Non
                 raise MistakeError(f"{variable} leads other programs than the provider's clients", where)
 
 
-def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator[Field]:
+def _own_fields(definition: Definition, exported: Mapping[str, Any], *, ours: bool) -> Iterator[Field]:
     keyed = definition.auth_type == "api_key"
     first = next((name for name, each in definition.fields.items() if each.secret), None)
     if keyed and first is None:
@@ -73,7 +73,7 @@ def _own_fields(definition: Definition, exported: Mapping[str, Any]) -> Iterator
         if name in TOKENS and definition.oauth:
             raise MistakeError(f"`{name}` comes by OAuth and is no field of a key", ("fields", name))
         with at("fields", name):
-            pattern = _field_pattern(name, each)
+            pattern = _field_pattern(name, each, ours=ours)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = flat([exported.get(name, ()), each.env])
         with at("fields", name, "derive"):
@@ -146,10 +146,10 @@ def _shape(text: str | None) -> str | None:
     return text
 
 
-def _field_pattern(name: str, each: FieldDefinition) -> re.Pattern[str] | None:
+def _field_pattern(name: str, each: FieldDefinition, *, ours: bool) -> re.Pattern[str] | None:
     if not _FIELD.fullmatch(name):
         raise ValueError(f"{ascii(name)} is not the name of a field; use lower-case letters, digits and `_`")
-    pattern = ways.pattern(each.pattern, f"fields.{name}.pattern")
+    pattern = ways.pattern(each.pattern, f"fields.{name}.pattern", ours=ours)
     for key, text in (("default", each.default), ("example", each.example)):
         if pattern and text is not None and not pattern.fullmatch(text):
             raise ValueError(f"`fields.{name}.{key}` does not match its own pattern")

@@ -25,7 +25,7 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
     """Return the provider a definition describes, or raise `MistakeError` with what is wrong with it.
 
     Args:
-        ours: Whether it comes with the program: then its wildcards have been looked at, and no list has to be read.
+        ours: Whether it comes with the program: its wildcards and patterns have been looked at, and need not be again.
     """
     hosts = _hosts(definition.host_url)
     headers = []
@@ -34,7 +34,7 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
             headers.append((header_name(name), header_value(value)))
     with at("packages"):
         packages = tuple(_package(each) for each in definition.packages)
-    fields = tuple(in_hosts(fields_of(definition), hosts))
+    fields = tuple(in_hosts(fields_of(definition, ours=ours), hosts))
     check_made(fields)
     _check_kind(definition)
     tokens = _tokens(definition, definition.oauth, hosts, fields) if definition.oauth else None
