@@ -6,10 +6,9 @@ exactly, and that a definition offers a flow only with all that it needs. Refuse
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from authsome.provider.definition import (
     ClientDefinition,
@@ -17,11 +16,9 @@ from authsome.provider.definition import (
     OAuthDefinition,
     RevocationDefinition,
 )
+from authsome.provider.mistakes import MistakeError, at
 from authsome.provider.names import SLOT, Host
 from authsome.provider.placement import Placement
-
-if TYPE_CHECKING:
-    from authsome.documents import Where
 
 TOKENS = ("access_token", "refresh_token")
 """The secrets of a connection that OAuth has made."""
@@ -69,28 +66,6 @@ class OAuth:
     placements: tuple[Placement, ...]
 
 
-class WrongError(ValueError):
-    """What is wrong in the `oauth` of a definition.
-
-    Attributes:
-        where: The keys and indices that lead to it from `oauth` on.
-    """
-
-    def __init__(self, message: str, *where: str | int) -> None:
-        super().__init__(message)
-        self.where: Where = where
-
-
-@contextmanager
-def _at(*where: str | int) -> Iterator[None]:
-    try:
-        yield
-    except WrongError:
-        raise
-    except ValueError as error:
-        raise WrongError(str(error), *where) from error
-
-
 def endpoints(asks: OAuthDefinition) -> Mapping[str, str]:
     """Return every address that there is, by the key that it stands under."""
     named = (PERSONS_PAGE, "token_url", "refresh_url", "revocation_url", "device_authorization_url")
@@ -118,21 +93,21 @@ def filled(asks: OAuthDefinition, settings: Mapping[str, str]) -> OAuthDefinitio
     """
     given = ({_BASE: asks.base_url} if asks.base_url is not None else {}) | dict(settings)
     for name, text in given.items():
-        with _at(_BASE if name == _BASE else "settings"):
+        with at(_BASE if name == _BASE else "settings"):
             if name == _BASE:
                 _endpoint(text)
             elif not _SETTING.fullmatch(text):
                 raise ValueError(f"{ascii(text)} is no part of an address")
     change: dict[str, Any] = {}
     for name, url in endpoints(asks).items():
-        with _at(name):
+        with at(name):
             made = _filled(url, given, _OF_REVOCATION if name == "revocation" else ())
             _endpoint(made, whole=name == "issuer")
             change[name] = made
     if asks.revocation:
         change["revocation"] = replace(asks.revocation, url=change["revocation"])
     for name in ("authorization_parameters", "token_parameters"):
-        with _at(name):
+        with at(name):
             change[name] = {key: _filled(text, given, ()) for key, text in getattr(asks, name).items()}
     return replace(asks, **change)
 
@@ -159,7 +134,7 @@ def _endpoint(url: str, *, whole: bool = False) -> None:
 
 
 def check(asks: OAuthDefinition, settings: Iterable[str], flow: Flow | None) -> None:
-    """Raise `WrongError` for the first thing that is wrong.
+    """Raise `MistakeError` for the first thing that is wrong.
 
     Args:
         settings: The names of the provider's fields that are no secrets.
@@ -171,39 +146,39 @@ def check(asks: OAuthDefinition, settings: Iterable[str], flow: Flow | None) -> 
     _check_scopes(asks)
     _check_methods(asks.auth_methods)
     if asks.revocation and asks.revocation_url is not None:
-        raise WrongError("give either `revocation_url` or `revocation`", "revocation")
+        raise MistakeError("give either `revocation_url` or `revocation`", ("revocation",))
     if asks.revocation:
-        with _at("revocation"):
+        with at("revocation"):
             _check_revocation(asks.revocation)
     for name in ("authorization_parameters", "token_parameters"):
-        with _at(name):
+        with at(name):
             _check_parameters(getattr(asks, name), OWN_PARAMETERS)
     if asks.client_credentials:
-        with _at("client_credentials", "parameters"):
+        with at("client_credentials", "parameters"):
             _check_parameters(asks.client_credentials.parameters, OWN_PARAMETERS)
 
 
 def _check_flows(asks: OAuthDefinition, flow: Flow | None) -> None:
     if asks.supports_device_flow and "device_code" not in asks.flows:
-        raise WrongError(f"`supports_device_flow` needs {_NEEDED['device_code']}", "supports_device_flow")
+        raise MistakeError(f"`supports_device_flow` needs {_NEEDED['device_code']}", ("supports_device_flow",))
     if not asks.flows:
-        raise WrongError(f"`oauth` leads to no token: give {_NEEDED['pkce']}")
+        raise MistakeError(f"`oauth` leads to no token: give {_NEEDED['pkce']}", ())
     if flow is not None and flow not in asks.flows:
-        raise WrongError(f"the flow `{flow}` needs {_NEEDED.get(flow, 'a key: `api_key` is none of OAuth')}")
+        raise MistakeError(f"the flow `{flow}` needs {_NEEDED.get(flow, 'a key: `api_key` is none of OAuth')}", ())
     if strange := sorted(set(asks.public_flows) - set(asks.flows)):
-        raise WrongError(f"there is no flow `{strange[0]}`", "public_flows")
+        raise MistakeError(f"there is no flow `{strange[0]}`", ("public_flows",))
 
 
 def _check_scopes(asks: OAuthDefinition) -> None:
     for index, scope in enumerate(asks.scopes):
         if not _SCOPE.fullmatch(scope) or asks.scope_separator in scope:
-            raise WrongError(f"{ascii(scope)} is not a scope", "scopes", index)
+            raise MistakeError(f"{ascii(scope)} is not a scope", ("scopes", index))
 
 
 def _check_methods(methods: tuple[str, ...]) -> None:
     if not methods or len(set(methods)) != len(methods) or not set(methods) <= set(_METHODS):
-        raise WrongError(
-            f"`token_endpoint_auth_method` is one or some of {', '.join(_METHODS)}", "token_endpoint_auth_method"
+        raise MistakeError(
+            f"`token_endpoint_auth_method` is one or some of {', '.join(_METHODS)}", ("token_endpoint_auth_method",)
         )
 
 

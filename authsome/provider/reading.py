@@ -10,7 +10,7 @@ from authsome.provider.definition import ClientDefinition, Definition, InjectDef
 from authsome.provider.fields import check_made, fields_of, flat, in_hosts
 from authsome.provider.mistakes import MistakeError, at
 from authsome.provider.names import SLOT, Host, covered
-from authsome.provider.oauth import OAuth, WrongError, check as check_oauth, endpoints
+from authsome.provider.oauth import OAuth, check as check_oauth, endpoints
 from authsome.provider.placement import Placement
 from authsome.provider.places import header_name, header_value, placement, placements_of, template, texts
 from authsome.provider.resolved import Field, Provider
@@ -145,7 +145,7 @@ def _tokens(definition: Definition, asks: OAuthDefinition, hosts: tuple[Host, ..
     keyed = definition.auth_type == "api_key"
     try:
         check_oauth(asks, [each.name for each in settings], None if keyed else definition.flow)
-    except WrongError as error:
+    except MistakeError as error:
         raise MistakeError(str(error), ("oauth", *error.where)) from error
     exported = definition.export.env if definition.export else {}
     env = flat([exported.get("access_token", next((each.env for each in own if each.secret), ()))])
