@@ -1,12 +1,22 @@
 """Hosts of a definition: exact, below one, or with slots that settings fill."""
 
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from authsome.provider import Definition, FieldDefinition, Host, InjectDefinition, Provider, covered, resolve
+from authsome.provider import (
+    Definition,
+    FieldDefinition,
+    Host,
+    InjectDefinition,
+    Provider,
+    SigV4Definition,
+    covered,
+    resolve,
+)
 from authsome.provider.mistakes import MistakeError
 
 SETTING = FieldDefinition(secret=False)
@@ -114,6 +124,14 @@ def test_a_key_never_goes_to_all_hosts_below_a_name_below_which_anybody_has_one(
     with pytest.raises((MistakeError, ValueError), match="below|every host"):
         _provider(f"*.{suffix}")
     _provider(f"*.acme.{suffix}", suffix if "." in suffix else f"a.{suffix}")
+
+
+@pytest.mark.parametrize(("suffix", "good"), [("github.io", False), ("co.uk", False), ("s3.amazonaws.com", True)])
+def test_a_signature_never_goes_to_hosts_that_anybody_has_but_to_those_of_aws(suffix: str, *, good: bool) -> None:
+    signed = (InjectDefinition(sigv4=SigV4Definition("{id}", "{key}")),)
+    secrets = {"id": FieldDefinition(), "key": FieldDefinition()}
+    with nullcontext() if good else pytest.raises(MistakeError, match="anybody can have a host"):
+        resolve(Definition("acme", (f"*.{suffix}",), fields=secrets, inject=signed))
 
 
 @pytest.mark.parametrize(
