@@ -9,6 +9,7 @@ from hypothesis import given, strategies as st
 
 from authsome.provider import (
     Definition,
+    DeriveDefinition,
     FieldDefinition,
     Host,
     InjectDefinition,
@@ -186,6 +187,18 @@ def test_a_provider_is_filled_anew_and_what_is_made_of_settings_follows() -> Non
     assert dogs.beyond(cats.host_names) == ("dogs.acme.example",)
     assert provider.filled({}).is_open
     assert provider.filled({"api_key": "cats", "url": "https://evil.example"}).is_open
+
+
+def test_settings_that_are_read_out_of_a_key_show_no_more_of_it_together_than_one_may() -> None:
+    parts = {
+        f"part_{at}": FieldDefinition(secret=False, derive=DeriveDefinition("api_key", f"^.{{{at}}}(.{{6}})"))
+        for at in (0, 6, 12)
+    }
+    two = {name: parts[name] for name in ("part_0", "part_6")}
+    given = {"api_key": "CANARY0123456789abcdef"}
+    assert _provider("acme.example", **two).derived(given) == {"part_0": "CANARY", "part_6": "012345"}
+    with pytest.raises(ValueError, match="there is no .* in it"):
+        _provider("acme.example", **parts).derived(given)
 
 
 def test_an_address_settles_what_is_part_of_it() -> None:

@@ -157,12 +157,15 @@ class Provider:
     def derived(self, given: Mapping[str, str]) -> Mapping[str, str]:
         """Return the settings that are part of what was given; raise `ValueError` where one is not in it."""
         made = {}
+        left = dict.fromkeys(given, MOST_DERIVED)
         for each in self.fields:
-            if each.derive and each.derive[0] in given:
-                found = each.derive[1].search(given[each.derive[0]])
-                if not found or not found[1] or len(found[1]) > MOST_DERIVED or not has_form(each, found[1]):
+            if each.derive and (source := each.derive[0]) in given:
+                found = each.derive[1].search(given[source])
+                # NOTE: all together. Each of several could show another part, until nothing of a secret is hidden.
+                if not found or not found[1] or len(found[1]) > left[source] or not has_form(each, found[1]):
                     raise ValueError(f"there is no {each.label} in it")
                 made[each.name] = found[1]
+                left[source] -= len(found[1])
         return made
 
     def stand_in(self, connection: str, name: str) -> str:
@@ -177,7 +180,7 @@ class Provider:
 
 
 MOST_DERIVED = 12
-"""Characters of a secret that a setting may show."""
+"""Characters of a secret that settings may show, all of them together."""
 
 
 def has_form(field: Field, text: str) -> bool:
