@@ -2,6 +2,7 @@
 
 import re
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -187,6 +188,23 @@ def test_a_provider_is_filled_anew_and_what_is_made_of_settings_follows() -> Non
     assert dogs.beyond(cats.host_names) == ("dogs.acme.example",)
     assert provider.filled({}).is_open
     assert provider.filled({"api_key": "cats", "url": "https://evil.example"}).is_open
+
+
+@pytest.mark.parametrize("text", ["*.{x}o.uk", "*.{x}ithub.io", "*.a-{x}-b.acme.example"])
+def test_no_setting_ends_the_name_below_which_a_key_goes_to_every_host(text: str) -> None:
+    with pytest.raises(ValueError, match="of which hosts it is all has to stand in it"):
+        Host.declared(text)
+
+
+def test_a_wildcard_includes_the_narrower_one_and_not_the_other_way_round() -> None:
+    wide, narrow = Host.declared("*.acme.example"), Host.declared("*.svc.acme.example")
+    assert wide.includes(narrow)
+    assert wide.includes(wide)
+    assert wide.includes(Host("a.acme.example"))
+    assert not narrow.includes(wide)
+    assert not wide.includes(Host("acme.example"))
+    assert not wide.includes(replace(narrow, port=8443))
+    assert not wide.covers(narrow)  # which is the name of no host
 
 
 def test_settings_that_are_read_out_of_a_key_show_no_more_of_it_together_than_one_may() -> None:
