@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from authsome import documents, grants, provider
 from authsome.documents import Document, Misfit, Where
 from authsome.errors import AuthsomeError
-from authsome.provider import Definition, Field, Host, Provider, check_name, covered
+from authsome.provider import Definition, Field, Host, Provider, check_name
 
 _LONG = 256
 """Characters of a pattern that somebody may still read."""
@@ -270,7 +270,7 @@ def _shared(definition: Definition, given: Provider, others: Iterable[Provider])
 def _claimed(given: Provider, other: Provider) -> Iterator[str]:
     """Yield the hosts of the one that the other has as well; what settings make them is not known here."""
     for host in (each for each in given.hosts if not each.is_open):
-        if covered(host, other.hosts) or (host.is_wild and any(map(host.covers, other.hosts))):
+        if any(host.includes(each) or each.includes(host) for each in other.hosts):
             yield str(host)
 
 

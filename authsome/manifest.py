@@ -337,7 +337,7 @@ def _shared_hosts(connections: Iterable[Declared]) -> Iterator[tuple[str, str, H
     wild = {host: owner for host, owner in owners.items() if host.is_wild}
     for host, owner in owners.items():
         for below, other in wild.items():
-            if owner != other and below.covers(host):
+            if owner != other and below.includes(host):
                 yield other, owner, host
 
 

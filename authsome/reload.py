@@ -117,7 +117,9 @@ class Reload:
             newest = rules.of_project(live.settled(self._project), live.holds)
         except AuthsomeError as error:
             trouble.append(f"{_words(error)}; the rules before this edit still hold")
-            newest = rules.of_project(self._origin.project, live.holds)
+            # NOTE: a key that was given for another address since must not go to the one before.
+            started = replace(self._origin.project, connections=live.placed(self._origin.project))
+            newest = rules.of_project(started, live.holds)
         effective = rules.narrower(self._origin.rules, newest)
         done = (*_rotated(self._session, live, effective), *_changes(self._rules, effective, self._steps))
         lost = any(one.change is not two.change for one, two in zip(self._rules.rules, effective.rules, strict=True))

@@ -220,7 +220,7 @@ class Rules:
 
     def signs(self, host: Host) -> bool:
         """Whether requests to this host are signed."""
-        return any(place.sigv4 for rule in self.rules for place in rule.placements if covered(host, place.hosts))
+        return any(place.sigv4 and covered(host, place.hosts) for rule in self.rules for place in rule.placements)
 
     def may_be_private(self, host: Host) -> bool:
         """Whether a secret may go to this declared host also where its address is not a public one."""

@@ -66,11 +66,13 @@ class Session:
 
         Raises (exit code 6) if two providers claim one of them.
         """
-        return project.settled(
-            tuple(
-                replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
-                for each in project.connections
-            )
+        return project.settled(self.placed(project))
+
+    def placed(self, project: Project) -> tuple[Declared, ...]:
+        """Return the project's connections, those that are held with the hosts that they have by their settings."""
+        return tuple(
+            replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
+            for each in project.connections
         )
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:

@@ -1,12 +1,24 @@
 """Hosts of a definition: exact, below one, or with slots that settings fill."""
 
 import re
+from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
-from authsome.provider import Definition, FieldDefinition, Host, InjectDefinition, Provider, covered, resolve
+from authsome.provider import (
+    Definition,
+    DeriveDefinition,
+    FieldDefinition,
+    Host,
+    InjectDefinition,
+    Provider,
+    SigV4Definition,
+    covered,
+    resolve,
+)
 from authsome.provider.mistakes import MistakeError
 
 SETTING = FieldDefinition(secret=False)
@@ -116,6 +128,14 @@ def test_a_key_never_goes_to_all_hosts_below_a_name_below_which_anybody_has_one(
     _provider(f"*.acme.{suffix}", suffix if "." in suffix else f"a.{suffix}")
 
 
+@pytest.mark.parametrize(("suffix", "good"), [("github.io", False), ("co.uk", False), ("s3.amazonaws.com", True)])
+def test_a_signature_never_goes_to_hosts_that_anybody_has_but_to_those_of_aws(suffix: str, *, good: bool) -> None:
+    signed = (InjectDefinition(sigv4=SigV4Definition("{id}", "{key}")),)
+    secrets = {"id": FieldDefinition(), "key": FieldDefinition()}
+    with nullcontext() if good else pytest.raises(MistakeError, match="anybody can have a host"):
+        resolve(Definition("acme", (f"*.{suffix}",), fields=secrets, inject=signed))
+
+
 @pytest.mark.parametrize(
     ("hosts", "fields", "said"),
     [
@@ -168,6 +188,35 @@ def test_a_provider_is_filled_anew_and_what_is_made_of_settings_follows() -> Non
     assert dogs.beyond(cats.host_names) == ("dogs.acme.example",)
     assert provider.filled({}).is_open
     assert provider.filled({"api_key": "cats", "url": "https://evil.example"}).is_open
+
+
+@pytest.mark.parametrize("text", ["*.{x}o.uk", "*.{x}ithub.io", "*.a-{x}-b.acme.example"])
+def test_no_setting_ends_the_name_below_which_a_key_goes_to_every_host(text: str) -> None:
+    with pytest.raises(ValueError, match="of which hosts it is all has to stand in it"):
+        Host.declared(text)
+
+
+def test_a_wildcard_includes_the_narrower_one_and_not_the_other_way_round() -> None:
+    wide, narrow = Host.declared("*.acme.example"), Host.declared("*.svc.acme.example")
+    assert wide.includes(narrow)
+    assert wide.includes(wide)
+    assert wide.includes(Host("a.acme.example"))
+    assert not narrow.includes(wide)
+    assert not wide.includes(Host("acme.example"))
+    assert not wide.includes(replace(narrow, port=8443))
+    assert not wide.covers(narrow)  # which is the name of no host
+
+
+def test_settings_that_are_read_out_of_a_key_show_no_more_of_it_together_than_one_may() -> None:
+    parts = {
+        f"part_{at}": FieldDefinition(secret=False, derive=DeriveDefinition("api_key", f"^.{{{at}}}(.{{6}})"))
+        for at in (0, 6, 12)
+    }
+    two = {name: parts[name] for name in ("part_0", "part_6")}
+    given = {"api_key": "CANARY0123456789abcdef"}
+    assert _provider("acme.example", **two).derived(given) == {"part_0": "CANARY", "part_6": "012345"}
+    with pytest.raises(ValueError, match="there is no .* in it"):
+        _provider("acme.example", **parts).derived(given)
 
 
 def test_an_address_settles_what_is_part_of_it() -> None:

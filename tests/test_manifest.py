@@ -179,6 +179,18 @@ def test_two_providers_whose_hosts_are_settings_clash_only_if_these_make_the_sam
         settled("a.example", "a.example")
 
 
+@pytest.mark.parametrize("order", [("one", "other"), ("other", "one")])
+def test_all_hosts_below_a_name_are_not_shared_with_all_hosts_below_one_of_them(
+    tmp_path: Path, catalogue: Catalogue, order: tuple[str, str]
+) -> None:
+    folder = tmp_path / "home" / "providers"
+    folder.mkdir(parents=True)
+    for name, host in (("one", "*.acme.example"), ("other", "*.svc.acme.example")):
+        (folder / f"{name}.json").write_text(json.dumps({"name": name, "host_url": host, "api_key": {}}))
+    with pytest.raises(AuthsomeError, match=r"both claim \*\.svc\.acme\.example"):
+        _load(tmp_path, catalogue, "version: 1\nproviders:\n  {}:\n  {}:\n".format(*order))
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="giving a file away needs root")
 def test_a_manifest_that_somebody_else_put_into_a_common_folder_is_refused(tmp_path: Path) -> None:
     common, below = tmp_path / "common", tmp_path / "common" / "mine"

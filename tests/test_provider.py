@@ -68,7 +68,16 @@ def test_anything_else_is_no_host(text: str) -> None:
         ({"api_key": ApiKey(env_var="A-B")}, "not an environment variable"),
         *(
             ({"api_key": ApiKey(env_var=name)}, "leads other programs")
-            for name in ("PATH", "LD_PRELOAD", "https_proxy")
+            for name in (
+                "PATH",
+                "LD_PRELOAD",
+                "https_proxy",
+                "AWS_CONFIG_FILE",
+                "MAVEN_OPTS",
+                "GOROOT",
+                "PHPRC",
+                "VIMINIT",
+            )
         ),
         *(({"export": Export({"api_key": name})}, "leads other") for name in ("PROMPT_COMMAND", "NODE_OPTIONS", "ENV")),
         ({"headers": {"x": "a\nb"}}, "not a header value"),

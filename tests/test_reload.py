@@ -288,6 +288,40 @@ def test_a_manifest_behind_links_and_one_that_is_nearer_are_followed(tmp_path: P
     _until(lambda: any("local has lost localhost:1" in line for line in told), lambda: told)
 
 
+def test_a_key_for_another_address_goes_to_neither_where_that_address_is_taken(tmp_path: Path) -> None:
+    """What two claim is nobody's, and the address before is not the one that the new key was given for."""
+    home = tmp_path / "home"
+    (home / "providers").mkdir(parents=True)
+    tenant = {
+        "name": "tenant",
+        "host_url": "{shop}.shops.example",
+        "inject": [{"value": "Bearer {key}"}],
+        "fields": {"shop": {"secret": False}, "key": {"env": "TENANT_KEY"}},
+    }
+    mine = {"name": "mine", "host_url": "cats.shops.example", "api_key": {"env_var": "MINE_KEY"}}
+    for each in (tenant, mine):
+        (home / "providers" / f"{each['name']}.json").write_text(json.dumps(each))
+    (tmp_path / "authsome.yaml").write_text("version: 1\nproviders: {tenant: , mine: }\n")
+    project = manifest.load(tmp_path / "authsome.yaml", Catalogue(home))
+    vault = Vault(home, "default", {})
+    provider = project.connections[0].provider
+    session.store(vault, provider, "default", json.dumps({"shop": "dogs", "key": KEY}))
+    session.store(vault, project.connections[1].provider, "default", "CANARY-mine")
+    live = session.in_place(session.survey(vault, project.connections))
+    settled = live.settled(project)
+    made = rules.of_project(settled, live.holds)
+    swapped: list[tuple[Rules, session.Session]] = []
+    told: list[str] = []
+    origin = reload.Origin(tmp_path, None, {}, settled, vault, made, live)
+    following = reload.Reload(origin, lambda *new: swapped.append(new), tell=told.append, warn=told.append)
+    session.store(vault, provider, "default", json.dumps({"shop": "cats", "key": OTHER_KEY}))
+    following.look()
+    held, now = swapped[-1]
+    assert now.secrets("tenant", "default")["key"] == OTHER_KEY
+    assert {str(host) for host in held.rules[0].hosts - held.rules[0].dropped} == set()
+    assert any("both claim cats.shops.example" in line for line in told)
+
+
 def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
     """Follow the files of a project until the test process ends; return what was swapped in, and said."""
     home = folder / "home"

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -30,6 +30,11 @@ READ_BY_PROGRAMS = re.compile(
     r"|(?:MAN)?PAGER|EDITOR|VISUAL|BROWSER|LESSOPEN|LESSCLOSE|MAKEFLAGS|MAKEFILES|CC|CXX|GOFLAGS|GOPROXY"
     r"|_JAVA_OPTIONS|JDK_JAVA_OPTIONS|HOSTALIASES|(?:REQUESTS|AWS)_CA_BUNDLE|WGETRC|SYSTEM_WGETRC|KUBECONFIG"
     r"|DOCKER_(?:HOST|CONFIG)|(?i:(?:.*_)?proxy)"
+    r"|AWS_(?:CONFIG|SHARED_CREDENTIALS|WEB_IDENTITY_TOKEN)_FILE|BOTO_CONFIG|GH_CONFIG_DIR|AZURE_CONFIG_DIR|CLOUDSDK_.*"
+    r"|TF_CLI_.*|HELM_.*|ANSIBLE_.*|KRB5_.*|(?:MAVEN|GRADLE|SBT|JRUBY|TAR|GREP|RES)_(?:OPTS|OPTIONS)|GO(?:ROOT|ENV)"
+    r"|GOTOOLCHAIN|PHPRC|PHP_INI_SCAN_DIR|VIMINIT|EXINIT|HGRCPATH|ERL_.*|JULIA_.*|R_(?:PROFILE|ENVIRON).*|DENO_.*"
+    r"|BUN_.*|GUILE_.*|EMACSLOADPATH|TCLLIBPATH|AWKPATH|TERMINFO|LOCPATH|(?:GTK|QT|GDK)_.*|(?:RSYNC|CVS)_RSH|SUDO_ASKPASS"
+    r"|XAUTHORITY|VIRTUAL_ENV|CONDA_.*"
 )
 """A variable by which a program is led: to code, to a file, to another proxy."""
 
@@ -86,7 +91,9 @@ class Host:
         if wild and "." not in parsed.name:
             raise ValueError(f"`{text}` is every host there is below `{parsed.name}`; write each host exactly")
         name = bare.removesuffix("/").partition(":")[0].lower()
-        if wild and "." not in name.rpartition("}")[2].lstrip("."):
+        fixed = name.rpartition("}")[2]
+        # NOTE: after a part of a label, as in `*.{x}o.uk`, it would be for a setting to say of which hosts it is all.
+        if wild and ("." not in fixed.lstrip(".") or ("{" in name and not fixed.startswith("."))):
             raise ValueError(f"`{text}`: of which hosts it is all has to stand in it, as in `*.{{region}}.example.com`")
         return cls(name, parsed.port)
 
@@ -112,6 +119,11 @@ class Host:
         below = self.is_wild and self.port == other.port and other.name.endswith(self.name[1:])
         # NOTE: what ends in the right way need not be a name: `evil.example#x.example.com`.
         return below and _HOST.fullmatch(other.name) is not None
+
+    def includes(self, other: "Host") -> bool:
+        """Whether all that another one names is among what this one does."""
+        below = replace(other, name=other.name.removeprefix("*.")) if self.is_wild else other
+        return other == self or self.covers(below)
 
     def filled(self, settings: Mapping[str, str]) -> "Host":
         """Return the host with the settings in its slots; itself while one is missing, or they make no host."""

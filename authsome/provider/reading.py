@@ -70,9 +70,17 @@ def resolve(definition: Definition, *, ours: bool = False) -> Provider:
 
 
 def _check_wildcards(placements: Iterable[Placement]) -> None:
-    """Refuse a key for hosts that anybody can have; a signature is good for the one host that it was made for."""
+    """Refuse a key for hosts that anybody can have, and a signature for any that are not AWS's own.
+
+    NOTE: a signature names its host, but not every endpoint of AWS asks whether that is its own. Anybody can have a
+    bucket, and a host for it; who answers there is AWS.
+    """
+    named = {(host, place.sigv4 is not None) for place in placements for host in place.hosts}
     with at("host_url"):
-        suffixes.check(sorted({host for place in placements if place.sigv4 is None for host in place.hosts}))
+        suffixes.check(sorted({host for host, signed in named if not (signed and host.name.endswith(_OF_AWS))}))
+
+
+_OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
 def _check_test(test: TestRequest, hosts: Iterable[Host], names: Mapping[str, bool]) -> None:

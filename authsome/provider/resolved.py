@@ -175,13 +175,17 @@ class Provider:
             given: The fields, or the texts of a token response.
         """
         made = {}
+        left = dict.fromkeys(given, MOST_DERIVED)
         for each in self.fields:
-            if each.derive and each.derive.in_response == response and each.derive.source in given:
-                found = each.derive.pattern.search(given[each.derive.source])
+            part = each.derive
+            if part and part.in_response == response and part.source in given:
+                found = part.pattern.search(given[part.source])
                 shown = found[1] if found else None
-                if not shown or (len(shown) > MOST_DERIVED and not response) or not has_form(each, shown):
+                # NOTE: all together. Each of several could show another part, until nothing of a secret is hidden.
+                if not shown or (len(shown) > left[part.source] and not response) or not has_form(each, shown):
                     raise ValueError(f"there is no {each.label} in it")
                 made[each.name] = shown
+                left[part.source] -= len(shown)
         return made
 
     def stand_in(self, connection: str, name: str) -> str:
@@ -196,7 +200,7 @@ class Provider:
 
 
 MOST_DERIVED = 12
-"""Characters of a secret that a setting may show."""
+"""Characters of a secret that settings may show, all of them together."""
 
 
 def has_form(field: Field, text: str) -> bool:

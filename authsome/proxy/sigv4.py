@@ -367,13 +367,17 @@ def _check_giving(claim: Claim, method: str, target: str, fields: Mapping[str, l
     """Raise unless the head asks for nothing that gives out credentials; `check_body` looks at the rest."""
     path = target.partition("?")[0]
     # The other forms in which services of AWS are asked say elsewhere what they ask for.
-    if path != "/" or method not in ("GET", "POST") or not fields.keys().isdisjoint(_OTHER_FORMS):
+    kinds = () if bodiless else fields.get("content-type", ())
+    plain = fields.keys().isdisjoint(_OTHER_FORMS) and all(map(_KIND.fullmatch, kinds))
+    if path != "/" or method not in ("GET", "POST") or not plain:
         raise _giving(claim, "this form of a request")
     if bodiless:
         check_body(claim, target, b"")
 
 
 _OTHER_FORMS = frozenset({"content-encoding", "x-amz-target", "smithy-protocol"})
+_KIND = re.compile(r"application/x-www-form-urlencoded(?: *; *charset=utf-8)?", re.IGNORECASE)
+_PARAMETER = re.compile(r"[A-Za-z0-9.-]+")
 
 
 def check_body(claim: Claim, target: str, body: bytes) -> None:
@@ -381,16 +385,17 @@ def check_body(claim: Claim, target: str, body: bytes) -> None:
     if claim.permitted is None:
         return
     text = body.decode("latin-1")
-    actions = _actions(target.partition("?")[2]) | _actions(text)
+    said = [*_said(target.partition("?")[2]), *_said(text)]
+    actions = {value for name, value in said if name.strip().lower() == "action"}
     if unknown := actions - claim.permitted:
         raise _giving(claim, ascii(min(unknown)))
-    if not actions or not _FORM.fullmatch(text):
+    if not actions or not _FORM.fullmatch(text) or not all(_PARAMETER.fullmatch(name) for name, _ in said):
         raise _giving(claim, "a request that does not say plainly what it asks for")
 
 
-def _actions(form: str) -> frozenset[str]:
-    parts = [part.partition("=") for part in re.split("[&;]", form)]
-    return frozenset(unquote_plus(value) for name, _, value in parts if unquote_plus(name).strip().lower() == "action")
+def _said(form: str) -> list[tuple[str, str]]:
+    parts = [part.partition("=") for part in re.split("[&;]", form) if part]
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in parts]
 
 
 def _giving(claim: Claim, what: str) -> UnsignableError:

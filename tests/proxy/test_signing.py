@@ -18,6 +18,7 @@ from authsome.provider import (
     PLACEHOLDER,
     Definition,
     FieldDefinition,
+    Host,
     InjectDefinition,
     SigV4Definition,
     resolve,
@@ -383,6 +384,13 @@ def test_the_placeholder_of_a_further_connection_is_signed_with_its_keys(aws: Aw
 def test_an_answer_that_says_the_keys_back_is_scrubbed(aws: Aws) -> None:
     answer = aws.ask(S3, headers=_signature(S3, _stated(b"")))
     assert answer.body.startswith(b"good authsome-proxy-manag")  # `ask` has looked for the rest
+
+
+def test_a_refusal_at_a_bucket_of_its_own_host_is_worded_as_its_sdks_read_it() -> None:
+    made = resolve(Definition("aws", ("https://*.s3.amazonaws.com",), fields=FIELDS, inject=INJECT))
+    rules = make([Declared(made)], lambda _: True)
+    assert rules.signs(Host("bucket.s3.amazonaws.com"))
+    assert not rules.signs(Host("s3.amazonaws.com"))
 
 
 def test_who_signs_nothing_does_not_even_read_how() -> None:

@@ -432,6 +432,10 @@ IDENTITY = "Action=GetCallerIdentity&Version=2011-06-15"
         ("/", f"{IDENTITY};Action=AssumeRole".encode(), False),
         ("/", b'{"a": "Action=GetCallerIdentity"}', False),
         (f"/?{IDENTITY}", IDENTITY.encode("utf-16"), False),
+        (f"/?{IDENTITY}", b'{"Action":"AssumeRole","RoleArn":"x"}', False),
+        (f"/?{IDENTITY}", b"+AEE-ction=AssumeRole", False),
+        (f"/?{IDENTITY}", b"Action%00=AssumeRole", False),
+        ("/", b"Action=GetAccessKeyInfo&AccessKeyId=AKIA%2B&Version=2011-06-15&", True),
         (f"/service/AWSSecurityTokenServiceV20110615/operation/AssumeRole?{IDENTITY}", b"", False),
     ],
 )
@@ -449,6 +453,27 @@ def test_no_request_gets_credentials_of_aws_for_the_agent(target: str, body: byt
             except UnsignableError as error:
                 words.append(error.word)
     assert set(words) == ({""} if good else {"gives_credentials"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "good"),
+    [
+        ("application/x-www-form-urlencoded", True),
+        ("application/x-www-form-urlencoded; charset=utf-8", True),
+        ("application/x-www-form-urlencoded; charset=utf-7", False),
+        ("application/json", False),
+        ("application/cbor", False),
+    ],
+)
+def test_a_body_of_another_kind_gets_no_signature_of_a_service_that_hands_out_credentials(
+    kind: str, *, good: bool
+) -> None:
+    head = (FOR_STS, ("content-type", kind))
+    if good:
+        assert _read(*head, target="/", host=STS, method="POST", bodiless=False).payload is None
+    else:
+        assert _refused(*head, target=f"/?{IDENTITY}", host=STS, method="POST", bodiless=False) == "gives_credentials"
+    _read(*head, target=f"/?{IDENTITY}", host=STS)  # without a body it is no body's kind
 
 
 @pytest.mark.parametrize("name", ["x-amz-target", "content-encoding", "smithy-protocol"])
