@@ -296,11 +296,11 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
 
 
 def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
-    """Return where a key goes with these settings, each as it may be stored."""
+    """Return where a key goes with the settings so far, each as it may be stored."""
     settings = {
-        each.name: pasted.check(provider, given.get(each.name, ""), each, others=intake.known)
+        each.name: pasted.check(provider, given[each.name], each, others=intake.known)
         for each in provider.fields
-        if each.asked and not each.secret
+        if each.name in given
     }
     return provider.filled(settings).host_names
 

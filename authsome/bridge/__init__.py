@@ -46,7 +46,7 @@ class Question:
         keys_url: The catalogue's, https.
         hint: What a key looks like.
         held: Credentials that could be used again, by what they are called.
-        whither: Takes the settings and returns the hosts that they make; raises `AuthsomeError` if one is wrong.
+        whither: Takes the settings so far, returns the hosts that they make; raises `AuthsomeError` if one is wrong.
     """
 
     provider: str

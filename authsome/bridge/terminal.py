@@ -68,7 +68,7 @@ class Terminal:
         """Say what is asked for, read the settings, and say where the secrets will go.
 
         Args:
-            settings: What was typed the time before, and now.
+            settings: What was typed the time before, and now; what is wrong is not among it.
         """
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
@@ -76,9 +76,11 @@ class Terminal:
             self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
         if question.keys_url:
             self._say(f"Get a key: {question.keys_url}")
-        given = {each.name: _setting(question, each, settings) for each in question.blanks if not each.masked}
-        hosts = question.whither(given) if question.whither and given else question.hosts
-        settings.update(given)
+        given, hosts = {}, question.hosts
+        for each in (each for each in question.blanks if not each.masked):
+            given[each.name] = _setting(question, each, settings)
+            hosts = question.whither(given) if question.whither else hosts
+            settings[each.name] = given[each.name]
         self._say(f"It will be sent to: {', '.join(hosts)}")
         if question.new_hosts:
             self._confirm(question)
