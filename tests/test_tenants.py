@@ -153,9 +153,9 @@ def test_the_address_of_a_manifest_waits_for_trust_and_needs_a_key_of_its_own(sh
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("{base_url: https://dogs.evil.example}", "which are: https://{shop}.myshopify.com"),
-        ("{base_url: http://dogs.myshopify.com}", "which are: https://{shop}.myshopify.com"),
-        ("{base_url: ''}", "which are: https://{shop}.myshopify.com"),
+        ("{base_url: https://dogs.evil.example}", "one looks like https://{shop}.myshopify.com"),
+        ("{base_url: http://dogs.myshopify.com}", "one looks like https://{shop}.myshopify.com"),
+        ("{base_url: ''}", "one looks like https://{shop}.myshopify.com"),
         ("{base_url: 7}", "base_url"),
     ],
 )
