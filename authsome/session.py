@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -282,7 +283,8 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
             continue
         _refuse_oauth(each.provider)
         asked[each.key] = each.provider.as_written, dict(_held(vault, each.provider, each.connection))
-        questions.append(_question(each, _replaced(vault, each, intake.shared), asked[each.key][1]))
+        question = _question(each, _replaced(vault, each, intake.shared), asked[each.key][1])
+        questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
 
     def take(question: Question, answer: Answer) -> Outcome:
         provider, again = asked[question.provider, question.connection]
@@ -293,6 +295,16 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         return Outcome(verdict.stored + _whither(provider, fields), checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where a key goes with the settings so far, each as it may be stored."""
+    settings = {
+        each.name: pasted.check(provider, given[each.name], each, others=intake.known)
+        for each in provider.fields
+        if each.name in given
+    }
+    return provider.filled(settings).host_names
 
 
 def _whither(provider: Provider, fields: Mapping[str, str]) -> str:

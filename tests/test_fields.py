@@ -87,10 +87,14 @@ def test_a_person_types_settings_in_the_open_and_may_leave_what_has_a_default(ph
     person = Person([EXECUTABLE, "login", "phone", "--terminal"], phone.environ(), phone.project)
     assert person.sees("Phone account SID: "), person.screen
     person.types(f"{ACCOUNT}\n")
+    assert person.sees("Phone region [us1]: "), person.screen
+    person.types("authsome-proxy-managed\n")
+    assert person.sees(f"Phone account SID [{ACCOUNT}]: "), person.screen
+    person.types("\n")
+    assert person.sees(f"[{ACCOUNT}]: \nPhone region [us1]: "), person.screen
+    person.types("\n")
     assert person.sees("Phone auth token (input is hidden): "), person.screen
     person.types(f"{TOKEN}\n")
-    assert person.sees("Phone region [us1]: "), person.screen
-    person.types("\n")
     assert person.ends() == 0
     assert ACCOUNT in person.screen
     assert TOKEN not in person.screen

@@ -59,12 +59,20 @@ def test_what_is_no_address_is_refused_and_nothing_is_stored(
     assert shop("get", "shopify").code == 3
 
 
-def test_a_person_sees_what_the_address_looks_like_and_where_the_key_goes(shop: CommandLine) -> None:
+def test_a_person_says_the_address_first_and_sees_where_the_key_will_go(shop: CommandLine) -> None:
     person = Person([EXECUTABLE, "login", "shopify", "--terminal"], shop.environ(), shop.project)
-    assert person.sees("It will be sent to: {shop}.myshopify.com"), person.screen
-    assert person.sees("Shopify Admin API shop (for example acme-store): "), person.screen
+    shops = "Shopify Admin API shop (for example acme-store)"
+    token = "Shopify Admin API access token (input is hidden): "
+    assert person.sees(f"{shops}: "), person.screen
+    person.types("https://cats.evil.example\n")
+    assert person.sees(f"SHOP.myshopify.com.\nGet a key: https://admin.shopify.com/\n{shops}: "), person.screen
+    assert token not in person.screen
     person.types("cats\n")
-    assert person.sees("Admin API access token (input is hidden): "), person.screen
+    assert person.sees(f"It will be sent to: cats.myshopify.com\n{token}"), person.screen
+    person.types("shpat_short\n")
+    assert person.sees(f"{shops} [cats]: "), person.screen
+    person.types("\n")
+    assert person.sees(f"[cats]: \nIt will be sent to: cats.myshopify.com\n{token}"), person.screen
     person.types(f"{TOKEN}\n")
     assert person.sees("; it goes to cats.myshopify.com"), person.screen
     assert person.ends() == 0
@@ -145,9 +153,9 @@ def test_the_address_of_a_manifest_waits_for_trust_and_needs_a_key_of_its_own(sh
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("{base_url: https://dogs.evil.example}", "which are: https://{shop}.myshopify.com"),
-        ("{base_url: http://dogs.myshopify.com}", "which are: https://{shop}.myshopify.com"),
-        ("{base_url: ''}", "which are: https://{shop}.myshopify.com"),
+        ("{base_url: https://dogs.evil.example}", "one looks like https://{shop}.myshopify.com"),
+        ("{base_url: http://dogs.myshopify.com}", "one looks like https://{shop}.myshopify.com"),
+        ("{base_url: ''}", "one looks like https://{shop}.myshopify.com"),
         ("{base_url: 7}", "base_url"),
     ],
 )

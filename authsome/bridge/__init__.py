@@ -46,6 +46,7 @@ class Question:
         keys_url: The catalogue's, https.
         hint: What a key looks like.
         held: Credentials that could be used again, by what they are called.
+        whither: Takes the settings so far, returns the hosts that they make; raises `AuthsomeError` if one is wrong.
     """
 
     provider: str
@@ -60,6 +61,7 @@ class Question:
     hint: str | None = None
     blanks: tuple[Blank, ...] = (Blank("api_key"),)
     held: tuple[str, ...] = ()
+    whither: Callable[[Mapping[str, str]], tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:

@@ -1,11 +1,12 @@
 """A person at the controlling terminal, whatever standard input and output are.
 
-Promises to ask one connection after the other with the echo off, and to ask again when the answer is wrong. Refuses to
-ask for what nothing waits for: an optional connection is left to the page and to `authsome login`.
+Promises to ask one connection after the other with the echo off, to ask again when the answer is wrong, and for no
+secret before it is clear where it will go. Refuses to ask for what nothing waits for: an optional connection is left to
+the page and to `authsome login`.
 """
 
 import getpass
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from authsome.bridge import ATTEMPTS, Answer, Blank, Outcome, Question, Take, agreed, typed
 from authsome.errors import AuthsomeError, Doubt, ExitCode, clean
@@ -28,16 +29,25 @@ class Terminal:
                 self._say(f"{question.name}: {self._until_stored(question, take).words}")
 
     def _until_stored(self, question: Question, take: Take) -> Outcome:
-        for attempt in range(1, ATTEMPTS + 1):
-            answer = self._answer(question)
+        settings: dict[str, str] = {}
+        for last in (*[False] * (ATTEMPTS - 1), True):
+            try:
+                self._settle(question, settings)
+            except AuthsomeError as error:
+                self._again(error, last=last)
+                continue
+            answer = Answer(settings | _secrets(question))
             try:
                 return self._decided(question, answer, take)
             except AuthsomeError as error:
-                wrong = isinstance(error, Doubt) or error.code is ExitCode.USAGE
-                if not wrong or attempt == ATTEMPTS:
-                    raise
-                self._explain(error)
+                self._again(error, last=last)
         raise AssertionError("unreachable")
+
+    def _again(self, error: AuthsomeError, *, last: bool) -> None:
+        """Explain what was wrong with an answer; raise what another answer would not mend."""
+        if last or not (isinstance(error, Doubt) or error.code is ExitCode.USAGE):
+            raise error
+        self._explain(error)
 
     def _decided(self, question: Question, answer: Answer, take: Take) -> Outcome:
         """Hand over an answer; what only the person can decide is asked in a word."""
@@ -54,20 +64,26 @@ class Terminal:
         self._say(f"Error: {error.message}")
         self._say(f"Hint: {error.hint}")
 
-    def _answer(self, question: Question) -> Answer:
-        """Read the values with the echo off; an empty one ends it."""
-        account = "" if question.connection == DEFAULT_CONNECTION else f" ({question.connection})"
+    def _settle(self, question: Question, settings: dict[str, str]) -> None:
+        """Say what is asked for, read the settings, and say where the secrets will go.
+
+        Args:
+            settings: What was typed the time before, and now; what is wrong is not among it.
+        """
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
         if question.scopes:
             self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
         if question.keys_url:
             self._say(f"Get a key: {question.keys_url}")
-        self._say(f"It will be sent to: {', '.join(question.hosts)}")
+        given, hosts = {}, question.hosts
+        for each in (each for each in question.blanks if not each.masked):
+            given[each.name] = _setting(question, each, settings)
+            hosts = question.whither(given) if question.whither else hosts
+            settings[each.name] = given[each.name]
+        self._say(f"It will be sent to: {', '.join(hosts)}")
         if question.new_hosts:
             self._confirm(question)
-        named = clean(question.display_name)
-        return Answer({each.name: _value(question, each, f"{named} {each.label}{account}") for each in question.blanks})
 
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
@@ -80,11 +96,25 @@ class Terminal:
             )
 
 
-def _value(question: Question, blank: Blank, named: str) -> str:
-    if blank.masked:
-        empty = ", nothing for none" if blank.optional else ""
-        return _read(question, f"{named} (input is hidden{empty}): ", optional=blank.optional)
-    return typed(f"{named}{f' [{blank.default}]' if blank.default else ''}: ") or blank.default or ""
+def _named(question: Question, blank: Blank) -> str:
+    account = "" if question.connection == DEFAULT_CONNECTION else f" ({question.connection})"
+    return f"{clean(question.display_name)} {blank.label}{account}"
+
+
+def _setting(question: Question, blank: Blank, before: Mapping[str, str]) -> str:
+    otherwise = before.get(blank.name) or blank.default or ""
+    offered = f" [{clean(otherwise)}]" if otherwise else ""
+    return typed(f"{_named(question, blank)}{offered}: ") or otherwise
+
+
+def _secrets(question: Question) -> dict[str, str]:
+    """Read the secrets with the echo off; an empty one ends it."""
+    return {each.name: _secret(question, each) for each in question.blanks if each.masked}
+
+
+def _secret(question: Question, blank: Blank) -> str:
+    empty = ", nothing for none" if blank.optional else ""
+    return _read(question, f"{_named(question, blank)} (input is hidden{empty}): ", optional=blank.optional)
 
 
 def _read(question: Question, prompt: str, *, optional: bool) -> str:

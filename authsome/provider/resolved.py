@@ -156,7 +156,7 @@ class Provider:
         wrong = [each for each in made.fields if each.name in found and not has_form(each, found[each.name])]
         if not found or wrong:
             shown = ", ".join(f"https://{host}" for host in open_hosts)
-            raise ValueError(f"{ascii(address)} is no address of {made.display_name}, which are: {shown}")
+            raise ValueError(f"{ascii(address)} is no address of {made.display_name}; one looks like {shown}")
         fields = tuple(
             replace(each, value=found[each.name], default=None, derive=None) if each.name in found else each
             for each in made.fields
