@@ -282,8 +282,10 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         if each.provider.auth_type != "api_key" and not each.required:
             continue
         _refuse_oauth(each.provider)
-        asked[each.key] = each.provider.as_written, dict(_held(vault, each.provider, each.connection))
-        question = _question(each, _replaced(vault, each, intake.shared), asked[each.key][1])
+        before = _replaced(vault, each.provider, each.connection, intake.shared)
+        provider = _as_before(each.provider, before).as_written
+        asked[each.key] = provider, dict(_held(vault, provider, each.connection))
+        question = _question(replace(each, provider=provider), before, asked[each.key][1])
         questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
 
     def take(question: Question, answer: Answer) -> Outcome:
@@ -363,15 +365,24 @@ def _asked_for(field: Field) -> str:
     return f"{field.label} (for example {field.example})" if field.example else field.label
 
 
-def _replaced(vault: Vault, declared: Declared, shared: bool | None) -> Entry | None:
+def _as_before(provider: Provider, before: Entry | None) -> Provider:
+    """Return the provider with the settings of the entry that is replaced as its defaults.
+
+    NOTE: a new key for one's own server would else go to the host that the definition has for everybody.
+    """
+    return provider.with_defaults(before.shown(provider)) if before else provider
+
+
+def _replaced(vault: Vault, provider: Provider, connection: str, shared: bool | None) -> Entry | None:
     """Return the entry whose hosts were agreed to before.
 
     What is wrong in the folder that is not written to, a project's that nobody has accepted for example, keeps nobody
     from a credential of their own.
     """
-    entry = vault.place(shared=shared).read(*declared.key)
+    key = provider.name, connection
+    entry = vault.place(shared=shared).read(*key)
     with suppress(AuthsomeError):
-        return entry or vault.read(*declared.key)
+        return entry or vault.read(*key)
     return None
 
 
@@ -460,6 +471,8 @@ def _fits(entry: Entry, provider: Provider) -> bool:
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
     _refuse_oauth(provider)
+    if any(each.asked and not each.secret for each in provider.fields):
+        provider = _as_before(provider, _replaced(vault, provider, connection, intake.shared))
     several = _several(provider, given)
     checked = {each.name: pasted.check(provider, text, each, others=intake.known) for each, text in several}
     fields = _whole(provider, checked)

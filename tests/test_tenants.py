@@ -174,8 +174,23 @@ def test_a_service_with_one_address_for_all_takes_none(shop: CommandLine) -> Non
 def test_a_login_can_name_the_address_with_an_option(shop: CommandLine) -> None:
     done = shop("login", "gitlab", "--stdin", "--base-url", "https://git.acme.example", given=GITLAB)
     assert (done.code, done.err) == (0, "The key may be sent to: git.acme.example\n"), done
-    plain = shop("login", "gitlab", "--stdin", "--force", given=GITLAB)
+    again = shop("login", "gitlab", "--stdin", "--force", given=f"{GITLAB}2")
+    assert (again.code, again.err) == (0, "The key may be sent to: git.acme.example\n")
+    plain = shop("login", "gitlab", "--stdin", "--force", "--base-url", "https://gitlab.com", given=GITLAB)
     assert (plain.code, plain.err) == (0, "The key may be sent to: gitlab.com\n")
+
+
+def test_a_new_key_is_for_the_address_of_the_one_that_it_replaces(shop: CommandLine) -> None:
+    _login(shop, "shopify", shop="cats", api_key=TOKEN)
+    done = shop("login", "shopify", "--stdin", "--force", given=OTHER)
+    assert (done.code, done.err) == (0, "The key may be sent to: cats.myshopify.com\n")
+    person = Person([EXECUTABLE, "login", "shopify", "--terminal", "--force"], shop.environ(), shop.project)
+    assert person.sees("[cats]: "), person.screen
+    person.types("\n")
+    assert person.sees("It will be sent to: cats.myshopify.com"), person.screen
+    assert person.sees("access token (input is hidden): "), person.screen
+    person.types(f"{TOKEN}\n")
+    assert person.ends() == 0
 
 
 def test_two_services_that_come_to_have_one_host_are_not_run_together(shop: CommandLine) -> None:

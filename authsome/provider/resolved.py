@@ -146,6 +146,17 @@ class Provider:
             settings=settings,
         )
 
+    def with_defaults(self, settings: Mapping[str, str]) -> "Provider":
+        """Return the provider for a connection that had these settings: they hold where nobody says otherwise."""
+        made = self.as_written
+        fields = tuple(
+            replace(each, default=settings[each.name])
+            if each.asked and not each.secret and each.name in settings and has_form(each, settings[each.name])
+            else each
+            for each in made.fields
+        )
+        return replace(made, fields=fields).filled({})
+
     def at(self, address: str) -> "Provider":
         """Return the provider for one address, as in `https://acme.example.com`; raise `ValueError` if it is none."""
         made = self.as_written

@@ -1,9 +1,8 @@
 """AWS Signature Version 4, taken off a request and made anew with other keys.
 
 Promises that a signature is made over what leaves, for the region and service that the host stands for, and that it is
-good for fifteen minutes at most, whatever the child asked for. Refuses what it does not understand, a signature of a
-scope that contradicts the host, and requests whose answers would hand credentials of AWS to the child. Pure: no clock,
-no I/O.
+good for fifteen minutes from its date, whatever the child asked for. Refuses what it does not understand, a signature
+of a scope that contradicts the host, and what STS and S3 Express would answer with credentials. Pure: no clock, no I/O.
 
 The algorithm: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
