@@ -295,7 +295,7 @@ def make(
                 each.scrub,
                 each.provider.private_addresses,
                 source=each.source,
-                stand_ins=frozenset(_stand_ins(each)),
+                stand_ins=frozenset(each.provider.stand_ins(each.connection).values()),
             )
             for each in declared
         ),
@@ -309,13 +309,6 @@ def _complete(placements: Iterable[Placement]) -> Iterator[Placement]:
     for place in placements:
         if hosts := frozenset(host for host in place.hosts if not host.is_open):
             yield replace(place, hosts=hosts)
-
-
-def _stand_ins(declared: Declared) -> Iterator[str]:
-    """Yield what the child holds instead of a connection's secrets, where that is not the ordinary placeholder."""
-    for field_ in declared.provider.fields:
-        if field_.shape is not None:
-            yield declared.provider.stand_in(declared.connection, field_.name)
 
 
 def of_project(project: Project, holds: Callable[[Declared], bool]) -> Rules:
@@ -441,10 +434,7 @@ def _choose(candidates: Mapping[str, Rule], request: Request) -> Rule | Refusal:
     ]
     named = {found[1] or DEFAULT_CONNECTION for text in said for found in _PLACEHOLDER.finditer(text)}
     named |= {
-        rule.connection
-        for rule in candidates.values()
-        for own in rule.stand_ins
-        if not _PLACEHOLDER.fullmatch(own) and any(own in text for text in said)
+        rule.connection for rule in candidates.values() for own in rule.stand_ins if any(own in text for text in said)
     }
     if len(named) > 1:
         return Refusal("ambiguous_connection", f"one request names several connections: {', '.join(sorted(named))}")

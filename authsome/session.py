@@ -241,18 +241,13 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
         }
         provider = each.provider.filled(made_up)
         settings[each.key] = provider.settings
-        stand_ins[each.key] = _stand_ins(provider, each.connection)
+        stand_ins[each.key] = provider.stand_ins(each.connection)
         secrets[each.key] = {
             field.name: randomness(length).hex()[:length]
             for field in provider.fields
             if field.secret and not field.optional and (length := len(provider.stand_in(each.connection, field.name)))
         }
     return Session(secrets, settings, stand_ins)
-
-
-def _stand_ins(provider: Provider, connection: str) -> Mapping[str, str]:
-    shaped = [field.name for field in provider.fields if field.shape is not None]
-    return {name: provider.stand_in(connection, name) for name in shaped}
 
 
 def in_place(position: Position) -> Session:
@@ -268,7 +263,7 @@ def in_place(position: Position) -> Session:
             hidden = entry.fields.keys() - shown.keys()  # a secret once given stays one, whatever the definition says
             settings[each.key] = {name: text for name, text in provider.settings.items() if name not in hidden}
             secrets[each.key] = {name: text for name, text in entry.fields.items() if name in hidden}
-            stand_ins[each.key] = _stand_ins(provider, each.connection)
+            stand_ins[each.key] = provider.stand_ins(each.connection)
     return Session(secrets, settings, stand_ins)
 
 

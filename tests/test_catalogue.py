@@ -240,7 +240,7 @@ def _look_alikes(host: str) -> list[str]:
 def _below(near: str, hosts: Iterable[Host]) -> bool:
     """Whether it is one of the hosts that a definition means by a wildcard."""
     with suppress(ValueError):
-        return covered(Host.parse(near), [host for host in hosts if host.is_wild])
+        return covered(Host.parse(near), tuple(host for host in hosts if host.is_wild))
     return False
 
 

@@ -39,17 +39,10 @@ from schemas import FOLDER
 from scripted import EXPIRED, MISNAMED, UNTRUSTED, Origin, Reply
 from stage import Uses
 
-pytest_plugins = ["forked_fixtures"]
+pytest_plugins = ["forked_fixtures", "scripted_fixtures"]
 
 KEY, TEAM_KEY = "CANARY-errand-key-0123456789", "CANARY-errand-team-9876543210"
 JSON = ((b"Content-Type", b"application/json"),)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    origin = Origin(tmp_path_factory.mktemp("outside"))
-    yield origin
-    origin.close()
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +51,6 @@ def second(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
     origin = Origin(tmp_path_factory.mktemp("outside"))
     yield origin
     origin.close()
-
-
-@pytest.fixture
-def origin(made: Origin) -> Origin:
-    made.forget()
-    return made
 
 
 @pytest.fixture

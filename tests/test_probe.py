@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
@@ -28,21 +28,10 @@ from canary import sings
 from octets import Arrived
 from scripted import Origin, Reply
 
+pytest_plugins = ["scripted_fixtures"]
+
 KEY = {"api_key": "CANARY-probe-key-0123456789"}
 NAME = "localhost"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origin]:
-    origin = Origin(tmp_path_factory.mktemp("outside"))
-    yield origin
-    origin.close()
-
-
-@pytest.fixture
-def origin(made: Origin) -> Origin:
-    made.forget()
-    return made
 
 
 @pytest.fixture

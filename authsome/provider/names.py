@@ -1,8 +1,9 @@
 """What things are called: hosts, providers and their connections, and what the child holds instead of a secret."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -158,9 +159,14 @@ class Host:
         return self.name if self.port == 443 else f"{self.name}:{self.port}"  # noqa: PLR2004  https
 
 
-def covered(host: Host, hosts: Iterable[Host]) -> bool:
+def covered(host: Host, hosts: frozenset[Host] | tuple[Host, ...]) -> bool:
     """Whether a host is one of these."""
-    return host in hosts or any(each.covers(host) for each in hosts if each.is_wild)
+    return host in hosts or any(each.covers(host) for each in _wild(hosts))
+
+
+@lru_cache(maxsize=1024)  # each request asks this of every rule, and few rules have one
+def _wild(hosts: frozenset[Host] | tuple[Host, ...]) -> tuple[Host, ...]:
+    return tuple(each for each in hosts if each.is_wild)
 
 
 _PARTS = re.compile(r"\{[a-z_][a-z0-9_]*\}|[^{]+|\{")

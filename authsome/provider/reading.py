@@ -83,7 +83,7 @@ def _check_wildcards(placements: Iterable[Placement]) -> None:
 _OF_AWS = (".amazonaws.com", ".amazonaws.com.cn", ".api.aws")
 
 
-def _check_test(test: TestRequest, hosts: Iterable[Host], names: Mapping[str, bool]) -> None:
+def _check_test(test: TestRequest, hosts: tuple[Host, ...], names: Mapping[str, bool]) -> None:
     if not covered(test.host, hosts):
         raise MistakeError(f"`test` asks a host that `host_url` does not name: {test.host}", ("test", "url"))
     with at("test", "url"):

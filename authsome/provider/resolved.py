@@ -205,6 +205,11 @@ class Provider:
         made = shapes.filled(shape, (self.name, connection, name), self.settings) if shape else None
         return made or placeholder(connection)
 
+    def stand_ins(self, connection: str) -> Mapping[str, str]:
+        """Return what the agent holds instead of the secrets of a connection, where that has a form of its own."""
+        made = {each.name: self.stand_in(connection, each.name) for each in self.fields if each.shape is not None}
+        return {name: text for name, text in made.items() if text != placeholder(connection)}
+
     def beyond(self, agreed: Iterable[str]) -> tuple[str, ...]:
         """Return the hosts that a person who agreed to these ones did not agree to, sorted."""
         return tuple(sorted(set(self.host_names) - set(agreed)))
