@@ -18,7 +18,7 @@ PACKAGE = Path(authsome.__file__).parent
 ORDER = (
     *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
     *("lint", "search", "sketch"),
-    *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan"),
+    *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
     *("bridge", "session", "rules", "fake", "why", "trial"),
     *(
         "proxy",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from authsome import session
-from authsome.bridge import Answer, Blank, Outcome, Question, Take
+from authsome.bridge import Answer, Blank, Outcome, Question, Take, Taken
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.manifest import undeclared
 from authsome.provider import Catalogue, Field, Provider
@@ -32,7 +32,7 @@ class Asked:
 
     answers: list[Answer]
     questions: list[Question] = field(default_factory=list)
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Taken] = field(default_factory=list)
 
     def ask(self, questions: Sequence[Question], take: Take) -> None:
         self.questions += questions

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from authsome.errors import AuthsomeError, ExitCode, clean
 from authsome.manifest import full_name
+from authsome.oauth import AuthorizationRequest, DeviceAuthorization
 
 ATTEMPTS = 3
 """How often a person may mistype before the command ends."""
@@ -46,6 +47,7 @@ class Question:
         keys_url: The catalogue's, https.
         hint: What a key looks like.
         held: Credentials that could be used again, by what they are called.
+        flow: How tokens are come by, None where a key is asked for: `Take` may then send the person elsewhere.
         whither: Takes the settings so far, returns the hosts that they make; raises `AuthsomeError` if one is wrong.
     """
 
@@ -61,6 +63,7 @@ class Question:
     hint: str | None = None
     blanks: tuple[Blank, ...] = (Blank("api_key"),)
     held: tuple[str, ...] = ()
+    flow: str | None = None
     whither: Callable[[Mapping[str, str]], tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
 
     @property
@@ -77,11 +80,17 @@ class Answer:
         fields: The values, secret.
         reuse: The held credential to use instead of them.
         accepted: The doubts that the person has put aside, by their words.
+        redirect_uri: Where a provider can send the person back to; None if nobody would hear of it.
+        returned: The address that the provider has sent the person back to, or the person has pasted; secret.
+        polls: Whether this asks no more than what has become of a login on another device.
     """
 
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
     reuse: str | None = None
     accepted: frozenset[str] = frozenset()
+    redirect_uri: str | None = None
+    returned: str | None = field(default=None, repr=False)
+    polls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,11 @@ class Outcome:
     checked: bool = False
 
 
-type Take = Callable[[Question, Answer], Outcome]
+type Taken = Outcome | AuthorizationRequest | DeviceAuthorization
+"""What became of an answer: it was stored, or the person has to agree elsewhere. The next answer to the same question
+is then what came back from there, or asks once more (`Answer.returned`, `Answer.polls`)."""
+
+type Take = Callable[[Question, Answer], Taken]
 """Checks and stores an answer; raises `AuthsomeError` (exit code 2) with what is wrong with it, `Doubt` for what the
 person may decide otherwise."""
 

@@ -30,6 +30,7 @@ from authsome.provider.definition import (
 )
 from authsome.provider.mistakes import MistakeError
 from authsome.provider.names import (
+    CLIENT,
     DEFAULT_CONNECTION,
     NAME,
     PLACEHOLDER,
@@ -50,6 +51,7 @@ from authsome.provider.shapes import mentions
 
 __all__ = [
     "CATEGORIES",
+    "CLIENT",
     "DEFAULT_CONNECTION",
     "NAME",
     "PERSONS_PAGE",

@@ -16,7 +16,7 @@ Category = Literal["ai", "dev", "business"]
 CATEGORIES: tuple[str, ...] = get_args(Category)
 """What a catalogue is looked through by: models and search, what developers build with, everything else."""
 
-Flow = Literal["api_key", "pkce", "device_code", "dcr_pkce", "client_credentials"]
+Flow = Literal["api_key", "pkce", "device_code", "dcr_pkce", "client_credentials", "jwt_bearer", "app_installation"]
 
 
 @dataclass(frozen=True, slots=True)

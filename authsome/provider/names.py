@@ -40,8 +40,18 @@ READ_BY_PROGRAMS = re.compile(
 """A variable by which a program is led: to code, to a file, to another proxy."""
 
 
+CLIENT = "oauth-client"
+"""The name under which a profile keeps the application with which it logs in to a provider; no connection's."""
+
+
 def check_name(name: str, what: str) -> str:
     """Return a provider, connection or profile name that is safe as a file name everywhere, or raise (exit code 2)."""
+    if name == CLIENT and what == "connection":
+        raise AuthsomeError(
+            f"`{CLIENT}` is no connection: the application that logs in is kept under this name",
+            hint="take another name",
+            code=ExitCode.USAGE,
+        )
     if not NAME.fullmatch(name) or name in _DEVICES:
         shown = ascii(name[:40])
         raise AuthsomeError(

@@ -65,6 +65,11 @@ class OAuth:
     fields: tuple[Any, ...]
     placements: tuple[Placement, ...]
 
+    @property
+    def token_hosts(self) -> frozenset[str]:
+        """Where codes, tokens and the application's secret may go."""
+        return hosts(self.asks)
+
 
 def endpoints(asks: OAuthDefinition) -> Mapping[str, str]:
     """Return every address that there is, by the key that it stands under."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 from authsome.provider import shapes
 from authsome.provider.definition import TestRequest
 from authsome.provider.names import SLOT, Host, placeholder
-from authsome.provider.oauth import OAuth
+from authsome.provider.oauth import OAuth, filled
 from authsome.provider.placement import Placement
 
 
@@ -119,6 +120,17 @@ class Provider:
         return any(host.is_open for host in self.hosts)
 
     @cached_property
+    def with_tokens(self) -> "Provider":
+        """The provider for a connection of tokens, where it also takes keys; itself if it has no tokens, or only them.
+
+        Settings count anew: see `filled`.
+        """
+        made = self.as_written
+        if made.oauth is None or made.auth_type == "oauth2":
+            return self
+        return replace(made, auth_type="oauth2", fields=made.oauth.fields, placements=made.oauth.placements)
+
+    @cached_property
     def as_written(self) -> "Provider":
         """The provider with the slots that its definition has."""
         return self.template or self
@@ -140,8 +152,7 @@ class Provider:
             made,
             hosts=tuple(dict.fromkeys(host.filled(settings) for host in made.hosts)),
             placements=tuple(place.filled(settings) for place in made.placements),
-            oauth=made.oauth
-            and replace(made.oauth, placements=tuple(place.filled(settings) for place in made.oauth.placements)),
+            oauth=made.oauth and _tokens_filled(made.oauth, settings),
             template=made,
             settings=settings,
         )
@@ -213,6 +224,14 @@ class Provider:
     def beyond(self, agreed: Iterable[str]) -> tuple[str, ...]:
         """Return the hosts that a person who agreed to these ones did not agree to, sorted."""
         return tuple(sorted(set(self.host_names) - set(agreed)))
+
+
+def _tokens_filled(oauth: OAuth, settings: Mapping[str, str]) -> OAuth:
+    """Return how tokens are come by with these settings; addresses that they make none of stay open."""
+    asks = oauth.asks
+    with suppress(ValueError):
+        asks = filled(asks, settings)
+    return replace(oauth, asks=asks, placements=tuple(place.filled(settings) for place in oauth.placements))
 
 
 MOST_DERIVED = 12

@@ -18,7 +18,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider, check_name
 from authsome.vault import preset
 from authsome.vault.age import Identity
-from authsome.vault.entry import Entry, Holding, holding
+from authsome.vault.entry import Entry, Grant, Holding, holding
 from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
@@ -30,6 +30,7 @@ __all__ = [
     "Entry",
     "Folder",
     "Given",
+    "Grant",
     "Holding",
     "Identity",
     "Search",
@@ -128,12 +129,20 @@ class Vault:
         return folder.read(provider, connection) if folder else None
 
     def write(
-        self, provider: Provider, connection: str, fields: Mapping[str, str], now: float, *, shared: bool | None = None
+        self,
+        provider: Provider,
+        connection: str,
+        fields: Mapping[str, str],
+        now: float,
+        *,
+        shared: bool | None = None,
+        grant: Grant | None = None,
     ) -> bool:
         """Store a credential and the hosts it may go to; return False if exactly that was held already.
 
         Args:
             now: Seconds since 1970.
+            grant: What is known of tokens besides themselves.
             shared: Into the project's folder; None for where the preset says. Tokens that change by themselves are
                 personal: two machines that refresh one would take it away from each other.
         """
@@ -145,7 +154,7 @@ class Vault:
                     code=ExitCode.USAGE,
                 )
             shared = False
-        return self.place(shared=shared).write(provider, connection, fields, now)
+        return self.place(shared=shared).write(provider, connection, fields, now, grant)
 
     def place(self, *, shared: bool | None) -> Folder:
         """Return the folder to write to, or raise (exit code 2) if there is no project that could have one.

@@ -27,6 +27,31 @@ _RESTORE = (
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """What is known of tokens besides themselves. Nothing in it is a secret.
+
+    Attributes:
+        flow: How they were come by, as `Flow`.
+        hosts: Where their refresh token and the application's secret may go, agreed to when they were given.
+        scopes: What was granted.
+        asked: What was asked for: what was not granted then is not asked for again.
+        issued_at: Seconds since 1970, by the clock of this machine.
+        expires_at: The same; None if the provider has not said.
+        proven: Whether the newest tokens have worked; until then those before are kept.
+        refused: The provider's word for why it gives no new ones; a person has to log in.
+    """
+
+    flow: str
+    hosts: tuple[str, ...]
+    scopes: tuple[str, ...]
+    asked: tuple[str, ...]
+    issued_at: float
+    expires_at: float | None = None
+    proven: bool = False
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A credential as it is stored. Its `repr` hides the secrets.
 
@@ -35,6 +60,7 @@ class Entry:
         hosts: The hosts the person agreed to when giving the secret, as `Provider.host_names`.
         created_at, updated_at: RFC 3339 in UTC, whole seconds.
         settings: The fields that were no secrets when they were given. No later definition makes one of a secret.
+        grant: What is known of its tokens, None for a key.
     """
 
     provider: str
@@ -45,6 +71,12 @@ class Entry:
     created_at: str
     updated_at: str
     settings: tuple[str, ...] = ()
+    grant: Grant | None = None
+
+    def of(self, provider: Provider) -> Provider:
+        """Return the provider as this credential has it: with tokens, or with a key, and with its settings."""
+        provider = provider.with_tokens if self.grant else provider
+        return provider.filled(self.shown(provider))
 
     def shown(self, provider: Provider) -> Mapping[str, str]:
         """Return the fields that are no secrets, neither when they were given nor by the definition of now."""
@@ -60,6 +92,8 @@ class Holding:
         field_names: The secrets it consists of.
         off_pattern: Those that no longer match the pattern of the provider's definition.
         new_hosts: Where the definition of now would send them, and nobody agreed to.
+        grant: What is known of its tokens, None for a key.
+        renewable: Whether new tokens can be had without a person.
     """
 
     provider: str
@@ -71,10 +105,17 @@ class Holding:
     new_hosts: tuple[str, ...]
     created_at: str
     updated_at: str
+    grant: Grant | None = None
+    renewable: bool = False
+
+
+RENEWED_ALONE = frozenset({"client_credentials", "jwt_bearer", "app_installation"})
+"""The flows in which new tokens are asked for as the first ones were, without a refresh token."""
 
 
 def holding(entry: Entry, provider: Provider) -> Holding:
     """Return what can be said about an entry, seen with its provider's definition."""
+    provider = entry.of(provider)
     return Holding(
         provider=entry.provider,
         connection=entry.connection,
@@ -86,17 +127,30 @@ def holding(entry: Entry, provider: Provider) -> Holding:
             for each in provider.fields
             if each.pattern and each.name in entry.fields and not each.pattern.fullmatch(entry.fields[each.name])
         ),
-        new_hosts=provider.filled(entry.shown(provider)).beyond(entry.hosts),
+        new_hosts=_beyond(entry, provider),
         created_at=entry.created_at,
         updated_at=entry.updated_at,
+        grant=entry.grant,
+        renewable=entry.grant is not None
+        and entry.grant.refused is None
+        and ("refresh_token" in entry.fields or entry.grant.flow in RENEWED_ALONE),
     )
+
+
+def _beyond(entry: Entry, provider: Provider) -> tuple[str, ...]:
+    """Return the hosts that nobody agreed to: for the credential, and for what it is renewed with."""
+    beyond = provider.beyond(entry.hosts)
+    if entry.grant is None or provider.oauth is None:
+        return beyond
+    return tuple(sorted({*beyond, *(provider.oauth.token_hosts - set(entry.grant.hosts))}))
 
 
 def render(entry: Entry, keys: Keyring, profile: str) -> bytes:
     """Return the plaintext of an entry's file."""
     body = {"version": 1, "vault": keys.vault_id, "profile": profile, **asdict(entry)}
-    if not entry.settings:  # as it was written before there were any
-        del body["settings"]
+    for name in ("settings", "grant"):  # as it was written before there were any
+        if not body[name]:
+            del body[name]
     return signed(json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(), keys.mac_key)
 
 
@@ -169,4 +223,8 @@ def _parse(text: bytes, path: Path, keys: Keyring, provider: str, connection: st
         raise AuthsomeError(f"{path} was written by a newer authsome", hint="use it", code=ExitCode.INTEGRITY)
     if found != (keys.vault_id, keys.profile, provider, connection):
         raise TamperedError(path, f"is the entry of {found[2]}/{found[3]} in the profile `{found[1]}`, moved here")
-    return Entry(**{**body, "hosts": tuple(body["hosts"]), "settings": tuple(body.get("settings", ()))})
+    body |= {"hosts": tuple(body["hosts"]), "settings": tuple(body.get("settings", ()))}
+    if grant := body.get("grant"):
+        lists = {name: tuple(each) for name, each in grant.items() if isinstance(each, list)}
+        body["grant"] = Grant(**{**grant, **lists})
+    return Entry(**body)

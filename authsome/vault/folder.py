@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.provider import DEFAULT_CONNECTION, Provider, check_name
+from authsome.provider import CLIENT, DEFAULT_CONNECTION, Provider, check_name
 from authsome.vault import rekey
 from authsome.vault.age import Identity, encrypt
 from authsome.vault.armor import FormError, look
-from authsome.vault.entry import Entry, render, unseal
+from authsome.vault.entry import Entry, Grant, render, unseal
 from authsome.vault.files import (
     MAX_ENTRY_BYTES,
     READ_ONLY_HINT,
@@ -121,12 +121,12 @@ class Folder:
         return self.path.exists()
 
     def names(self) -> list[tuple[str, str]]:
-        """Return (provider, connection) of everything held, sorted; no decryption."""
-        return sorted((provider, connection) for provider, connection, _ in self._listed())
+        """Return (provider, connection) of every connection held, sorted; no decryption."""
+        return sorted((provider, name) for provider, name, _ in self._listed() if name != CLIENT)
 
     def states(self) -> dict[tuple[str, str], str | None]:
         """Return what is wrong with each file as far as it shows without a key, None if nothing; no decryption."""
-        return {(provider, connection): _damage(path) for provider, connection, path in self._listed()}
+        return {(provider, name): _damage(path) for provider, name, path in self._listed() if name != CLIENT}
 
     def _listed(self) -> Iterator[tuple[str, str, str]]:
         """Yield provider, connection and path of every entry. NOTE: ten thousand take a fifth of the time of a glob."""
@@ -169,19 +169,22 @@ class Folder:
                 raise
         return None
 
-    def write(self, provider: Provider, connection: str, fields: Mapping[str, str], now: float) -> bool:
+    def write(
+        self, provider: Provider, connection: str, fields: Mapping[str, str], now: float, grant: Grant | None = None
+    ) -> bool:
         """Store a credential and the hosts it may go to; return False if exactly that was held already.
 
         Args:
             now: Seconds since 1970.
+            grant: What is known of tokens besides themselves.
         """
         path = self._file(provider.name, connection)
         self.keys(create=True)
         with self.changing() as keys:
             before = self.read(provider.name, connection)
             settings = tuple(each.name for each in provider.fields if not each.secret and each.name in fields)
-            held = (fields, provider.host_names, settings)
-            if before and (before.fields, before.hosts, before.settings) == held:
+            held = (fields, provider.host_names, settings, grant)
+            if before and (before.fields, before.hosts, before.settings, before.grant) == held:
                 return False
             stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
             newest = self._access.pins.newest(keys, provider.name, connection)
@@ -196,6 +199,7 @@ class Folder:
                 created_at=before.created_at if before else stamp,
                 updated_at=stamp,
                 settings=settings,
+                grant=grant,
             )
             plaintext = render(entry, keys, self.profile)
             if len(plaintext) > MAX_ENTRY_BYTES:
@@ -324,9 +328,8 @@ class Folder:
         return [self.path.parent, self.path, connections, *connections.glob("*/")]
 
     def _file(self, provider: str, connection: str) -> Path:
-        path = (
-            self.path / "connections" / check_name(provider, "provider") / f"{check_name(connection, 'connection')}.age"
-        )
+        name = connection if connection == CLIENT else check_name(connection, "connection")
+        path = self.path / "connections" / check_name(provider, "provider") / f"{name}.age"
         refuse_links(path.parent)
         return path
 

@@ -1,0 +1,70 @@
+"""Tokens as a vault keeps them.
+
+Promises that what an answer leaves out is not lost: no new refresh token means that the old one goes on (RFC 6749, 6),
+and the one before the newest stays until the newest tokens have worked. Pure: the time is an argument.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from authsome.oauth import Tokens
+from authsome.vault import Entry, Grant
+
+ACCESS, REFRESH, FORMER = "access_token", "refresh_token", "former_refresh_token"
+"""The secrets of a connection of tokens."""
+
+
+def kept(
+    tokens: Tokens,
+    before: Entry | None,
+    *,
+    flow: str,
+    hosts: Iterable[str],
+    asked: tuple[str, ...],
+    now: float,
+    extra: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], Grant]:
+    """Return the fields to store, secret, and what is known of them.
+
+    Args:
+        before: The entry that these tokens renew; None for those of a new login.
+        hosts: Where what renews them may go.
+        asked: The scopes that were asked for.
+        now: Seconds since 1970, when the answer was there.
+        extra: Further fields of the connection: its settings, or what its tokens are signed for with.
+    """
+    fields = {**(before.fields if before else {}), **(extra or {}), ACCESS: tokens.access_token}
+    held = fields.get(REFRESH)
+    if tokens.refresh_token and tokens.refresh_token != held:
+        fields[REFRESH] = tokens.refresh_token
+        fields.pop(FORMER, None)
+        if held:
+            fields[FORMER] = held
+    scopes = tokens.scopes
+    if scopes is None:  # RFC 6749, 5.1: what was asked for; and of a renewal (6): what was granted before
+        scopes = before.grant.scopes if before and before.grant else asked
+    grant = Grant(
+        flow=flow,
+        hosts=tuple(sorted(hosts)),
+        scopes=tuple(dict.fromkeys(scopes)),
+        asked=tuple(dict.fromkeys(asked)),
+        issued_at=now,
+        expires_at=None if tokens.expires_in is None else now + tokens.expires_in,
+        proven=FORMER not in fields,
+    )
+    return fields, grant
+
+
+def proven(entry: Entry) -> tuple[dict[str, str], Grant | None]:
+    """Return the fields and the grant of tokens that have worked: those before are no longer needed."""
+    fields = {name: text for name, text in entry.fields.items() if name != FORMER}
+    return fields, entry.grant and replace(entry.grant, proven=True)
+
+
+def refused(entry: Entry, error: str) -> tuple[dict[str, str], Grant | None]:
+    """Return the fields and the grant of tokens for which the provider gives no new ones.
+
+    Args:
+        error: Its word for why.
+    """
+    return dict(entry.fields), entry.grant and replace(entry.grant, refused=error)
