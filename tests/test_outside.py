@@ -47,7 +47,6 @@ def _ask(
     *,
     private: bool = True,
     seconds: float = 10,
-    **more: Any,
 ) -> httpx.Response:
     request = httpx.Request(
         "POST", f"https://{name}:{origin.port}/token?x=1", data={"refresh_token": SECRET}, headers={"X-One": "1"}
