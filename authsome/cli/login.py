@@ -83,8 +83,8 @@ def login(
     check_trust(settings, project)
     declared = _at(find_declared(project, catalogue.get(provider), connection), base_url)
     vault = open_vault(settings, project)
-    wants = wanted(browser=browser, terminal=terminal)
-    way = ways(settings, vault, wants, flow=_flow(flow), scopes=_listed(scopes), anew=force)
+    asked = wanted(browser=browser, terminal=terminal)
+    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
     # Tokens are personal, wherever keys go.
     before = session.replaced(vault, declared.provider, connection, shared)
@@ -98,14 +98,21 @@ def login(
         if check:
             talk(settings, f"{declared.name}: {verdict.stored}")
     else:
-        asking = human(settings, vault, wants, shared=place)
-        session.collect(vault, [replace(declared, required=True)], asking, taking)
+        session.collect(vault, [replace(declared, required=True)], human(settings, vault, asked, shared=place), taking)
     _logged_in(settings, vault, folder, declared)
     if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
         talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
     if stdin:
-        entry = folder.read(provider, connection)
-        talk(settings, f"The key may be sent to: {', '.join(entry.hosts if entry else ())}")
+        _whither(settings, folder, declared)
+
+
+def _whither(settings: Settings, folder: "Folder", declared: "Declared") -> None:
+    """Say where a credential may be sent that nobody has seen a page or a prompt about."""
+    entry = folder.read(*declared.key)
+    talk(
+        settings,
+        f"The {'token' if entry and entry.grant else 'key'} may be sent to: {', '.join(entry.hosts if entry else ())}",
+    )
 
 
 def _flow(named: str | None) -> "Flow | None":
