@@ -43,7 +43,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import PERSONS_PAGE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -61,6 +61,7 @@ __all__ = [
     "SIGNATURE_HEADERS",
     "SIGNATURE_QUERY",
     "TOKEN",
+    "TOKENS",
     "VARIABLE",
     "AlsoDefinition",
     "ApiKey",

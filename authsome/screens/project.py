@@ -14,7 +14,8 @@ from authsome.vault import Holding
 if TYPE_CHECKING:
     from authsome.why import Answer
 
-_MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_MARKS = {State.IN_PLACE: "ok", State.EXPIRED: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_NOTHING_TO_DO = (State.IN_PLACE, State.EXPIRED, State.UNUSED)
 
 
 def listing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -91,7 +92,7 @@ def plan_data(made: Plan) -> dict[str, Any]:
             # What is left out is in the command, and in the detail.
             **{name: value for name, value in asdict(step).items() if name not in ("options", "source")},
             "needs_person": step.needs_person,
-            "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
+            "command": None if step.state in _NOTHING_TO_DO else step.command,
         }
         for step in made.steps
     ]
