@@ -5,11 +5,13 @@ it can be printed, compared and logged. Refuses to guess: a holding that does no
 person, and so does a login that was refused or granted less than is declared. The time is an argument.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from authsome.manifest import Declared, full_name, login_command
+from authsome.provider import SCOPE
 from authsome.vault import Grant, Holding
 
 
@@ -42,6 +44,7 @@ class Step:
         detail: What exactly differs, where the state alone does not say it.
         source: The connection of the vault that fills it, where that has another name.
         options: With which a command is about the profile that was compared, each after a space.
+        lacking: Scopes that are declared and were never asked for.
     """
 
     provider: str
@@ -52,6 +55,7 @@ class Step:
     detail: str | None = None
     options: str = ""
     source: str | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def held_as(self) -> tuple[str, str]:
@@ -71,8 +75,12 @@ class Step:
     @property
     def command(self) -> str:
         """The command that mends the step."""
+        login = login_command(*self.held_as)
+        # The manifest may be a stranger's: what is no scope is not written into a command.
+        if self.lacking and all(SCOPE.fullmatch(each) and "," not in each for each in self.lacking):
+            return f"{login} --scopes {shlex.quote(','.join(self.lacking))}{self.options}"
         force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
-        return login_command(*self.held_as) + force + self.options
+        return login + force + self.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +147,7 @@ def _step(declared: Declared, found: Holding | None, damage: str | None, now: fl
         declared.why,
         detail,
         source=declared.source,
+        lacking=_lacking(declared, found.grant) if found and found.grant and state is State.NARROWER else (),
     )
 
 
@@ -164,9 +173,14 @@ def _granted(declared: Declared, grant: Grant, now: float, *, renewable: bool) -
         return State.ENDED, f"{declared.provider.display_name} gives no new token: {grant.refused}"
     if expired and not renewable:
         return State.ENDED, "there is nothing to renew it with"
-    if lacking := sorted(set(declared.scopes) - {*grant.scopes, *grant.asked}):
+    if lacking := _lacking(declared, grant):
         return State.NARROWER, f"lacks {', '.join(lacking)}"
     # RFC 6749, 3.3: a provider may grant less than it was asked for. To ask again would get the same answer.
     denied = [scope for scope in dict.fromkeys(declared.scopes) if scope not in grant.scopes]
     told = f"was asked for and not granted: {', '.join(denied)}" if denied else None
     return State.EXPIRED if expired else State.IN_PLACE, told
+
+
+def _lacking(declared: Declared, grant: Grant) -> tuple[str, ...]:
+    """Return the scopes that are declared and were neither granted nor asked for."""
+    return tuple(sorted(set(declared.scopes) - {*grant.scopes, *grant.asked}))

@@ -138,7 +138,21 @@ def test_an_optional_connection_whose_tokens_have_ended_holds_nothing_up() -> No
 def test_scopes_that_were_never_asked_for_need_a_person() -> None:
     step = _tokens(TOKENS, "repo", "gist", "admin:org")
     assert (step.state, step.needs_person, step.detail) == (State.NARROWER, True, "lacks admin:org, gist")
-    assert step.command == "authsome login github --force"
+    assert step.command == "authsome login github --scopes admin:org,gist"
+
+
+@pytest.mark.parametrize(
+    ("scope", "option"),
+    [
+        ("a;rm$(x)", "--scopes 'a;rm$(x)'"),
+        ("two words", "--force"),
+        ("a\nb", "--force"),
+        ("a,b", "--force"),
+        ("", "--force"),
+    ],
+)
+def test_a_manifest_s_scope_cannot_make_a_command_of_its_own(scope: str, option: str) -> None:
+    assert _tokens(TOKENS, scope).command == f"authsome login github {option}"
 
 
 def test_scopes_that_are_held_are_not_asked_for_again() -> None:
