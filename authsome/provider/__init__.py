@@ -45,7 +45,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, SCOPE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -64,6 +64,7 @@ __all__ = [
     "SIGNATURE_HEADERS",
     "SIGNATURE_QUERY",
     "TOKEN",
+    "TOKENS",
     "VARIABLE",
     "AlsoDefinition",
     "ApiKey",
