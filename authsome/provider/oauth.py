@@ -92,15 +92,16 @@ def endpoints(asks: OAuthDefinition) -> Mapping[str, str]:
     found["app_installation"] = asks.app_installation.url if asks.app_installation else None
     found["registration_endpoint"] = asks.registration_endpoint
     found["issuer"] = asks.issuer
+    found["resource"] = asks.resource
     return {name: url for name, url in found.items() if url is not None}
 
 
 def hosts(asks: OAuthDefinition) -> frozenset[str]:
     """Return the hosts that get codes, tokens or the client's secret, and slots where settings are missing."""
     base = asks.base_url or f"{{{_BASE}}}"
-    urls = [
-        url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name != PERSONS_PAGE
-    ]
+    # What the tokens are for says where they come from only where nothing else does.
+    none = {PERSONS_PAGE} if asks.issuer is None and asks.token_url is None else {PERSONS_PAGE, "resource"}
+    urls = [url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name not in none]
     return frozenset(url.removeprefix("https://").partition("/")[0].lower() for url in urls)
 
 
