@@ -8,19 +8,33 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, Project, full_name
+from authsome.oauth.kept import ACCESS, FORMER, REFRESH
 from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
     from authsome.bridge import Answer, Human, Question
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a run knows of the tokens of a connection besides the one that goes along with requests.
+
+    Attributes:
+        holding: How long they hold, and whether there are others to be had.
+        renewing: What they are renewed with, secret: no request gets it, and answers are searched for it.
+    """
+
+    holding: Holding
+    renewing: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Session:
@@ -29,6 +43,7 @@ class Session:
     Args:
         settings: The values of connections that are no secrets.
         stand_ins: What the child holds instead of a field, where that is not the ordinary placeholder.
+        granted: What is known of those that have tokens.
     """
 
     def __init__(
@@ -36,8 +51,10 @@ class Session:
         secrets: Mapping[tuple[str, str], Mapping[str, str]],
         settings: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
         stand_ins: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+        granted: Mapping[tuple[str, str], Granted] | None = None,
     ) -> None:
         self._secrets, self._settings, self._stand_ins = secrets, settings or {}, stand_ins or {}
+        self._granted = granted or {}
 
     def __repr__(self) -> str:
         return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
@@ -46,14 +63,24 @@ class Session:
         """Whether the connection is usable in this run."""
         return declared.key in self._secrets
 
+    def holding(self, provider: str, connection: str) -> Holding | None:
+        """Return what is known of the tokens of a connection; None for a key, and for what is not held."""
+        granted = self._granted.get((provider, connection))
+        return granted.holding if granted else None
+
     def stand_ins(self) -> Mapping[str, str]:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
         return {
             secret: self._stand_in(key, field)
             # The default last: where it shares a secret with another one, the answer holds the default's.
-            for key, fields in sorted(self._secrets.items(), key=lambda item: _is_default(item[0]))
-            for field, secret in fields.items()
+            for key in sorted(self._secrets, key=_is_default)
+            for field, secret in self._all(key).items()
         }
+
+    def _all(self, key: tuple[str, str]) -> Mapping[str, str]:
+        """Return every secret of a connection, also what no request gets."""
+        granted = self._granted.get(key)
+        return {**self._secrets[key], **granted.renewing} if granted else self._secrets[key]
 
     def _stand_in(self, key: tuple[str, str], field: str) -> str:
         return self._stand_ins.get(key, {}).get(field) or placeholder(key[1])
@@ -72,12 +99,18 @@ class Session:
     def placed(self, project: Project) -> tuple[Declared, ...]:
         """Return the project's connections, those that are held with the hosts that they have by their settings."""
         return tuple(
-            replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
+            replace(each, provider=self._provider(each).filled(self.settings(each))) if self.holds(each) else each
             for each in project.connections
         )
 
+    def _provider(self, declared: Declared) -> Provider:
+        return declared.provider.with_tokens if declared.key in self._granted else declared.provider
+
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
-        """Return the fields of a connection that is held, settings among them; secret."""
+        """Return the fields of a connection that is held, settings among them; secret.
+
+        Of tokens only the one that goes along with requests.
+        """
         return {**self._settings.get((provider, connection), {}), **self._secrets[provider, connection]}
 
     def settings(self, declared: Declared) -> Mapping[str, str]:
@@ -85,21 +118,64 @@ class Session:
         return self._settings.get(declared.key, {})
 
     def rotated(self, before: "Session") -> list[tuple[str, str]]:
-        """Return the (provider, connection) whose secret is another one than before."""
+        """Return the (provider, connection) whose secret is another one than before, not by itself but by somebody."""
         return [
             name
-            for name, fields in self._secrets.items()
-            if before._secrets.get(name, fields) != fields  # noqa: SLF001
+            for name in self._secrets
+            if name in before._secrets and _replaced_by_hand(before._all(name), self._all(name))  # noqa: SLF001
         ]
+
+    def refused(self, before: "Session") -> list[tuple[str, str]]:
+        """Return the (provider, connection) whose provider has begun to refuse new tokens."""
+        return [name for name in self._granted if _is_refused(self, name) and not _is_refused(before, name)]
 
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
         kept = {name: fields for name, fields in self._secrets.items() if name in names}
-        return Session(kept, self._settings, self._stand_ins)
+        granted = {name: each for name, each in self._granted.items() if name in names}
+        return Session(kept, self._settings, self._stand_ins, granted)
+
+    def renewed(self, newest: "Session") -> "Session":
+        """Return the session with the tokens of another one where those are newer; itself where none are.
+
+        What is not held here any more stays out.
+        """
+        names = [
+            name
+            for name, each in newest._granted.items()  # noqa: SLF001
+            if (mine := self._granted.get(name)) and mine.holding.generation < each.holding.generation
+        ]
+        return self.joined(newest.only(names)) if names else self
+
+    def joined(self, other: "Session") -> "Session":
+        """Return the session with the connections of another one, which count before its own."""
+        pairs = zip(self._parts(), other._parts(), strict=True)  # noqa: SLF001
+        return Session(*({**mine, **others} for mine, others in pairs))
+
+    def _parts(self) -> tuple[Mapping[tuple[str, str], Any], ...]:
+        return self._secrets, self._settings, self._stand_ins, self._granted
 
 
 def _is_default(name: tuple[str, str]) -> bool:
     return name[1] == DEFAULT_CONNECTION
+
+
+def _is_refused(live: Session, name: tuple[str, str]) -> bool:
+    known = live.holding(*name)
+    return known is not None and known.grant is not None and known.grant.refused is not None
+
+
+def _replaced_by_hand(before: Mapping[str, str], after: Mapping[str, str]) -> bool:
+    """Whether somebody gave another secret; tokens replace each other as the ones before are kept beside them."""
+    if before == after:
+        return False
+    parts = [{name: text for name, text in fields.items() if name not in _RENEWED} for fields in (before, after)]
+    used = before.get(REFRESH)
+    follows = used == after.get(REFRESH) or used == after.get(FORMER)
+    return ACCESS not in before or parts[0] != parts[1] or not follows
+
+
+_RENEWED = frozenset({ACCESS, REFRESH, FORMER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +208,7 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
         try:
             if each.held_as in held and (entry := vault.read(*each.held_as)):
                 found[each.key] = holding(entry, each.provider)
-                filled[each.key] = replace(each, provider=each.provider.filled(entry.shown(each.provider)))
+                filled[each.key] = replace(each, provider=entry.of(each.provider))
         except TamperedError as error:  # it must not hide how the others stand
             if not error.of_entry:
                 raise
@@ -252,19 +328,37 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
 
 def in_place(position: Position) -> Session:
     """Return the credentials that are live without asking anybody."""
-    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.IN_PLACE}
-    secrets = {}
-    settings = {}
-    stand_ins = {}
+    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state not in _UNUSABLE}
+    live = Session({})
     for each in position.declared:
         if each.key in usable and (entry := position.vault.read(*each.held_as)):
-            shown = entry.shown(each.provider)
-            provider = each.provider.filled(shown)
-            hidden = entry.fields.keys() - shown.keys()  # a secret once given stays one, whatever the definition says
-            settings[each.key] = {name: text for name, text in provider.settings.items() if name not in hidden}
-            secrets[each.key] = {name: text for name, text in entry.fields.items() if name in hidden}
-            stand_ins[each.key] = provider.stand_ins(each.connection)
-    return Session(secrets, settings, stand_ins)
+            live = live.joined(of_entry(each, entry))
+    return live
+
+
+# Tokens that have ended are live all the same: who sends a request is told why they are no longer good, and it may be
+# that new ones come meanwhile.
+_UNUSABLE = frozenset(
+    {
+        *(plan.State.MISSING, plan.State.ABSENT, plan.State.DAMAGED, plan.State.UNUSED),
+        *(plan.State.OFF_PATTERN, plan.State.HOSTS_CHANGED),
+    }
+)
+
+
+def of_entry(declared: Declared, entry: Entry) -> Session:
+    """Return a session of one connection, filled by an entry."""
+    key, provider = declared.key, entry.of(declared.provider)
+    # A secret once given stays one, whatever the definition says.
+    hidden = {name: text for name, text in entry.fields.items() if name not in entry.shown(provider)}
+    settings = {name: text for name, text in provider.settings.items() if name not in hidden}
+    granted = {}
+    if entry.grant:
+        # NOTE: what tokens are renewed with is for the provider's token endpoint, never for its API or the agent.
+        renewing = {name: text for name, text in hidden.items() if name != ACCESS}
+        hidden = {name: text for name, text in hidden.items() if name == ACCESS}
+        granted[key] = Granted(holding(entry, declared.provider), renewing)
+    return Session({key: hidden}, {key: settings}, {key: provider.stand_ins(declared.connection)}, granted)
 
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
