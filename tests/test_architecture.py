@@ -31,7 +31,7 @@ ORDER = (
     ),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
-    *("bridge", "session", "rules", "fake", "why", "trial"),
+    *("bridge", "authorization", "session", "rules", "fake", "why", "trial"),
     *(
         "proxy",
         "outside",

@@ -46,7 +46,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -60,11 +60,13 @@ __all__ = [
     "PERSONS_PAGE",
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
+    "SCOPE",
     "SECRETIVE",
     "SIGNATURE_HEADERS",
     "SIGNATURE_QUERY",
     "SLOT",
     "TOKEN",
+    "TOKENS",
     "VARIABLE",
     "AlsoDefinition",
     "ApiKey",
