@@ -25,8 +25,7 @@ def choose(oauth: OAuth, default: str, wanted: str | None, *, browser: bool) -> 
                 code=ExitCode.USAGE,
             )
         return found
-    usual = next((each for each in there if each == default), None) or min(
-        there, key=lambda flow: flow not in _WITH_A_PERSON
-    )
+    best = min(there, key=lambda flow: flow not in _WITH_A_PERSON)
+    usual = next((each for each in there if each == default), best)
     led_back = browser and not oauth.asks.https_redirect
     return "device_code" if usual in _WITH_A_BROWSER and not led_back and "device_code" in there else usual
