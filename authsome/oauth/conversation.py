@@ -64,9 +64,10 @@ class Conversation:
         flow: str = "pkce",
         issuer_said: bool = False,
     ) -> None:
-        for name, url in endpoints(asks).items():
+        parameters = (*asks.authorization_parameters.values(), *asks.token_parameters.values())
+        for name, url in (*endpoints(asks).items(), *(("", text) for text in parameters)):
             if slots := [slot for slot in SLOT.findall(url) if slot not in LATER.get(name, ())]:
-                raise AuthsomeError(f"the address of the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
+                raise AuthsomeError(f"the way to the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
         if not all(_sendable(text) for text in (client.client_id, client.client_secret or "", *client.more.values())):
             raise AuthsomeError("the id or the secret of the application holds what neither does", code=ExitCode.USAGE)
         self._asks = asks

@@ -284,6 +284,19 @@ def test_a_provider_ends_tokens_in_its_own_way(quirky: Server, opened: Opened) -
     assert refused.value.error == "invalid_auth"
 
 
+def test_what_is_sent_and_what_comes_back_is_in_no_log(
+    quirky: Server, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tokens = _by_code(quirky, opened(token_endpoint_auth_method="client_secret_basic"))
+    opened().revoke({"refresh_token": tokens.refresh_token or ""})
+    with pytest.raises(DeniedError):
+        opened().renew(tokens.refresh_token or "")
+    logged = "\n".join(each.getMessage() for each in caplog.records if not each.name.startswith("authlib"))
+    assert "connect_tcp" in logged  # Authlib's is the server's here
+    assert not sings(logged.encode())
+
+
 def test_a_token_in_an_address_is_in_no_log(quirky: Server, opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     query = {"client_id": "{client_id}", "client_secret": "{client_secret}", "access_token": "{access_token}"}
@@ -452,9 +465,13 @@ def test_a_connection_is_renewed_as_it_was_made(quirky: Server) -> None:
 
 
 def test_an_address_with_a_setting_missing_is_not_asked(quirky: Server) -> None:
-    asks = replace(quirky.asks(), token_url="https://{shop}.acme.example/token")
-    with pytest.raises(AuthsomeError, match="lacks `shop`"):
-        Conversation(asks, CLIENT, transport(quirky.provider(), quirky.outside))
+    for change in (
+        {"token_url": "https://{shop}.acme.example/token"},
+        {"token_parameters": {"audience": "https://{shop}.acme.example"}},
+        {"authorization_parameters": {"audience": "{shop}"}},
+    ):
+        with pytest.raises(AuthsomeError, match="lacks `shop`"):
+            Conversation(quirky.asks(**change), CLIENT, transport(quirky.provider(), quirky.outside))
 
 
 @pytest.mark.parametrize(

@@ -114,9 +114,6 @@ def test_a_server_of_the_model_context_protocol_is_logged_in_to(quirky: Server) 
         ({"token_endpoint": ["https://{h}/token"]}, "no address with https", ""),
         ({"token_endpoint": None}, "does not say its `token_url`", ""),
         ({"authorization_endpoint": "https://login.evil.example/"}, "does not name login.evil.example", ""),
-        ({"registration_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
-        ({"revocation_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
-        ({"device_authorization_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
         ({"code_challenge_methods_supported": ["plain"]}, "with S256", '"pkce": null'),
         ({"code_challenge_methods_supported": None}, "with S256", '"pkce": null'),
         ({"code_challenge_methods_supported": "S256"}, "with S256", '"pkce": null'),
@@ -136,6 +133,26 @@ def test_metadata_that_leads_elsewhere_is_refused_with_the_line_to_write(
     assert refused.value.code is ExitCode.REFUSED
     assert refused.value.message.isprintable()
     assert not isinstance(refused.value, UnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("registration_endpoint", "registration_endpoint"),
+        ("revocation_endpoint", "revocation_url"),
+        ("device_authorization_endpoint", "device_authorization_url"),
+    ],
+)
+def test_an_endpoint_elsewhere_is_no_reason_to_trust_its_host_while_nobody_needs_it(
+    quirky: Server, name: str, key: str
+) -> None:
+    quirky.metadata[name] = "https://evil.example/r"
+    asks, _ = _known(quirky)
+    assert getattr(asks, key) is None
+    provider = quirky.provider(**NOTHING, issuer=quirky.url)
+    with pytest.raises(AuthsomeError, match=r"does not name evil\.example") as refused:
+        known(_oauth(provider), transport(provider, quirky.outside), key)
+    assert f'"{key}": "https://evil.example/r"' in (refused.value.hint or "")
 
 
 def test_a_line_that_was_written_is_followed(quirky: Server) -> None:
