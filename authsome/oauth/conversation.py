@@ -36,8 +36,8 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL, MORE = 5.0, 5.0
 """Seconds between two polls where nothing is said, and those that `slow_down` adds (RFC 8628, 3.2 and 3.5)."""
 MOST_INTERVAL = 60.0
-CODE_SECONDS = 900.0
-"""For how long a code for another device holds where nothing is said."""
+CODE_SECONDS, MOST_CODE_SECONDS = 900.0, 3600.0
+"""For how long a code for another device holds where nothing is said, and for how long at most anybody waits for it."""
 
 _TOKENS = ("refresh_token", "access_token")
 _MOST_RETURNED = 1 << 14
@@ -98,7 +98,7 @@ class Conversation:
 
         Raises `AuthsomeError` (exit code 2) for what does not come from this login, which leaves it as it is.
         """
-        given = self.checked(url_or_query, request)
+        given = self.returned(url_or_query, request)
         host = urlsplit(self._asks.authorization_url or "").hostname or "the provider"
         issuer = self._asks.issuer
         if issuer is not None and ("iss" in given or self._issuer_said) and given.get("iss") != issuer:
@@ -113,7 +113,7 @@ class Conversation:
         return self._fetched("authorization_code", parameters, (code, verifier, request.state))
 
     @staticmethod
-    def checked(url_or_query: str, request: AuthorizationRequest) -> Mapping[str, str]:
+    def returned(url_or_query: str, request: AuthorizationRequest) -> Mapping[str, str]:
         """Return what a redirect says, if it answers this request; nothing is sent."""
         given = _parameters(url_or_query, request.redirect_uri)
         if "state" not in given or not (given.get("code") or given.get("error")):
@@ -476,7 +476,7 @@ def _device(said: Mapping[str, Any], host: str) -> tuple[DeviceAuthorization, st
         raise UnavailableError(f"{host} gave no code for another device")
     whole = _page(said.get("verification_uri_complete", said.get("verification_url_complete")))
     interval = seconds(said.get("interval")) or INTERVAL
-    until = seconds(said.get("expires_in")) or CODE_SECONDS
+    until = min(seconds(said.get("expires_in")) or CODE_SECONDS, MOST_CODE_SECONDS)
     return (
         DeviceAuthorization(str(user_code), page, whole, min(max(interval, 1.0), MOST_INTERVAL), until),
         device_code,

@@ -99,7 +99,7 @@ class Login:
         """
         if self._asked is None or self._spoken is None:
             raise DeniedError("used_already", "this login is over: its answer was used already")
-        self._spoken.checked(url, self._asked)
+        self._spoken.returned(url, self._asked)
         asked, self._asked = self._asked, None  # RFC 6749, 4.1.2: a code is used once, whatever comes of it
         return self._spoken.code(url, asked, self._verifier)
 

@@ -243,6 +243,9 @@ def test_what_is_said_of_a_code_stays_within_reason(quirky: Server, opened: Open
     quirky.fail("/device", Fault(200, json.dumps(said | {"interval": 3600, "expires_in": "600"}).encode()))
     shown, _ = opened(PUBLIC, "device_code").device(())
     assert (shown.interval, shown.expires_in) == (60.0, 600.0)
+    quirky.fail("/device", Fault(200, json.dumps(said | {"interval": 0.001, "expires_in": 1e8}).encode()))
+    shown, _ = opened(PUBLIC, "device_code").device(())
+    assert (shown.interval, shown.expires_in) == (1.0, 3600.0)
 
 
 def test_both_tokens_are_ended_the_refresh_token_first(quirky: Server, opened: Opened) -> None:
