@@ -168,7 +168,7 @@ def _state(declared: Declared, found: Holding | None, now: float) -> tuple[State
 
 def _granted(declared: Declared, grant: Grant, now: float, *, renewable: bool) -> tuple[State, str | None]:
     """Return how tokens stand that are whole; those of which nobody has said when they end do not."""
-    expired = grant.expires_at is not None and grant.expires_at <= now
+    expired = grant.has_ended(now)
     if grant.refused is not None:
         return State.ENDED, f"{declared.provider.display_name} gives no new token: {grant.refused}"
     if expired and not renewable:
