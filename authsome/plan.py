@@ -73,6 +73,11 @@ class Step:
         return self.state in _NEEDS_PERSON
 
     @property
+    def usable(self) -> bool:
+        """Whether a run has the connection without asking anybody; an optional one with what was granted."""
+        return self.state in (State.IN_PLACE, State.EXPIRED) or (self.state is State.NARROWER and not self.required)
+
+    @property
     def command(self) -> str:
         """The command that mends the step."""
         login = login_command(*self.held_as)

@@ -7,6 +7,7 @@ cannot.
 import os
 import time
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsome.cli.stations import again, outside_of, renewal
@@ -47,7 +48,7 @@ def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
     if grant.flow in _SIGNED:
         words = "gives new tokens to whoever has the key of this connection, and ends them after an hour at most"
         raise _cannot(settings, provider, entry, words)
-    if not (asks.revocation or asks.revocation_url or asks.issuer):
+    if not (asks.revocation or asks.revocation_url or asks.issuer or asks.resource):
         raise _cannot(settings, provider, entry, "has no way to end a token")
 
 
@@ -65,7 +66,7 @@ def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry"
     try:
         entry = _usable(settings, vault, provider, entry, asks)
         grant = entry.grant or grant
-        _ask(vault, entry.of(provider), entry)
+        _ask(settings, vault, entry.of(provider), entry)
     except (DeniedError, UnavailableError) as error:
         error.message = f"{error.message}; nothing was forgotten"
         error.hint = f"try again, or forget it here alone: {_remove(settings, entry)}"
@@ -95,21 +96,26 @@ def _usable(
     return entry
 
 
-def _ask(vault: "Vault", provider: "Provider", entry: "Entry") -> None:
+def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry") -> None:
     from authsome.oauth.conversation import Conversation
     from authsome.renewal import client_of
 
-    if provider.oauth is None or entry.grant is None:
+    oauth, grant, outside = provider.oauth, entry.grant, outside_of(provider)
+    if oauth is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
+    asks = oauth.asks
+    if not (asks.revocation or asks.revocation_url):
+        from authsome.oauth.discovery import known
+
+        # What the definition leaves out is found where the rest is, whether a login needs it or not.
+        asks = known(replace(oauth, asks=replace(asks, token_url=None)), outside)[0]
+    if not (asks.revocation or asks.revocation_url):
+        raise _cannot(settings, provider, entry, "has no way to end a token")
     client = client_of(vault, provider, os.environ)
     if client is None:
-        raise AuthsomeError(
-            f"{provider.display_name} ends tokens for the application only that they were given to, "
-            "which is not known here any more",
-            hint=f"end them at {_page(provider)}, then: authsome remove {provider.name}",
-            code=ExitCode.REFUSED,
-        )
-    Conversation(provider.oauth.asks, client, outside_of(provider), flow=entry.grant.flow).revoke(entry.fields)
+        words = "ends tokens for the application only that they were given to, which is not known here any more"
+        raise _cannot(settings, provider, entry, words)
+    Conversation(asks, client, outside, flow=grant.flow).revoke(entry.fields)
 
 
 def _asks(provider: "Provider", entry: "Entry") -> "OAuthDefinition | None":
