@@ -16,8 +16,9 @@ from types import MappingProxyType
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared, full_name, login_command
 from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
+from authsome.oauth.asked import SIGNED, environ_client
 from authsome.oauth.kept import ACCESS, FORMER, REFRESH, client_from, kept, refused
-from authsome.provider import CLIENT, Provider
+from authsome.provider import CLIENT, OAuth, Provider
 from authsome.vault import Entry, Grant, Vault, holding
 
 EARLIEST_SECONDS = 300.0
@@ -28,7 +29,6 @@ _LONGEST_PAUSE = 5.0  # a provider that wants more than this is asked some other
 _REST_SECONDS = 10.0  # after which one that failed may be asked again
 _LONGEST_REST = 3600.0
 _TURN_SECONDS = 120.0
-_WITHOUT_APPLICATION = frozenset({"jwt_bearer", "app_installation"})
 # RFC 6749, 5.2: what is said of the application or of the request, not of the token that was shown.
 _NOT_OF_THE_TOKEN = frozenset(
     {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -52,23 +52,24 @@ def due(grant: Grant, now: float) -> bool:
     return end is not None and now >= end - min(EARLIEST_SECONDS, (end - grant.issued_at) / 10)
 
 
-def client_of(vault: Vault, provider: Provider, environ: Mapping[str, str]) -> Client | None:
-    """Return the application that logs in to a provider: the one of the profile, else the one of the environment."""
-    return _stored(vault, provider) or _named(provider, environ)
+def client_of(
+    vault: Vault, provider: Provider, environ: Mapping[str, str], client_id: str | None = None
+) -> Client | None:
+    """Return the application that logs in to a provider: the one of the environment, else the one of the profile.
 
-
-def _stored(vault: Vault, provider: Provider) -> Client | None:
-    entry = vault.own.read(provider.name, CLIENT)
-    return client_from(entry.fields) if entry else None
-
-
-def _named(provider: Provider, environ: Mapping[str, str]) -> Client | None:
+    Args:
+        client_id: Which one it has to be; None for any.
+    """
     if provider.oauth is None:
         return None
-    names = provider.oauth.client
-    client_id = environ.get(names.client_id_env) if names.client_id_env else None
-    secret = environ.get(names.client_secret_env) if names.client_secret_env else None
-    return Client(client_id, secret or None) if client_id else None
+    found = (environ_client(provider.oauth, environ), _stored(vault, provider, provider.oauth))
+    return next((each for each in found if each and client_id in (None, each.client_id)), None)
+
+
+def _stored(vault: Vault, provider: Provider, oauth: OAuth) -> Client | None:
+    entry = vault.own.read(provider.name, CLIENT)
+    # NOTE: a definition may name other addresses by now, and its secret was given for those before.
+    return client_from(entry.fields) if entry and oauth.token_hosts <= set(entry.hosts) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,21 +155,24 @@ class Renewal:
             entry = self._read(declared)
             if not self._wanted(entry, seen):  # somebody else was faster
                 return entry
-            provider = self._check(declared, entry)
-            client, stored = self._client(declared, provider, entry)
+            provider, grant = self._check(declared, entry)
+            client = self._client(declared, provider, grant)
             with self._opening:
                 # NOTE: a token that rotates is lost with an answer that cannot be kept.
                 self._vault.own.check_room(entry)
             try:
-                tokens, used = self._tokens(provider, client, entry)
+                tokens, used = self._tokens(provider, client, grant, entry)
             except UnavailableError as error:
                 raise self._rest(declared, entry, error) from None
             except DeniedError as error:
-                raise self._give_up(declared, provider, entry, error.error, persists=stored) from None
-            return self._keep(declared, entry, tokens, used)
+                raise self._give_up(declared, provider, client, entry, error.error) from None
+            return self._keep(declared, grant, entry, tokens, used)
 
-    def _check(self, declared: Declared, entry: Entry) -> Provider:
-        """Return the provider as the connection has it; raise if it is known already that there is nothing to ask."""
+    def _check(self, declared: Declared, entry: Entry) -> tuple[Provider, Grant]:
+        """Return the provider as the connection has it, and what is known of its tokens.
+
+        Raises if it is known already that there is nothing to ask for.
+        """
         grant, provider = entry.grant, entry.of(declared.provider)
         if grant is None or provider.oauth is None:
             raise _denied("no_oauth", f"{provider.display_name} no longer logs in with OAuth", declared)
@@ -189,35 +193,32 @@ class Renewal:
             if known.error is not None:
                 raise _denied(known.error, known.message, declared)
             raise UnavailableError(known.message, retry_after=known.until and known.until - now)
-        return provider
+        return provider, grant
 
-    def _client(self, declared: Declared, provider: Provider, entry: Entry) -> tuple[Client, bool]:
-        """Return the application, and whether the vault holds it."""
+    def _client(self, declared: Declared, provider: Provider, grant: Grant) -> Client:
+        if grant.flow in SIGNED:  # their key is the connection's own
+            return Client(grant.client_id or "")
         with self._opening:
-            stored = _stored(self._vault, provider)
-        found = stored or _named(provider, self._environ)
-        if found is None and entry.grant and entry.grant.flow in _WITHOUT_APPLICATION:
-            return Client(""), True
+            found = client_of(self._vault, provider, self._environ, grant.client_id)
         if found is None:
             raise _denied(
                 "no_client", f"the application that {declared.name} was logged in with is not known here", declared
             )
-        return found, stored is not None
+        return found
 
-    def _tokens(self, provider: Provider, client: Client, entry: Entry) -> tuple[Tokens, dict[str, str]]:
+    def _tokens(self, provider: Provider, client: Client, grant: Grant, entry: Entry) -> tuple[Tokens, dict[str, str]]:
         """Return new tokens, and the fields that have brought them."""
-        assert entry.grant is not None  # noqa: S101  for the type checker: see `_check`
         former = entry.fields.get(FORMER)
         used = {name: text for name, text in entry.fields.items() if name != FORMER}
         try:
-            return self._patiently(provider, client, entry.grant, used), used
+            return self._patiently(provider, client, grant, used), used
         except DeniedError as error:
-            if former is None or entry.grant.proven or error.error in _NOT_OF_THE_TOKEN:
+            if former is None or grant.proven or error.error in _NOT_OF_THE_TOKEN:
                 raise
             denied = error
         used = {**used, REFRESH: former}
         try:
-            return self._patiently(provider, client, entry.grant, used), used
+            return self._patiently(provider, client, grant, used), used
         except DeniedError:
             raise denied from None
 
@@ -233,9 +234,8 @@ class Renewal:
                 self._sleep(max(longer, pause * (0.5 + self._jitter())))
         return self._talk(provider, client, grant, fields)
 
-    def _keep(self, declared: Declared, entry: Entry, tokens: Tokens, used: dict[str, str]) -> Entry:
-        assert entry.grant is not None  # noqa: S101  for the type checker
-        grant, now = entry.grant, self._clock()
+    def _keep(self, declared: Declared, grant: Grant, entry: Entry, tokens: Tokens, used: dict[str, str]) -> Entry:
+        now = self._clock()
         # What brought them has worked; what was kept beside it is not needed any more.
         before = replace(entry, fields=used)
         fields, known = kept(tokens, before, flow=grant.flow, hosts=grant.hosts, asked=grant.asked, now=now)
@@ -251,16 +251,15 @@ class Renewal:
         self._failures[declared.held_as] = _Failure(entry.generation, now, now + rest, error.message)
         return UnavailableError(error.message, hint=error.hint, retry_after=rest)
 
-    def _give_up(
-        self, declared: Declared, provider: Provider, entry: Entry, error: str, *, persists: bool
-    ) -> DeniedError:
+    def _give_up(self, declared: Declared, provider: Provider, client: Client, entry: Entry, error: str) -> DeniedError:
         """Take note that the provider gives no new tokens: also for every other process.
 
         NOTE: not if the application is the environment's, which may be another one elsewhere.
         """
         now, message = self._clock(), _refusal(provider, declared, error)
         self._failures[declared.held_as] = _Failure(entry.generation, now, None, message, error)
-        if persists or error not in _OF_THE_APPLICATION:
+        named = provider.oauth and environ_client(provider.oauth, self._environ)
+        if client != named or error not in _OF_THE_APPLICATION:
             fields, grant = refused(entry, error)
             with self._opening:
                 self._vault.own.renew(entry, fields, now, grant)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from authsome.cli.stations import again, outside_of, renewal
+from authsome.cli.stations import again, outside_of, renewing
 from authsome.cli.voice import Settings
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -92,7 +92,7 @@ def _usable(
     if asks.revocation is None:
         return entry
     with suppress(DeniedError):  # it has ended already
-        return renewal(settings, vault)(undeclared(provider, entry.connection))
+        return renewing(settings, vault)(undeclared(provider, entry.connection))
     return entry
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from authsome.manifest import Declared, Project
     from authsome.oauth import Client, Tokens
     from authsome.provider import Flow, Provider
+    from authsome.renewal import Renewal
     from authsome.session import Intake, Position, Renew, Verdict, Ways
     from authsome.trust import Trust
     from authsome.vault import Entry, Folder, Given, Grant, Vault
@@ -263,7 +264,7 @@ def reconciling(settings: Settings, vault: "Vault", asked: str | None = None, *,
         early: As for `Intake`.
     """
     taking = intake(settings, ways=ways(settings, vault, asked))
-    return taking._replace(renew=renewal(settings, vault), early=early, talk=partial(talk, settings))
+    return taking._replace(renew=renewing(settings, vault), early=early, talk=partial(talk, settings))
 
 
 def ways(
@@ -285,14 +286,12 @@ def ways(
     return Ways(outside_of, os.environ, flow, scopes, browser, anew)
 
 
-def renewal(settings: Settings, vault: "Vault") -> "Renew":
+def renewing(settings: Settings, vault: "Vault") -> "Renew":
     """Return what brings tokens up to date; says so if that takes longer than a moment."""
-    from authsome.renewal import Renewal
-
-    made = Renewal(vault, _renewed, environ=os.environ)
+    made = renewal(vault)
 
     def renew(declared: "Declared") -> "Entry":
-        late = Timer(_PATIENCE, talk, (settings, f"asking {declared.provider.display_name} for new tokens …"))
+        late = Timer(_PATIENCE, talk, (settings, f"Asking {declared.provider.display_name} for new tokens …"))
         late.daemon = True
         late.start()
         try:
@@ -307,11 +306,18 @@ _PATIENCE = 1.0
 """Seconds after which a person wonders what is going on."""
 
 
-def _renewed(provider: "Provider", client: "Client", grant: "Grant", fields: "Mapping[str, str]") -> "Tokens":
-    from authsome.oauth.login import renew
+def renewal(vault: "Vault") -> "Renewal":
+    """Return what brings the tokens of a vault up to date. Nothing is imported for it before some are due."""
+    from authsome.renewal import Renewal
+
+    return Renewal(vault, _talk, environ=os.environ)
+
+
+def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mapping[str, str]") -> "Tokens":
+    from authsome.oauth.conversation import renew
 
     if provider.oauth is None:
-        raise ValueError(f"{provider.name} has no tokens")
+        raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
     return renew(provider.oauth, client, grant, fields, outside_of(provider))
 
 

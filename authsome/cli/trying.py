@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, say, talk
 from authsome.cli.named import declared, not_connected
-from authsome.cli.stations import again, check_trust, open_catalogue, open_project, open_vault, renewal, sealed
+from authsome.cli.stations import again, check_trust, open_catalogue, open_project, open_vault, renewing, sealed
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
@@ -56,7 +56,7 @@ def try_keys(
             code=ExitCode.USAGE,
         )
     position, project = _position(settings, provider, connection and check_name(connection, "connection"))
-    position, failed = session.renewed(position, renewal(settings, position.vault), early=True)
+    position, failed = session.renewed(position, renewing(settings, position.vault), early=True)
     results = [*_results(settings, position, project, timeout), *_not_renewed(position, failed)]
     rows = screen.rows(position, results, again(settings))
     data(screens.as_json("test", connections=screen.data(rows)) if settings.json else screen.text(rows))
