@@ -17,9 +17,10 @@ from authsome.errors import AuthsomeError, ExitCode
 if TYPE_CHECKING:
     from authsome.provider import Catalogue, OAuthDefinition, Provider
     from authsome.screens.removal import Ended
-    from authsome.vault import Entry, Grant, Vault
+    from authsome.vault import Entry, Folder, Grant, Vault
 
 _SIGNED = frozenset({"jwt_bearer", "app_installation"})
+_TURN_SECONDS = 120.0
 
 
 def defined(catalogue: "Catalogue", provider: str) -> "Provider | None":
@@ -30,14 +31,31 @@ def defined(catalogue: "Catalogue", provider: str) -> "Provider | None":
         return None
 
 
-def glance(vault: "Vault", provider: "Provider | None", connection: str, *, shared: bool) -> "Grant | None":
-    """Return what is known of a connection's tokens; None for a key, and where only a person could open it."""
-    if provider is None or provider.oauth is None or shared:
+def glance(vault: "Vault", provider: "Provider | None", connection: str, *, shared: bool) -> "Grant | bool | None":
+    """Return what is known of a connection's tokens, None for a key.
+
+    Where only a person could open it: whether it is tokens, as far as the definition tells.
+    """
+    if shared or provider is None or provider.oauth is None:
         return None
     with suppress(AuthsomeError):
         if entry := vault.again().own.read(provider.name, connection):
             return entry.grant
-    return None
+    return provider.auth_type == "oauth2"
+
+
+def check_known(settings: Settings, folder: "Folder", provider: str, names: "list[str]") -> None:
+    """Raise (exit code 8) if there are tokens among connections of which no definition says how they are ended."""
+    entry = None
+    for name in names:
+        with suppress(AuthsomeError):  # what does not open is forgotten as a key is
+            entry = folder.read(provider, name)
+        if entry and entry.grant:
+            raise AuthsomeError(
+                f"there is no definition of {provider} any more that says how its tokens are ended",
+                hint=f"end them at the provider, then: {_remove(settings, entry)}",
+                code=ExitCode.REFUSED,
+            )
 
 
 def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
@@ -53,7 +71,7 @@ def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
 
 
 def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry") -> "Ended":
-    """Have the provider end the tokens of a connection; return what that means for them.
+    """Have the provider end the tokens of a connection and forget them; return what that means for them.
 
     Raises (exit code 8) where it has not, so that they are kept.
     """
@@ -64,9 +82,12 @@ def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry"
     if asks is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
     try:
-        entry = _usable(settings, vault, provider, entry, asks)
-        grant = entry.grant or grant
-        _ask(settings, vault, entry.of(provider), entry)
+        _renew(settings, vault, provider, entry, asks)
+        # NOTE: whoever renews them meanwhile would come back with tokens that nobody has ended.
+        with vault.own.turn(entry.provider, entry.connection, _TURN_SECONDS):
+            entry = vault.own.read(entry.provider, entry.connection) or entry
+            _ask(settings, vault, entry.of(provider), entry)
+            vault.own.delete(entry.provider, entry.connection)
     except (DeniedError, UnavailableError) as error:
         error.message = f"{error.message}; nothing was forgotten"
         error.hint = f"try again, or forget it here alone: {_remove(settings, entry)}"
@@ -82,18 +103,14 @@ def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry"
     )
 
 
-def _usable(
-    settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry", asks: "OAuthDefinition"
-) -> "Entry":
-    """Return the connection as the provider knows it: one that ends access tokens only ends none that has expired."""
+def _renew(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry", asks: "OAuthDefinition") -> None:
+    """Renew what has expired where it is ended by its access token: an expired one is none to a provider."""
     from authsome.manifest import undeclared
     from authsome.oauth import DeniedError
 
-    if asks.revocation is None:
-        return entry
-    with suppress(DeniedError):  # it has ended already
-        return renewing(settings, vault)(undeclared(provider, entry.connection))
-    return entry
+    if asks.revocation is not None:
+        with suppress(DeniedError):  # it has ended already
+            renewing(settings, vault)(undeclared(provider, entry.connection))
 
 
 def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry") -> None:

@@ -26,6 +26,7 @@ from authsome.provider import DEFAULT_CONNECTION, check_name
 
 if TYPE_CHECKING:
     from authsome.export import Format
+    from authsome.manifest import Declared
     from authsome.session import Position
 
 _FORMATS = "env, shell, fish, powershell, json, yaml, dotenv, docker, github, gitlab, k8s or direnv."
@@ -84,10 +85,14 @@ def export(
         data(exporting.render(values, chosen, secret_name=secret_name or exporting.SECRET_NAME))
         if chosen is exporting.Format.GITLAB and values:
             talk(settings, _REPORT)
+    _say_what_is_left_out(settings, values, [each for each in wanted if live.holds(each)])
+
+
+def _say_what_is_left_out(settings: Settings, values: Mapping[str, str], held: "list[Declared]") -> None:
     if not values:
         talk(settings, "Nothing is connected, so nothing was exported.")
-    for each in wanted:
-        if not each.env and live.holds(each):
+    for each in held:
+        if not each.env:
             talk(settings, f"{each.name} has no variable and was left out; give it one in authsome.yaml (`env: …`).")
 
 

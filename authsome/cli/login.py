@@ -217,12 +217,12 @@ def logout(
 
     from authsome.manifest import full_name
     from authsome.screens import removal as screen
+    from authsome.vault import Grant
 
     sealed("logout")
     catalogue = show_catalogue(settings)
     vault = open_vault(settings, open_project(settings, catalogue))
-    known = defined(catalogue, provider)
-    grant = glance(vault, known, connection, shared=shared)
+    grant = glance(vault, defined(catalogue, provider), connection, shared=shared)
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:
@@ -240,5 +240,5 @@ def logout(
         data(screens.as_json("logout", provider=provider, connection=connection, status="not connected"))
     else:
         data(f"Logged out of {provider} ({connection}).\n")
-    end = grant.end(time.time()) if grant else None
-    talk(settings, screen.logged_out(provider, grant is not None or (known and known.auth_type) == "oauth2", end))
+    until = grant.end(time.time()) if isinstance(grant, Grant) else None
+    talk(settings, screen.logged_out(provider, until, tokens=bool(grant)))

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Annotated
 
-from authsome.cli.ending import check, defined, end, glance
+from authsome.cli.ending import check, check_known, defined, end, glance
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Name, forget_choice, not_connected
 from authsome.cli.stations import again, confirm, open_project, open_vault, sealed, show_catalogue
@@ -64,13 +64,13 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
     same = f"authsome {doing} {provider}{account}{again(settings)}{' --shared' if shared else ''} --yes"
     if len(going) > 1 and not yes:
         confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
-    tokens = [name for name in going if glance(vault, known, name, shared=shared) or _only_tokens(known)]
-    ending = _to_end(settings, folder, known, going) if doing == "revoke" and known else {}
+    tokens = [name for name in going if glance(vault, known, name, shared=shared)]
+    ending = _to_end(settings, folder, provider, known, going) if doing == "revoke" else {}
     gone, ended = [], {}
     for name in going:
         if known and name in ending:
             ended[name] = end(settings, vault, known, ending[name])
-        if folder.delete(provider, name):
+        if folder.delete(provider, name) or name in ended:
             gone.append(name)
     left = _holds(vault, provider)
     application = left is None and folder.delete(provider, CLIENT)
@@ -83,18 +83,17 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
         talk(settings, line)
 
 
-def _to_end(settings: Settings, folder: "Folder", known: "Provider", going: list[str]) -> "dict[str, Entry]":
+def _to_end(
+    settings: Settings, folder: "Folder", provider: str, known: "Provider | None", going: list[str]
+) -> "dict[str, Entry]":
     """Return the connections of tokens, or raise before anything is done if the provider cannot end one of them."""
-    if known.oauth is None:
+    if known is None or known.oauth is None:
+        check_known(settings, folder, provider, going)
         return {}
-    entries = {name: entry for name in going if (entry := folder.read(known.name, name)) and entry.grant}
+    entries = {name: entry for name in going if (entry := folder.read(provider, name)) and entry.grant}
     for entry in entries.values():
         check(settings, known, entry)
     return entries
-
-
-def _only_tokens(known: "Provider | None") -> bool:
-    return known is not None and known.auth_type == "oauth2"
 
 
 def _going(

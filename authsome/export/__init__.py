@@ -38,7 +38,7 @@ class Format(StrEnum):
 SECRET_NAME = "authsome"  # noqa: S105  what Kubernetes calls it, not a secret
 """The name of a Kubernetes Secret that was given none."""
 
-_ACCESS = "access_token"
+_RENEWING = frozenset({"refresh_token", "former_refresh_token"})
 _LONGEST_NAME = 255
 """As many characters as GitLab takes; YAML ends at 1024."""
 
@@ -94,13 +94,8 @@ def secret(declared: tuple[Declared, ...], session: Session) -> frozenset[str]:
 
 
 def _goes_out(declared: Declared, field: str, session: Session) -> bool:
-    """Whether a field is handed out.
-
-    NOTE: of tokens, the access token and settings alone. Who can renew a login, or sign for one, has it for good.
-    """
-    if session.grant(declared) and field != _ACCESS and field not in session.settings(declared):
-        return False
-    return field in session.secrets(*declared.key)
+    """Whether a field is handed out. NOTE: whoever can renew a login has it for good."""
+    return field not in _RENEWING and field in session.secrets(*declared.key)
 
 
 def _claimed(name: str, one: Declared, other: Declared) -> AuthsomeError:

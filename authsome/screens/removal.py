@@ -122,17 +122,17 @@ def ended(one: Ended) -> str:
     return f"{told} Where nobody asks {one.provider} about each token, it is taken until {moment(one.expires_at)}."
 
 
-def logged_out(provider: str, tokens: bool, expires_at: float | None) -> str:
+def logged_out(provider: str, until: float | None, *, tokens: bool) -> str:
     """Return what holds after a logout.
 
     Args:
+        until: When the access token expires, in seconds since 1970, if that is known.
         tokens: Whether tokens were forgotten, and not a key.
-        expires_at: When the access token expires, if that is known and to come.
     """
     if not tokens:
         return "The key itself is still valid; to end it, delete it at the provider."
-    until = f" until {moment(expires_at)}" if expires_at is not None else ""
+    known = f" until {moment(until)}" if until is not None else ""
     return (
-        f"The provider was not asked: the access token is still valid there{until}, and a refresh token until it is "
-        f"ended. Before a logout, `authsome revoke {provider}` ends both."
+        f"The provider was not asked: the access token is valid there{known}, and what renews it until it is ended. "
+        f"Before a logout, `authsome revoke {provider}` ends both."
     )
