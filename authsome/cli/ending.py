@@ -17,7 +17,7 @@ from authsome.errors import AuthsomeError, ExitCode
 if TYPE_CHECKING:
     from authsome.provider import Catalogue, OAuthDefinition, Provider
     from authsome.screens.removal import Ended
-    from authsome.vault import Entry, Folder, Grant, Vault
+    from authsome.vault import Entry, Grant, Vault
 
 _SIGNED = frozenset({"jwt_bearer", "app_installation"})
 _TURN_SECONDS = 120.0
@@ -44,11 +44,11 @@ def glance(vault: "Vault", provider: "Provider | None", connection: str, *, shar
     return provider.auth_type == "oauth2"
 
 
-def check_known(settings: Settings, folder: "Folder", provider: str, names: "list[str]") -> None:
+def check_known(settings: Settings, vault: "Vault", provider: str, names: "list[str]") -> None:
     """Raise (exit code 8) if there are tokens among connections of which no definition says how they are ended."""
-    entry = None
+    folder, entry = vault.again().own, None
     for name in names:
-        with suppress(AuthsomeError):  # what does not open is forgotten as a key is
+        with suppress(AuthsomeError):  # what only a person could open is forgotten as a key is
             entry = folder.read(provider, name)
         if entry and entry.grant:
             raise AuthsomeError(

@@ -65,7 +65,7 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
     if len(going) > 1 and not yes:
         confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
     tokens = [name for name in going if glance(vault, known, name, shared=shared)]
-    ending = _to_end(settings, folder, provider, known, going) if doing == "revoke" else {}
+    ending = _to_end(settings, vault, provider, known, going) if doing == "revoke" else {}
     gone, ended = [], {}
     for name in going:
         if known and name in ending:
@@ -84,13 +84,13 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
 
 
 def _to_end(
-    settings: Settings, folder: "Folder", provider: str, known: "Provider | None", going: list[str]
+    settings: Settings, vault: "Vault", provider: str, known: "Provider | None", going: list[str]
 ) -> "dict[str, Entry]":
     """Return the connections of tokens, or raise before anything is done if the provider cannot end one of them."""
     if known is None or known.oauth is None:
-        check_known(settings, folder, provider, going)
+        check_known(settings, vault, provider, going)
         return {}
-    entries = {name: entry for name in going if (entry := folder.read(provider, name)) and entry.grant}
+    entries = {name: entry for name in going if (entry := vault.own.read(provider, name)) and entry.grant}
     for entry in entries.values():
         check(settings, known, entry)
     return entries
