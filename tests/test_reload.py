@@ -1,5 +1,6 @@
 """Edits during a run: an agent on one kept connection, and the files that are changed under it."""
 
+import contextlib
 import json
 import ssl
 import subprocess
@@ -14,8 +15,11 @@ from pathlib import Path
 import pytest
 import trustme
 
+import tokens
 from authsome import manifest, reload, rules, session
+from authsome.oauth import DeniedError, Tokens
 from authsome.provider import Catalogue
+from authsome.renewal import Renewal
 from authsome.rules import Rules
 from authsome.vault import Vault
 from canary import sings
@@ -320,6 +324,51 @@ def test_a_key_for_another_address_goes_to_neither_where_that_address_is_taken(t
     assert now.secrets("tenant", "default")["key"] == OTHER_KEY
     assert {str(host) for host in held.rules[0].hosts - held.rules[0].dropped} == set()
     assert any("both claim cats.shops.example" in line for line in told)
+
+
+def test_tokens_that_are_renewed_are_not_talked_of_and_a_login_and_a_refusal_are(tmp_path: Path) -> None:
+    home, now = tmp_path / "home", time.time()
+    vault = Vault(home, "default", {})
+    acme = tokens.provider_at(1)
+    declared = tokens.hold(vault, acme, now)
+    (home / "providers").mkdir(exist_ok=True)
+    (home / "providers" / "acme.json").write_text(json.dumps(tokens.DEFINITION))
+    (tmp_path / "authsome.yaml").write_text("version: 1\nproviders: {acme: }\n")
+    project = manifest.load(tmp_path / "authsome.yaml", Catalogue(home))
+    live = session.in_place(session.survey(vault, project.connections))
+    made = rules.of_project(live.settled(project), live.holds)
+    swapped: list[session.Session] = []
+    told: list[str] = []
+    warned: list[str] = []
+    origin = reload.Origin(tmp_path, None, {}, project, vault, made, live)
+    following = reload.Reload(origin, lambda _, new: swapped.append(new), tell=told.append, warn=warned.append)
+    following.look()
+
+    def renewed(answer: Tokens | DeniedError) -> None:
+        def talk(*_: object) -> Tokens:
+            if isinstance(answer, DeniedError):
+                raise answer
+            return answer
+
+        held = swapped[-1].secrets("acme", "default")["access_token"]
+        with contextlib.suppress(DeniedError):
+            Renewal(Vault(home, "default", {}), talk).fresh(declared, held)
+        following.look()
+
+    renewed(Tokens("CANARY-access-1", "CANARY-refresh-1", 3600.0))
+    renewed(Tokens("CANARY-access-2", None, 3600.0))
+    renewed(Tokens("CANARY-access-3", "CANARY-refresh-3", 3600.0))
+    assert swapped[-1].secrets("acme", "default") == {"access_token": "CANARY-access-3"}
+    assert (told, warned) == ([], [])
+    renewed(DeniedError("invalid_grant", "no"))
+    assert swapped[-1].holds(declared)
+    assert (told, warned) == (
+        [],
+        ["authsome: reloaded: acme gets no new tokens any more (`authsome login acme --force`)"],
+    )
+    tokens.hold(vault, acme, now, Tokens("CANARY-access-login", "CANARY-refresh-login", 3600.0))
+    following.look()
+    assert told == ["authsome: reloaded: acme rotated"]
 
 
 def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
