@@ -67,7 +67,7 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Browser]:
+def chromium(profile: Path, shots: Path, *more: str, scripts: bool = True) -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     steering = shutil.which("chromedriver")
     if program is None or steering is None:
@@ -77,6 +77,7 @@ def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Br
     for flag in (
         *("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run"),
         *("disable-dev-shm-usage", "hide-scrollbars", "window-size=1100,1400", f"user-data-dir={profile}"),
+        *more,
     ):
         options.add_argument(f"--{flag}")
     if not scripts:
