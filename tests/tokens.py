@@ -167,10 +167,19 @@ class Clock:
         self.now += seconds
 
 
-def hold(vault: Vault, provider: Provider, now: float, tokens: Tokens | None = None, **grant: Any) -> Declared:
+APPLICATION = Client("acme-cli", SECRET)
+
+
+def hold(
+    vault: Vault,
+    provider: Provider,
+    now: float,
+    tokens: Tokens | None = None,
+    client: Client = APPLICATION,
+    **grant: Any,
+) -> Declared:
     """Store an application and tokens, as a login does."""
     assert provider.oauth is not None
-    client = Client("acme-cli", SECRET)
     hosts = sorted(provider.oauth.token_hosts)
     of_application = replace(provider, hosts=tuple(Host.parse(name) for name in hosts), fields=())
     vault.own.write(of_application, CLIENT, client_fields(client), now)
