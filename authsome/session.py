@@ -20,7 +20,8 @@ from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
-    from authsome.bridge import Answer, Human, Question
+    from authsome.authorization import Authorization, Ways
+    from authsome.bridge import Answer, Human, Question, Taken
 
 
 class Session:
@@ -174,11 +175,13 @@ class Intake(NamedTuple):
         known: Finds all providers, to tell whose key something is.
         probe: Shows a credential to its provider before it is stored.
         shared: Store in the project's folder; None for where the profile's preset says.
+        ways: With which tokens are come by; without them there is no login with OAuth.
     """
 
     known: Callable[[], Iterable[Provider]] = tuple
     probe: Probe = _unchecked
     shared: bool | None = None
+    ways: "Ways | None" = None
 
 
 _AS_GIVEN = Intake()
@@ -269,21 +272,25 @@ def in_place(position: Position) -> Session:
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
     """Ask for the secrets of connections, and store each as soon as it looks right and its provider takes it."""
-    from authsome.bridge import Answer, Outcome, Question  # noqa: PLC0415  as in `_ask`
+    from authsome.bridge import Answer, Outcome, Question, Taken  # noqa: PLC0415  as in `_ask`
 
     asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
+    logins: dict[tuple[str, str], Authorization] = {}
     questions = []
     for each in wanted:
-        if each.provider.auth_type != "api_key" and not each.required:
-            continue
-        _refuse_oauth(each.provider)
         before = _replaced(vault, each.provider, each.connection, intake.shared)
+        if by_tokens(each.provider, before, intake):
+            logins[each.key] = _login(each, before, vault, intake)
+            questions.append(logins[each.key].question())
+            continue
         provider = _as_before(each.provider, before).as_written
         asked[each.key] = provider, dict(_held(vault, provider, each.connection))
         question = _question(replace(each, provider=provider), before, asked[each.key][1])
         questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
 
-    def take(question: Question, answer: Answer) -> Outcome:
+    def take(question: Question, answer: Answer) -> Taken:
+        if login := logins.get((question.provider, question.connection)):
+            return _authorized(login, answer, intake)
         provider, again = asked[question.provider, question.connection]
         fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
         if answer.reuse is None:
@@ -292,6 +299,52 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         return Outcome(verdict.stored + _whither(provider, fields), checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def by_tokens(provider: Provider, before: Entry | None, intake: Intake) -> bool:
+    """Whether a connection gets tokens: it can have nothing else, has had them, or was told to."""
+    if intake.ways is not None and intake.ways.flow is not None:
+        return intake.ways.flow != "api_key"
+    return provider.auth_type == "oauth2" or (before is not None and before.grant is not None)
+
+
+def _login(wanted: Declared, before: Entry | None, vault: Vault, intake: Intake) -> "Authorization":
+    """Return the login of a connection of tokens."""
+    from authsome.authorization import Authorization  # noqa: PLC0415  whoever holds keys alone has no use for it
+
+    if intake.ways is None:
+        raise AuthsomeError(
+            f"{wanted.provider.display_name} logs in with OAuth", hint=f"authsome login {wanted.provider.name}"
+        )
+    if intake.shared:
+        raise AuthsomeError(
+            f"{wanted.provider.name} logs in with tokens that change by themselves, which no two machines can share",
+            hint="leave out --shared: each member logs in",
+            code=ExitCode.USAGE,
+        )
+    wanted = replace(wanted, provider=_as_before(wanted.provider.with_tokens, before))
+    return Authorization(wanted, before, vault, intake.ways, intake.known)
+
+
+def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Taken":
+    """Go one step of a login; tokens that came are tried and stored."""
+    from authsome.bridge import Outcome  # noqa: PLC0415  as in `_ask`
+    from authsome.oauth import Tokens  # noqa: PLC0415  the same
+
+    made = login.take(answer)
+    if not isinstance(made, Tokens):
+        return made
+    verdict = intake.probe(login.settled, login.fields(made))
+    if verdict.good is False and REFUSED not in answer.accepted:
+        raise Doubt(
+            REFUSED,
+            f"{login.settled.display_name} gave a token and refuses it: {verdict.words}",
+            hint="it may have too few scopes, or be for another account",
+            offer="Store it all the same",
+            code=ExitCode.REFUSED,
+        )
+    login.store(made)
+    return Outcome(verdict.stored + _whither(login.settled, {}), checked=verdict.good is True)
 
 
 def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
@@ -460,14 +513,17 @@ def _fits(entry: Entry, provider: Provider) -> bool:
         if each.kept
     )
     seen = holding(entry, provider)
-    return whole and not seen.new_hosts and not seen.off_pattern
+    # NOTE: tokens that are renewed in two places take each other's place away.
+    return whole and not seen.new_hosts and not seen.off_pattern and entry.grant is None
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
-    _refuse_oauth(provider)
+    before = _replaced(vault, provider, connection, intake.shared)
+    if by_tokens(provider, before, intake):
+        return _stored_tokens(Declared(provider, connection), before, vault, given, intake)
     if any(each.asked and not each.secret for each in provider.fields):
-        provider = _as_before(provider, _replaced(vault, provider, connection, intake.shared))
+        provider = _as_before(provider, before)
     several = _several(provider, given)
     checked = {each.name: pasted.check(provider, text, each, others=intake.known) for each, text in several}
     fields = _whole(provider, checked)
@@ -481,6 +537,25 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
         )
     vault.write(provider, connection, fields, time.time(), shared=intake.shared)
     return verdict
+
+
+def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
+    """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
+    from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
+    from authsome.bridge import Answer, Outcome  # noqa: PLC0415  as in `_ask`
+
+    login = _login(wanted, before, vault, intake)
+    if login.flow in BY_PERSON:
+        raise AuthsomeError(
+            f"a person agrees to the login with {wanted.provider.display_name}, which no input can replace",
+            hint=f"authsome login {wanted.provider.name}, or another --flow: {', '.join(login.flows)}",
+            code=ExitCode.USAGE,
+        )
+    several = _several(replace(wanted.provider, fields=login.asked), given)
+    made = _authorized(login, Answer({each.name: text for each, text in several}), intake)
+    if not isinstance(made, Outcome):
+        raise AssertionError(made)  # noqa: TRY004  as `BY_PERSON` says
+    return Verdict(made.checked or None, made.words)
 
 
 def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
@@ -526,19 +601,15 @@ def keep(
 
     Raises `Doubt` for what a person may decide otherwise.
     """
-    _refuse_oauth(provider)
+    if provider.auth_type != "api_key":
+        raise AuthsomeError(
+            f"{provider.display_name} logs in with OAuth, and no token that was made elsewhere can be renewed here",
+            hint=f"authsome login {provider.name}",
+            code=ExitCode.USAGE,
+        )
     fields = of_key(provider, pasted.check(provider, found, others=intake.known, accepted=accepted))
     _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
     return _stored(vault, provider, connection, fields, intake, accepted)
-
-
-def _refuse_oauth(provider: Provider) -> None:
-    if provider.auth_type != "api_key":
-        raise AuthsomeError(
-            f"{provider.display_name} logs in with OAuth, which this version cannot do yet",
-            hint=f"define a provider of your own for a personal token: authsome inspect {provider.name}",
-            code=ExitCode.REFUSED,
-        )
 
 
 def of_key(provider: Provider, secret: str) -> dict[str, str]:

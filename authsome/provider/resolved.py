@@ -128,7 +128,10 @@ class Provider:
         made = self.as_written
         if made.oauth is None or made.auth_type == "oauth2":
             return self
-        return replace(made, auth_type="oauth2", fields=made.oauth.fields, placements=made.oauth.placements)
+        # A setting may have been given with an address meanwhile, see `at`.
+        settings = {each.name: each for each in made.fields if not each.secret}
+        fields = tuple(settings.get(each.name, each) for each in made.oauth.fields)
+        return replace(made, auth_type="oauth2", fields=fields, placements=made.oauth.placements)
 
     @cached_property
     def as_written(self) -> "Provider":

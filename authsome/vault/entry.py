@@ -39,6 +39,7 @@ class Grant:
         expires_at: The same; None if the provider has not said.
         proven: Whether the newest tokens have worked; until then those before are kept.
         refused: The provider's word for why it gives no new ones; a person has to log in.
+        client_id: Of the application that they were given to, no other one can renew them; None if there is none.
     """
 
     flow: str
@@ -49,6 +50,7 @@ class Grant:
     expires_at: float | None = None
     proven: bool = False
     refused: str | None = None
+    client_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
