@@ -4,10 +4,8 @@ Promises that an application is stored only after it has got tokens, that a conn
 has, and that tokens are stored before they are used. Refuses to ask for what the environment or the vault already says.
 """
 
-import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsome import pasted
@@ -15,13 +13,12 @@ from authsome.bridge import Answer, Blank, Question
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, asked, kept
-from authsome.provider import CLIENT, Field, Flow, Host, OAuth, Provider
+from authsome.provider import CLIENT, Field, Host, OAuth, Provider
 from authsome.vault import Entry, Vault
 
 if TYPE_CHECKING:
-    import httpx
-
     from authsome.oauth.login import Login
+    from authsome.session import Ways
 
 KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
 """Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
@@ -29,30 +26,6 @@ definition asks for one, so does a manifest that names others."""
 
 BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
 """The flows in which a person agrees at the provider."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """What a login with OAuth is done with.
-
-    Attributes:
-        transport: Finds out how requests reach the hosts of a provider.
-        flow: The one that was named; None for the best there is.
-        scopes: Those that were named, instead of the manifest's.
-        browser: Whether a person can be sent to a page on this machine.
-        anew: Whether the application may be replaced, too.
-        clock: Seconds since 1970.
-        token: Makes a secret of so many random octets, as text for a URL.
-    """
-
-    transport: "Callable[[Provider], httpx.BaseTransport]"
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    flow: Flow | None = None
-    scopes: tuple[str, ...] = ()
-    browser: bool = True
-    anew: bool = False
-    clock: Callable[[], float] = time.time
-    token: Callable[[int], str] = secrets.token_urlsafe
 
 
 type _Step = Tokens | AuthorizationRequest | DeviceAuthorization
@@ -68,7 +41,12 @@ class Authorization:
     """
 
     def __init__(
-        self, wanted: Declared, before: Entry | None, vault: Vault, ways: Ways, known: Callable[[], Iterable[Provider]]
+        self,
+        wanted: Declared,
+        before: Entry | None,
+        vault: Vault,
+        ways: "Ways",
+        known: Callable[[], Iterable[Provider]],
     ) -> None:
         from authsome.oauth import login  # noqa: PLC0415  whoever asks for keys alone needs no protocol
 
@@ -82,8 +60,8 @@ class Authorization:
         self._provider = wanted.provider.with_tokens
         self._oauth = _oauth_of(self._provider)
         had = before.grant if before else None
-        usual: Flow = had.flow if had else self._provider.flow  # type: ignore[assignment]  the vault's word
-        self.flow = login.choose(self._oauth, usual, ways.flow, browser=ways.browser)
+        usual = had.flow if had else self._provider.flow
+        self.flow = login.choose(self._oauth, usual, ways.flow, browser=ways.browser())
         self._held = self._application()
         self._login: Login | None = None
         self._settled: Provider = self._provider
@@ -202,7 +180,7 @@ class Authorization:
 
     def _told(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return what was filled in for the flow: what was left as it is, as it was."""
-        held = kept.client_fields(self._held) if self._ways.anew and self._held else {}
+        held = _said(self._held) if self._ways.anew and self._held else {}
         return {name: held.get(name, "") if not text.strip() else text for name, text in own.items()}
 
     def _noted(self, made: _Step) -> _Step:
@@ -269,7 +247,12 @@ def _as_held(field: Field, held: Client) -> Field:
     """Return a field of the application that may be left as it is."""
     if field.secret:
         return replace(field, optional=True, label=f"{field.label}, if it is another one")
-    return replace(field, default=kept.client_fields(held).get(field.name, field.default))
+    return replace(field, default=_said(held).get(field.name, field.default))
+
+
+def _said(held: Client) -> dict[str, str]:
+    """Return what was given for an application, by the names of the fields; secret."""
+    return {**kept.client_fields(held), **held.more}
 
 
 def _label(field: Field) -> str:

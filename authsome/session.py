@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, Project, full_name
-from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
+from authsome.provider import DEFAULT_CONNECTION, Field, Flow, Provider, placeholder
 from authsome.vault import Entry, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
-    from authsome.authorization import Authorization, Ways
+    import httpx
+
+    from authsome.authorization import Authorization
     from authsome.bridge import Answer, Human, Question, Taken
+    from authsome.oauth import Tokens
 
 
 class Session:
@@ -168,6 +171,36 @@ def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
     return Verdict(None, "not checked")
 
 
+def _random(octets: int) -> str:
+    import secrets  # noqa: PLC0415  only a login needs any
+
+    return secrets.token_urlsafe(octets)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What a login with OAuth is done with.
+
+    Attributes:
+        transport: Finds out how requests reach the hosts of a provider.
+        flow: The one that was named; None for the best there is.
+        scopes: Those that were named, instead of the manifest's.
+        browser: Finds out whether a person can be sent to a page on this machine.
+        anew: Whether the application may be replaced, too.
+        clock: Seconds since 1970.
+        token: Makes a secret of so many random octets, as text for a URL.
+    """
+
+    transport: "Callable[[Provider], httpx.BaseTransport]"
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    flow: Flow | None = None
+    scopes: tuple[str, ...] = ()
+    browser: Callable[[], bool] = lambda: True
+    anew: bool = False
+    clock: Callable[[], float] = time.time
+    token: Callable[[int], str] = _random
+
+
 class Intake(NamedTuple):
     """How credentials are taken in.
 
@@ -181,7 +214,7 @@ class Intake(NamedTuple):
     known: Callable[[], Iterable[Provider]] = tuple
     probe: Probe = _unchecked
     shared: bool | None = None
-    ways: "Ways | None" = None
+    ways: Ways | None = None
 
 
 _AS_GIVEN = Intake()
@@ -278,7 +311,7 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     logins: dict[tuple[str, str], Authorization] = {}
     questions = []
     for each in wanted:
-        before = _replaced(vault, each.provider, each.connection, intake.shared)
+        before = replaced(vault, each.provider, each.connection, intake.shared)
         if by_tokens(each.provider, before, intake):
             logins[each.key] = _login(each, before, vault, intake)
             questions.append(logins[each.key].question())
@@ -334,6 +367,12 @@ def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Ta
     made = login.take(answer)
     if not isinstance(made, Tokens):
         return made
+    verdict = _tried(login, made, answer, intake)
+    return Outcome(verdict.stored + _whither(login.settled, {}), checked=verdict.good is True)
+
+
+def _tried(login: "Authorization", made: "Tokens", answer: "Answer", intake: Intake) -> Verdict:
+    """Store what its provider takes, or what a person wants stored all the same."""
     verdict = intake.probe(login.settled, login.fields(made))
     if verdict.good is False and REFUSED not in answer.accepted:
         raise Doubt(
@@ -344,7 +383,7 @@ def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Ta
             code=ExitCode.REFUSED,
         )
     login.store(made)
-    return Outcome(verdict.stored + _whither(login.settled, {}), checked=verdict.good is True)
+    return verdict
 
 
 def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
@@ -421,7 +460,7 @@ def _as_before(provider: Provider, before: Entry | None) -> Provider:
     return provider.with_defaults(before.shown(provider)) if before else provider
 
 
-def _replaced(vault: Vault, provider: Provider, connection: str, shared: bool | None) -> Entry | None:
+def replaced(vault: Vault, provider: Provider, connection: str, shared: bool | None) -> Entry | None:
     """Return the entry whose hosts were agreed to before.
 
     What is wrong in the folder that is not written to, a project's that nobody has accepted for example, keeps nobody
@@ -519,7 +558,7 @@ def _fits(entry: Entry, provider: Provider) -> bool:
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
-    before = _replaced(vault, provider, connection, intake.shared)
+    before = replaced(vault, provider, connection, intake.shared)
     if by_tokens(provider, before, intake):
         return _stored_tokens(Declared(provider, connection), before, vault, given, intake)
     if any(each.asked and not each.secret for each in provider.fields):
@@ -542,7 +581,8 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
     from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
-    from authsome.bridge import Answer, Outcome  # noqa: PLC0415  as in `_ask`
+    from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
+    from authsome.oauth import Tokens  # noqa: PLC0415  the same
 
     login = _login(wanted, before, vault, intake)
     if login.flow in BY_PERSON:
@@ -552,10 +592,11 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
             code=ExitCode.USAGE,
         )
     several = _several(replace(wanted.provider, fields=login.asked), given)
-    made = _authorized(login, Answer({each.name: text for each, text in several}), intake)
-    if not isinstance(made, Outcome):
-        raise AssertionError(made)  # noqa: TRY004  as `BY_PERSON` says
-    return Verdict(made.checked or None, made.words)
+    answer = Answer({each.name: text for each, text in several})
+    made = login.take(answer)
+    if not isinstance(made, Tokens):
+        raise AssertionError(login.flow)  # noqa: TRY004  no mistake of the caller's: see `BY_PERSON`
+    return _tried(login, made, answer, intake)
 
 
 def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:

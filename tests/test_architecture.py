@@ -19,7 +19,7 @@ ORDER = (
     *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
-    *("bridge", "session", "rules", "fake", "why", "trial"),
+    *("bridge", "authorization", "session", "rules", "fake", "why", "trial"),
     *(
         "proxy",
         "probe",

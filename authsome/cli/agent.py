@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted
+from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted, ways
 from authsome.cli.voice import Settings, explain, interrupted, say, talk, unexpected
 from authsome.errors import AuthsomeError, RunExit, file_errors
 
@@ -104,7 +104,8 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
     project, position = survey(settings)
     if project.manifest and (trust := open_trust(settings)):
         trust.note(project.manifest)
-    live = session.reconcile(position, partial(human, settings, position.vault, asked), intake(settings))
+    taking = intake(settings, ways=ways(settings, position.vault, asked))
+    live = session.reconcile(position, partial(human, settings, position.vault, asked), taking)
     outside = upstream.read(os.environ)
     project = live.settled(project)
     made = rules.of_project(project, live.holds)

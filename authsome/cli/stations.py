@@ -17,10 +17,12 @@ from authsome.provider import Catalogue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import httpx
+
     from authsome.bridge import Around, Human
     from authsome.manifest import Project
-    from authsome.provider import Provider
-    from authsome.session import Intake, Position, Verdict
+    from authsome.provider import Flow, Provider
+    from authsome.session import Intake, Position, Verdict, Ways
     from authsome.trust import Trust
     from authsome.vault import Folder, Given, Vault
     from authsome.vault.keychain import Keychain
@@ -241,12 +243,40 @@ def wanted(*, browser: bool, terminal: bool) -> str | None:
     return "browser" if browser else "terminal" if terminal else None
 
 
-def intake(settings: Settings, *, check: bool = True, shared: bool | None = None) -> "Intake":
+def intake(
+    settings: Settings, *, check: bool = True, shared: bool | None = None, ways: "Ways | None" = None
+) -> "Intake":
     """Return how credentials are taken in; with `check` they are shown to their providers first."""
     from authsome.session import Intake
 
     known = open_catalogue(settings).usable
-    return Intake(known, _probe, shared) if check else Intake(known, shared=shared)
+    return Intake(known, _probe, shared, ways) if check else Intake(known, shared=shared, ways=ways)
+
+
+def ways(
+    settings: Settings,
+    vault: "Vault",
+    wanted: str | None = None,
+    *,
+    flow: "Flow | None" = None,
+    scopes: tuple[str, ...] = (),
+    anew: bool = False,
+) -> "Ways":
+    """Return with what a login with OAuth is done; see `authorization.Ways`."""
+    from authsome.session import Ways
+
+    def browser() -> bool:
+        around = replace(_around(settings, vault.profile), wanted=wanted)
+        return around.answering() == "browser" or around.has_browser()
+
+    return Ways(_transport, os.environ, flow, scopes, browser, anew)
+
+
+def _transport(provider: "Provider") -> "httpx.BaseTransport":
+    from authsome import outside
+    from authsome.proxy import upstream
+
+    return outside.transport(provider, upstream.read(os.environ))
 
 
 def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":

@@ -51,6 +51,7 @@ def kept(
         issued_at=now,
         expires_at=None if tokens.expires_in is None else now + tokens.expires_in,
         proven=FORMER not in fields,
+        client_id=before.grant.client_id if before and before.grant else None,
     )
     return fields, grant
 

@@ -43,7 +43,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import PERSONS_PAGE, SCOPE, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -57,6 +57,7 @@ __all__ = [
     "PERSONS_PAGE",
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
+    "SCOPE",
     "SECRETIVE",
     "SIGNATURE_HEADERS",
     "SIGNATURE_QUERY",

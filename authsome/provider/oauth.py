@@ -33,6 +33,9 @@ OWN_PARAMETERS = frozenset(
 )
 """What a login says by itself (RFC 6749, 7521, 7523, 7636, 8628, 9101; OpenID Connect)."""
 
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""One scope (RFC 6749, 3.3)."""
+
 PERSONS_PAGE = "authorization_url"
 _BASE = "base_url"
 _OF_REVOCATION = ("client_id",)
@@ -44,7 +47,6 @@ _NEEDED = {
 }
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
 _URL = re.compile(r"https://([^/?#]*)((?:/[!-~]*)?)")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 _SETTING = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
@@ -176,7 +178,7 @@ def _check_flows(asks: OAuthDefinition, flow: Flow | None) -> None:
 
 def _check_scopes(asks: OAuthDefinition) -> None:
     for index, scope in enumerate(asks.scopes):
-        if not _SCOPE.fullmatch(scope) or asks.scope_separator in scope:
+        if not SCOPE.fullmatch(scope) or asks.scope_separator in scope:
             raise MistakeError(f"{ascii(scope)} is not a scope", ("scopes", index))
 
 
