@@ -8,6 +8,8 @@ import pytest
 from node import npm_ci
 from oidc_server import HERE, Certified, keeps_up
 
+pytest_plugins = ["node_fixtures"]
+
 
 @pytest.fixture(scope="session")
 def certified(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Certified]:

@@ -23,9 +23,11 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from authsome.provider import Catalogue, Provider
+
 HERE = Path(__file__).parent / "oidc"
 CALLBACK = "http://127.0.0.1:7998/callback"
-CANARY_SECRET = "CANARY basic+/%:&=secret-0123456789"
+CANARY_SECRET = "CANARY-basic+/%:&=secret-0123456789"
 """Has what only the encoding of RFC 6749, 2.3.1, carries through a header."""
 _DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 _GRANTS = ("authorization_code", "refresh_token", _DEVICE)
@@ -176,6 +178,13 @@ class Certified:
             "oauth": asks,
             **top,
         }
+
+    def provider(self, home: Path, name: str = "certified", **more: Any) -> Provider:
+        """Return it as the catalogue of a home that has this definition; see `definition`."""
+        folder = home / "providers"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.json").write_text(json.dumps(self.definition(name, **more)))
+        return Catalogue(home).get(name).filled({})
 
     def trust(self) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=str(self.roots))

@@ -33,6 +33,11 @@ class Browser:
         """Wait for an element."""
         WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: self.one(selector))
 
+    def arrives(self, where: str) -> None:
+        """Wait until it is at an address that begins so."""
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05)
+        wait.until(lambda _: self.driver.current_url.startswith(where), where)
+
     def sees(self, text: str) -> bool:
         """Wait for a text."""
         wait = WebDriverWait(
@@ -67,7 +72,12 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Browser]:
+def chromium(profile: Path, shots: Path, *, scripts: bool = True, trusted: str | None = None) -> Iterator[Browser]:
+    """Start it.
+
+    Args:
+        trusted: The one certificate that it takes although no authority it knows has signed it, by its key's digest.
+    """
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     steering = shutil.which("chromedriver")
     if program is None or steering is None:
@@ -79,6 +89,8 @@ def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Br
         *("disable-dev-shm-usage", "hide-scrollbars", "window-size=1100,1400", f"user-data-dir={profile}"),
     ):
         options.add_argument(f"--{flag}")
+    if trusted:
+        options.add_argument(f"--ignore-certificate-errors-spki-list={trusted}")
     if not scripts:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
