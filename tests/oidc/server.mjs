@@ -220,8 +220,8 @@ async function watched(ctx, next) {
   if (ctx.path === '/device/auth' && ctx.status === 200) ctx.body = { ...ctx.body, interval: settings.interval };
   if (ctx.path === '/token') {
     tokenCalls.push({
-      grant: ctx.oidc.params?.grant_type || null,
-      client: ctx.oidc.client?.clientId || null,
+      grant: ctx.oidc?.params?.grant_type || null,
+      client: ctx.oidc?.client?.clientId || null,
       status: ctx.status,
       error: ctx.body?.error || null,
     });
