@@ -105,7 +105,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
         ("OAuthDefinition", name): _ADDRESS
         for name in (
             *("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"),
-            *("registration_endpoint", "issuer"),
+            *("registration_endpoint", "issuer", "resource"),
         )
     },
     ("OAuthDefinition", "base_url"): {"pattern": "^https://[A-Za-z0-9_.-]+(:[0-9]*)?(/[!-~]*)?$"},

@@ -16,12 +16,25 @@ from canary import OPENAI_KEY
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
+    *(
+        "errors",
+        "web",
+        "documents",
+        "git",
+        "repository",
+        "provider",
+        "grants",
+        "manifest",
+        "vault",
+        "register",
+        "trust",
+    ),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
     *("bridge", "authorization", "session", "rules", "fake", "why", "trial"),
     *(
         "proxy",
+        "outside",
         "probe",
         "errand",
         "origin",
@@ -59,7 +72,9 @@ OWNERS = {
     "wsproto": {"proxy.websocket"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
-    "httpx": {"probe"},
+    "authlib": {"oauth.conversation"},
+    "httpx": {"web"},
+    "httpcore": {"outside.wire"},
     "jinja2": {"bridge.page"},
     "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
 }

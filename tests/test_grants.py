@@ -166,7 +166,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         **dict.fromkeys(
             ("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"), ADDRESSES
         ),
-        **dict.fromkeys(("registration_endpoint", "issuer"), ADDRESSES),
+        **dict.fromkeys(("registration_endpoint", "issuer", "resource"), ADDRESSES),
         "base_url": (None, "https://x.example", "https://y.example", "https://y.example/z"),
         "revocation": (None, ENDS, replace(ENDS, method="DELETE"), replace(ENDS, form={"y": "{access_token}"})),
         "device_token_request": ("oauth2_form", "json"),

@@ -281,6 +281,8 @@ class OAuthDefinition(Closed):
         registration_endpoint: Where an application registers itself (RFC 7591).
         issuer: What the authorization server calls itself, https: where the rest is found (RFC 8414), and what its
             answers are compared with (RFC 9207).
+        resource: What the tokens are for, https, as a server of the Model Context Protocol calls itself: each request
+            names it (RFC 8707), and without an `issuer` it says who that is (RFC 9728).
         base_url: What `{base_url}` stands for in the other URLs, unless a login says otherwise.
         scopes: What is asked for if nobody asks for anything else.
         scope_separator: What stands between them: a space (RFC 6749, 3.3) or a comma.
@@ -309,6 +311,7 @@ class OAuthDefinition(Closed):
     device_token_request: Literal["oauth2_form", "json"] = "oauth2_form"  # noqa: S105  a form of body
     registration_endpoint: str | None = None
     issuer: str | None = None
+    resource: str | None = None
     base_url: str | None = None
     scopes: tuple[str, ...] = ()
     scope_separator: Literal[" ", ","] = " "
@@ -327,7 +330,7 @@ class OAuthDefinition(Closed):
     @property
     def flows(self) -> tuple[Flow, ...]:
         """The ways to a token that there are."""
-        known = self.issuer is not None
+        known = self.issuer is not None or self.resource is not None
         coded = known or bool(self.authorization_url and self.token_url)
         device = self.device_authorization_url or (known and self.supports_device_flow)
         registers = self.supports_dcr or (self.supports_dcr is None and self.registration_endpoint)

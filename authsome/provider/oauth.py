@@ -80,15 +80,16 @@ def endpoints(asks: OAuthDefinition) -> Mapping[str, str]:
     found["revocation"] = asks.revocation.url if asks.revocation else None
     found["registration_endpoint"] = asks.registration_endpoint
     found["issuer"] = asks.issuer
+    found["resource"] = asks.resource
     return {name: url for name, url in found.items() if url is not None}
 
 
 def hosts(asks: OAuthDefinition) -> frozenset[str]:
     """Return the hosts that get codes, tokens or the client's secret, and slots where settings are missing."""
     base = asks.base_url or f"{{{_BASE}}}"
-    urls = [
-        url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name != PERSONS_PAGE
-    ]
+    # What the tokens are for says where they come from only where nothing else does.
+    none = {PERSONS_PAGE} if asks.issuer is None and asks.token_url is None else {PERSONS_PAGE, "resource"}
+    urls = [url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name not in none]
     return frozenset(url.removeprefix("https://").partition("/")[0].lower() for url in urls)
 
 
@@ -113,6 +114,11 @@ def filled(asks: OAuthDefinition, settings: Mapping[str, str]) -> OAuthDefinitio
             change[name] = made
     if asks.revocation:
         change["revocation"] = replace(asks.revocation, url=change["revocation"])
+    if own := asks.client_credentials:  # what is no setting is asked for together with the application's id
+        parameters = {
+            key: SLOT.sub(lambda slot: given.get(slot[1], slot[0]), text) for key, text in own.parameters.items()
+        }
+        change["client_credentials"] = replace(own, parameters=parameters)
     for name in ("authorization_parameters", "token_parameters"):
         with at(name):
             change[name] = {key: _filled(text, given, ()) for key, text in getattr(asks, name).items()}
