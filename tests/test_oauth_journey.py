@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx
@@ -55,7 +56,7 @@ class World:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.json").write_text(json.dumps(definition))
 
-    def defines(self, **more: object) -> None:
+    def defines(self, **more: Any) -> None:
         """Define the certified server, as `Certified.definition` has it."""
         self.define("certified", self.oidc.definition(**more))
 
@@ -73,6 +74,9 @@ class World:
             assert time.monotonic() < deadline, "somebody else has the port"
             person.types("\x03")
             person.ends()
+
+    def at_terminal(self, *words: str) -> Person:
+        return Person([EXECUTABLE, *words, "--terminal"], self.authsome.environ(), self.authsome.project)
 
     def agrees(self, browser: Browser) -> None:
         """Sign in at the provider, and allow what it shows."""
@@ -253,8 +257,7 @@ ADDRESS = re.compile(r"https://localhost:\d+/auth\?[!-~]+")
 
 @pytest.mark.parametrize("pasted", [False, True], ids=["comes back", "is pasted"])
 def test_a_login_at_the_terminal(world: World, pasted: bool) -> None:
-    command = [EXECUTABLE, "login", "certified", "--terminal"]
-    person = Person(command, world.authsome.environ(), world.authsome.project)
+    person = world.at_terminal("login", "certified")
     assert person.sees("/auth?"), person.screen
     person.sees("never", seconds=0.3)
     found = ADDRESS.search(person.screen)
@@ -274,8 +277,7 @@ def test_a_login_at_the_terminal(world: World, pasted: bool) -> None:
 
 def test_a_device_at_the_terminal(world: World) -> None:
     world.oidc.settle(interval=1)
-    command = [EXECUTABLE, "login", "certified", "--terminal", "--flow", "device_code"]
-    person = Person(command, world.authsome.environ(), world.authsome.project)
+    person = world.at_terminal("login", "certified", "--flow", "device_code")
     assert person.sees(f"{world.oidc.issuer}/device"), person.screen
     person.sees("never", seconds=0.3)
     code = re.search(r"\b[B-Z]{4}-[B-Z]{4}\b", person.screen)
