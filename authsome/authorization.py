@@ -7,6 +7,7 @@ has, and that tokens are stored before they are used. Refuses to ask for what th
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 from authsome import pasted
 from authsome.bridge import Answer, Blank, Question
@@ -67,6 +68,7 @@ class Authorization:
         self._settled: Provider = self._provider
         self._extra: Mapping[str, str] = {}
         self._tokens: Tokens | None = None
+        self._returned: str | None = None
 
     def _application(self) -> Client | None:
         """Return the application that the environment names, or the profile has kept."""
@@ -149,6 +151,7 @@ class Authorization:
             return self._begun(answer)
         try:
             made = self._login.poll() if answer.polls else self._login.returned(answer.returned or "")
+            self._returned = answer.returned
         except DeniedError as error:
             raise self._explained(error) from None
         return self._noted(made)
@@ -156,7 +159,7 @@ class Authorization:
     def _begun(self, answer: Answer) -> _Step:
         from authsome.oauth.login import Login  # noqa: PLC0415  as above
 
-        self._tokens = None
+        self._tokens = self._returned = None
         given = self._settings(answer.fields)
         self._settled = self._provider.filled(given)
         self._oauth = _oauth_of(self._settled)
@@ -197,10 +200,20 @@ class Authorization:
 
     @property
     def settled(self) -> Provider:
-        """The provider with the settings of this connection, those in the answer of the provider among them."""
+        """The provider with the settings of this connection, those that it has told itself among them."""
         if self._tokens is None:
             return self._settled
-        derived = self._settled.derived(self._tokens.said, response=True)
+        try:
+            derived = {**self._settled.derived(self._tokens.said, response=True)}
+            if self._returned is not None:
+                said = dict(parse_qsl(urlsplit(self._returned).query))
+                derived |= self._settled.derived(said, redirect=True)
+        except ValueError as error:
+            raise AuthsomeError(
+                f"{self._settled.display_name} did not say all that its tokens are used with: {error}",
+                hint="nothing was stored; start again",
+                code=ExitCode.REFUSED,
+            ) from None
         return self._settled.filled({**self._settled.settings, **derived})
 
     def fields(self, tokens: Tokens) -> dict[str, str]:

@@ -160,7 +160,7 @@ class Reload:
         try:
             position = session.survey(self._origin.vault.again(), declared)
             position.check()
-            live = session.in_place(position)
+            live = session.in_place(position, running=True)
         except (AuthsomeError, OSError) as error:
             trouble.append(f"{_words(error)}; the credentials before still hold")
         else:

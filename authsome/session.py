@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, Project, full_name
-from authsome.provider import DEFAULT_CONNECTION, Field, Flow, Provider, placeholder
-from authsome.vault import Entry, Holding, TamperedError, Vault, holding
+from authsome.oauth import DeniedError, UnavailableError
+from authsome.provider import DEFAULT_CONNECTION, TOKENS, Field, Flow, Provider, placeholder
+from authsome.vault import Entry, Grant, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
     import httpx
@@ -33,6 +34,7 @@ class Session:
     Args:
         settings: The values of connections that are no secrets.
         stand_ins: What the child holds instead of a field, where that is not the ordinary placeholder.
+        grants: What is known of those that are tokens.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Session:
         secrets: Mapping[tuple[str, str], Mapping[str, str]],
         settings: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
         stand_ins: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+        grants: Mapping[tuple[str, str], Grant] | None = None,
     ) -> None:
         self._secrets, self._settings, self._stand_ins = secrets, settings or {}, stand_ins or {}
+        self._grants = grants or {}
 
     def __repr__(self) -> str:
         return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
@@ -49,6 +53,10 @@ class Session:
     def holds(self, declared: Declared) -> bool:
         """Whether the connection is usable in this run."""
         return declared.key in self._secrets
+
+    def grant(self, declared: Declared) -> Grant | None:
+        """Return what is known of a connection's tokens, None for a key."""
+        return self._grants.get(declared.key)
 
     def stand_ins(self) -> Mapping[str, str]:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
@@ -75,10 +83,14 @@ class Session:
 
     def placed(self, project: Project) -> tuple[Declared, ...]:
         """Return the project's connections, those that are held with the hosts that they have by their settings."""
-        return tuple(
-            replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
-            for each in project.connections
-        )
+        return tuple(map(self.seen, project.connections))
+
+    def seen(self, declared: Declared) -> Declared:
+        """Return a connection as it is held: with tokens or with a key, and with the hosts that its settings make."""
+        if not self.holds(declared):
+            return declared
+        provider = declared.provider.with_tokens if self.grant(declared) else declared.provider
+        return declared.seen(provider.filled(self.settings(declared)))
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
         """Return the fields of a connection that is held, settings among them; secret."""
@@ -99,7 +111,7 @@ class Session:
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
         kept = {name: fields for name, fields in self._secrets.items() if name in names}
-        return Session(kept, self._settings, self._stand_ins)
+        return Session(kept, self._settings, self._stand_ins, self._grants)
 
 
 def _is_default(name: tuple[str, str]) -> bool:
@@ -111,14 +123,24 @@ class Position:
     """Declarations, the plan for them, and the vault both were compared with.
 
     Attributes:
-        declared: With the hosts that they have by the settings of what is held.
+        declared: As what is held of them makes them: with tokens or with a key, and with hosts by its settings.
         damaged: What kept entries from being opened; with one, nothing starts.
+        wanted: The declarations as they were, for another look.
+        clock: The seconds since 1970.
     """
 
     vault: Vault
     declared: tuple[Declared, ...]
     plan: plan.Plan
-    damaged: tuple[TamperedError, ...] = ()
+    damaged: tuple[TamperedError, ...]
+    wanted: tuple[Declared, ...]
+    clock: Callable[[], float]
+
+    def again(self) -> "Position":
+        """Return how the same declarations stand now; commands keep their options."""
+        found = survey(self.vault, self.wanted, self.clock)
+        options = next((step.options for step in self.plan.steps), "")
+        return replace(found, plan=found.plan.addressed(options))
 
     def check(self) -> None:
         """Raise (exit code 5) if an entry is damaged."""
@@ -126,8 +148,8 @@ class Position:
             raise error
 
 
-def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
-    """Compare what is wanted with what the vault holds; writes nothing and asks nobody."""
+def survey(vault: Vault, declared: tuple[Declared, ...], clock: Callable[[], float] = time.time) -> Position:
+    """Compare what is wanted with what the vault holds; writes nothing, sends nothing and asks nobody."""
     held = vault.names()
     found: dict[tuple[str, str], Holding] = {}
     damaged: dict[tuple[str, str], TamperedError] = {}
@@ -136,13 +158,14 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
         try:
             if each.held_as in held and (entry := vault.read(*each.held_as)):
                 found[each.key] = holding(entry, each.provider)
-                filled[each.key] = replace(each, provider=each.provider.filled(entry.shown(each.provider)))
+                filled[each.key] = each.seen(entry.of(each.provider))
         except TamperedError as error:  # it must not hide how the others stand
             if not error.of_entry:
                 raise
             damaged[each.key] = error
     words = {name: error.message for name, error in damaged.items()}
-    return Position(vault, tuple(filled.values()), plan.make(declared, found, held, words), tuple(damaged.values()))
+    made = plan.make(filled.values(), found, held, words, now=clock())
+    return Position(vault, tuple(filled.values()), made, tuple(damaged.values()), declared, clock)
 
 
 class Verdict(NamedTuple):
@@ -169,6 +192,14 @@ type Probe = Callable[[Provider, Mapping[str, str]], Verdict]
 def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
     del provider, fields
     return Verdict(None, "not checked")
+
+
+type Renew = Callable[[Declared], Entry]
+"""Returns the tokens of a connection, renewed if they end soon."""
+
+
+def _silent(line: str) -> None:
+    del line
 
 
 def _random(octets: int) -> str:
@@ -209,35 +240,79 @@ class Intake(NamedTuple):
         probe: Shows a credential to its provider before it is stored.
         shared: Store in the project's folder; None for where the profile's preset says.
         ways: With which tokens are come by; without them there is no login with OAuth.
+        renew: Brings tokens up to date that end soon, or raises `DeniedError` or `UnavailableError`; None where nobody
+            may be asked for new ones.
+        early: Whether tokens are renewed that will end soon as well, as whoever gets them cannot renew them.
+        talk: Gets a line about what is left out.
     """
 
     known: Callable[[], Iterable[Provider]] = tuple
     probe: Probe = _unchecked
     shared: bool | None = None
     ways: Ways | None = None
+    renew: Renew | None = None
+    early: bool = False
+    talk: Callable[[str], None] = _silent
 
 
 _AS_GIVEN = Intake()
 
 
 def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = _AS_GIVEN) -> Session:
-    """Ask for everything that needs a person, store it, and return the live credentials.
+    """Renew what has expired, ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
         human: Finds out who answers; called only if somebody has to.
 
-    Raises (exit code 3) with one command per missing connection when there is nobody to ask.
+    Raises (exit code 3) with one command per missing connection when there is nobody to ask, and (exit code 8) if a
+    required one has expired and its provider cannot be asked for a new token.
     """
     position.check()
-    blocking = position.plan.blocking
-    if not blocking:
+    position = _renewed_or_left_out(position, intake)
+    if not position.plan.blocking:
         return in_place(position)
     _ask(position, human(), intake)
     # A fresh look: what was offered may have been given, and what is still off its pattern was not.
-    after = survey(position.vault, position.declared)
+    after = position.again()
     if after.plan.blocking:  # stored in the project, while the home's own still counts
         raise _lacking(after.plan, "missing or unusable after all", "look at them:\n  authsome check")
     return in_place(after)
+
+
+def renewed(
+    position: Position, renew: Renew, *, early: bool = False
+) -> tuple[Position, Mapping[tuple[str, str], AuthsomeError]]:
+    """Renew tokens that have expired; return how everything stands then, and why it did not work where it did not.
+
+    Args:
+        early: Those that will end soon, too.
+    """
+    states = {plan.State.EXPIRED, plan.State.IN_PLACE} if early else {plan.State.EXPIRED}
+    due = {(step.provider, step.connection) for step in position.plan.steps if step.state in states}
+    tokens = [each for each in position.declared if each.key in due and each.provider.auth_type == "oauth2"]
+    failed: dict[tuple[str, str], AuthsomeError] = {}
+    for each in tokens:
+        try:
+            renew(each)
+        except (DeniedError, UnavailableError) as error:
+            failed[each.key] = error
+    return position.again() if tokens else position, failed
+
+
+def _renewed_or_left_out(position: Position, intake: Intake) -> Position:
+    """Renew what has expired. What is optional and cannot be renewed now is left out, and that is said."""
+    if intake.renew is None:
+        return position
+    position, failed = renewed(position, intake.renew, early=intake.early)
+    position.check()
+    # One that was refused is marked so, and a person is asked for it.
+    left = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.EXPIRED}
+    for each in position.declared:
+        if (error := failed.get(each.key)) and each.key in left:
+            if each.required:
+                raise error
+            intake.talk(f"{each.name} is left out: {error.message}")
+    return position
 
 
 def _ask(position: Position, answering: "Human", intake: Intake) -> None:
@@ -250,7 +325,7 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
             position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
         )
     asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
-    wanted = [each.stored for each in position.declared if each.key in asked]
+    wanted = [each.stored for each in position.wanted if each.key in asked]
     # A required one first: two that one credential fills are asked for once.
     once = {each.key: each for each in sorted(wanted, key=lambda each: each.required)}
     collect(position.vault, [once.pop(each.key) for each in wanted if each.key in once], answering, intake)
@@ -286,21 +361,37 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
     return Session(secrets, settings, stand_ins)
 
 
-def in_place(position: Position) -> Session:
-    """Return the credentials that are live without asking anybody."""
-    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.IN_PLACE}
+def in_place(position: Position, *, running: bool = False) -> Session:
+    """Return the credentials that are live without asking anybody.
+
+    Args:
+        running: For a run that goes on, which renews tokens, or says why not, when they are used.
+    """
+    states = plan.GOES_ON if running else {plan.State.IN_PLACE}
+    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state in states}
     secrets = {}
     settings = {}
     stand_ins = {}
+    grants = {}
     for each in position.declared:
         if each.key in usable and (entry := position.vault.read(*each.held_as)):
-            shown = entry.shown(each.provider)
-            provider = each.provider.filled(shown)
-            hidden = entry.fields.keys() - shown.keys()  # a secret once given stays one, whatever the definition says
+            provider = entry.of(each.provider)
+            hidden = entry.fields.keys() - entry.shown(provider).keys()  # a secret once given stays one
             settings[each.key] = {name: text for name, text in provider.settings.items() if name not in hidden}
-            secrets[each.key] = {name: text for name, text in entry.fields.items() if name in hidden}
+            secrets[each.key] = _in_use(entry, hidden)
             stand_ins[each.key] = provider.stand_ins(each.connection)
-    return Session(secrets, settings, stand_ins)
+            if entry.grant:
+                grants[each.key] = entry.grant
+    return Session(secrets, settings, stand_ins, grants)
+
+
+def _in_use(entry: Entry, hidden: Collection[str]) -> dict[str, str]:
+    """Return the secrets that a run has a use for: to send them, or to know them when a provider says them back.
+
+    NOTE: of what tokens are signed for with, a private key for example, it has none.
+    """
+    known = {name: text for name, text in entry.fields.items() if name in hidden}
+    return {name: known[name] for name in TOKENS if name in known} if entry.grant else known
 
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:

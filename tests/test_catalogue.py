@@ -91,7 +91,8 @@ def _key(name: str) -> Provider:
     provider = CATALOGUE.get(name)
     expected = EXPECTED[name]
     told = provider.derived(expected.get("response", {}), response=True)
-    return provider.filled({**expected["key"], **provider.derived(expected["key"]), **told})
+    back = provider.derived(expected.get("redirect", {}), redirect=True)
+    return provider.filled({**expected["key"], **provider.derived(expected["key"]), **told, **back})
 
 
 def _takes_the_key(provider: Provider, key: dict[str, str]) -> None:

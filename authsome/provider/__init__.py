@@ -14,6 +14,7 @@ from authsome.provider.definition import (
     CATEGORIES,
     AlsoDefinition,
     ApiKey,
+    AppInstallationDefinition,
     BasicDefinition,
     ClientCredentialsDefinition,
     ClientDefinition,
@@ -23,6 +24,7 @@ from authsome.provider.definition import (
     FieldDefinition,
     Flow,
     InjectDefinition,
+    JwtBearerDefinition,
     OAuthDefinition,
     RevocationDefinition,
     SigV4Definition,
@@ -44,7 +46,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, SCOPE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -64,9 +66,11 @@ __all__ = [
     "SIGNATURE_QUERY",
     "SLOT",
     "TOKEN",
+    "TOKENS",
     "VARIABLE",
     "AlsoDefinition",
     "ApiKey",
+    "AppInstallationDefinition",
     "BasicDefinition",
     "Catalogue",
     "ClientCredentialsDefinition",
@@ -79,6 +83,7 @@ __all__ = [
     "Flow",
     "Host",
     "InjectDefinition",
+    "JwtBearerDefinition",
     "MistakeError",
     "OAuth",
     "OAuthDefinition",

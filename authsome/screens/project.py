@@ -14,7 +14,9 @@ from authsome.vault import Holding
 if TYPE_CHECKING:
     from authsome.why import Answer
 
-_MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_MARKS = {State.IN_PLACE: "ok", State.EXPIRED: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_NOT_SHOWN = frozenset({"options", "source", "lacking"})  # they are in the command, and in the detail
+_NOTHING_TO_DO = (State.IN_PLACE, State.EXPIRED, State.UNUSED)
 
 
 def listing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -88,10 +90,9 @@ def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
     steps = [
         {
-            # What is left out is in the command, and in the detail.
-            **{name: value for name, value in asdict(step).items() if name not in ("options", "source")},
+            **{name: value for name, value in asdict(step).items() if name not in _NOT_SHOWN},
             "needs_person": step.needs_person,
-            "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
+            "command": None if step.state in _NOTHING_TO_DO else step.command,
         }
         for step in made.steps
     ]
