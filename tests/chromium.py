@@ -72,12 +72,7 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path, shots: Path, *, scripts: bool = True, trusted: str | None = None) -> Iterator[Browser]:
-    """Start it.
-
-    Args:
-        trusted: The one certificate that it takes although no authority it knows has signed it, by its key's digest.
-    """
+def chromium(profile: Path, shots: Path, *more: str, scripts: bool = True) -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     steering = shutil.which("chromedriver")
     if program is None or steering is None:
@@ -87,10 +82,9 @@ def chromium(profile: Path, shots: Path, *, scripts: bool = True, trusted: str |
     for flag in (
         *("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run"),
         *("disable-dev-shm-usage", "hide-scrollbars", "window-size=1100,1400", f"user-data-dir={profile}"),
+        *more,
     ):
         options.add_argument(f"--{flag}")
-    if trusted:
-        options.add_argument(f"--ignore-certificate-errors-spki-list={trusted}")
     if not scripts:
         options.add_experimental_option("prefs", {"profile.managed_default_content_settings.javascript": 2})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

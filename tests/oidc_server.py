@@ -82,7 +82,8 @@ class Certified:
         shown.private_key_pem.write_to_path(str(key))
         for part in shown.cert_chain_pems:
             part.write_to_path(str(certificate), append=True)
-        self.spki = _spki(shown.cert_chain_pems[0].bytes())
+        self.flag = f"ignore-certificate-errors-spki-list={_spki(shown.cert_chain_pems[0].bytes())}"
+        """With which Chromium takes this one certificate."""
         clients = folder / "clients.json"
         clients.write_text(json.dumps([each.metadata() for each in (PUBLIC, BASIC, POST)]))
         files = [f"--certificate={certificate}", f"--key={key}", f"--clients={clients}"]
@@ -196,7 +197,7 @@ class Certified:
 
 
 def _spki(certificate: bytes) -> str:
-    """Return what Chromium trusts a single certificate by."""
+    """Return what Chromium knows a single certificate by."""
     key = x509.load_pem_x509_certificate(certificate).public_key()
     return b64encode(sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()).decode()
 

@@ -75,8 +75,8 @@ OWNERS = {
     "authlib": {"oauth.conversation"},
     "httpx": {"web"},
     "httpcore": {"outside.wire"},
-    "jinja2": {"bridge.page"},
-    "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
+    "jinja2": {"bridge.web"},
+    "werkzeug": {"bridge.awaited", "bridge.guard", "bridge.page", "bridge.server", "bridge.web"},
 }
 WEB = ("mitmproxy", "httpx", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
 """What a command that sends nothing has no use for."""

@@ -99,7 +99,7 @@ def world(authsome: CommandLine, oidc: Certified, origin: Origin, tmp_path: Path
         def start() -> Browser:
             # Outside of what is searched for canaries, as a person's profile is.
             profile = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-            return stack.enter_context(chromium(profile, shots, trusted=oidc.spki))
+            return stack.enter_context(chromium(profile, shots, oidc.flag))
 
         made = World(authsome, oidc, origin, start)
         made.defines(token_endpoint_auth_method="none", client={"client_id_env": "CERTIFIED_CLIENT_ID"})

@@ -296,7 +296,7 @@ def test_a_person_agrees_in_chromium(way: Ways, oidc: Certified, tmp_path: Path)
     there = way(supports_dcr=True)
     login = there.login("dcr_pkce", Client(""))
     # Nobody listens there; the address is all there is to read.
-    with socket.socket() as held, chromium(tmp_path / "outside", tmp_path / "shots", trusted=oidc.spki) as browser:
+    with socket.socket() as held, chromium(tmp_path / "outside", tmp_path / "shots", oidc.flag) as browser:
         held.bind(("127.0.0.1", 0))
         callback = f"http://127.0.0.1:{held.getsockname()[1]}/callback"
         browser.driver.get(there.sent(login, callback).url)
