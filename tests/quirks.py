@@ -400,7 +400,9 @@ def _translate(quirks: Quirks, environ: dict[str, Any], body: bytes) -> None:
     if "scope" in query:
         environ["QUERY_STRING"] = urlencode({**query, "scope": query["scope"].replace(quirks.separator, " ")})
     scheme, _, shown = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme == "Basic":  # RFC 6749, 2.3.1: both are encoded as in a form, which Authlib does not undo
+    if scheme == "Basic" and not environ["PATH_INFO"].startswith(
+        "/applications/"
+    ):  # RFC 6749, 2.3.1: both are encoded as in a form, which Authlib does not undo
         user, _, password = base64.b64decode(shown).decode().partition(":")
         plain = f"{unquote_plus(user)}:{unquote_plus(password)}"
         environ["HTTP_AUTHORIZATION"] = "Basic " + base64.b64encode(plain.encode()).decode()

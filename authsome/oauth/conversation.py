@@ -97,31 +97,33 @@ class Conversation:
 
         Raises `AuthsomeError` (exit code 2) for what does not come from this login, which leaves it as it is.
         """
-        code = self.returned(url_or_query, request, (verifier,))
+        given = self.checked(url_or_query, request)
+        host = urlsplit(self._asks.authorization_url or "").hostname or "the provider"
+        issuer = self._asks.issuer
+        if issuer is not None and ("iss" in given or self._issuer_said) and given.get("iss") != issuer:
+            raise DeniedError("issuer_mismatch", f"the answer does not come from {host} (RFC 9207)")
+        if "error" in given:
+            sent = (verifier, request.state, given.get("code", ""), self._client.client_secret or "")
+            raise refusal(host, given["error"], given.get("error_description"), [each for each in sent if each])
+        code = given["code"]
         parameters = {"code": code, "redirect_uri": request.redirect_uri}
         if self._asks.pkce is not False:
             parameters["code_verifier"] = verifier
         return self._fetched("authorization_code", parameters, (code, verifier, request.state))
 
-    def returned(self, url_or_query: str, request: AuthorizationRequest, hidden: Collection[str] = ()) -> str:
-        """Return the code of a redirect; nothing is sent."""
+    @staticmethod
+    def checked(url_or_query: str, request: AuthorizationRequest) -> Mapping[str, str]:
+        """Return what a redirect says, if it answers this request; nothing is sent."""
         given = _parameters(url_or_query, request.redirect_uri)
-        if not _same(given.get("state", ""), request.state):
+        if "state" not in given or not (given.get("code") or given.get("error")):
+            raise AuthsomeError(_NOT_WHOLE, hint="paste the whole address", code=ExitCode.USAGE)
+        if not _same(given["state"], request.state):
             raise AuthsomeError(
-                "this is no answer to the login that was begun here" if "state" in given else _NOT_WHOLE,
-                hint="use the link of this login, and the address that it ends at",
+                "this is no answer to the login that was begun here",
+                hint="use the page of this login, and the address that it leads to",
                 code=ExitCode.USAGE,
             )
-        host = urlsplit(self._asks.authorization_url or "").hostname or "the provider"
-        issuer = self._asks.issuer
-        if issuer is not None and ("iss" in given or self._issuer_said) and given.get("iss") != issuer:
-            raise DeniedError("issuer_mismatch", f"the answer says that it is not from {host} (RFC 9207)")
-        if "error" in given:
-            sent = (*hidden, request.state, given.get("code", ""), self._client.client_secret or "")
-            raise refusal(host, given["error"], given.get("error_description"), [each for each in sent if each])
-        if not given.get("code"):
-            raise AuthsomeError(_NOT_WHOLE, hint="paste the whole address", code=ExitCode.USAGE)
-        return given["code"]
+        return given
 
     def renew(self, refresh_token: str, scopes: Collection[str] = ()) -> Tokens:
         """Return new tokens for a refresh token.
@@ -290,8 +292,7 @@ class Conversation:
     def _answer(self, response: httpx.Response, hidden: Collection[str]) -> Answer:
         sent = [each for each in (*hidden, self._client.client_secret) if each]
         headers = {name.lower(): value for name, value in response.headers.items()}
-        where = _where(response.request.url)
-        return Answer(where, response.status_code, headers, response.content, sent, time.time())
+        return Answer(where(response.request.url), response.status_code, headers, response.content, sent, time.time())
 
     def _sent[T](self, send: Callable[[], T]) -> T:
         """Return what a request comes to; an error of the web client's is one of ours."""
@@ -300,7 +301,7 @@ class Conversation:
         except OutsideError as error:
             raise UnavailableError(str(error)) from error
         except httpx.RequestError as error:
-            raise UnavailableError(f"{_where(error.request.url)} could not be reached") from error
+            raise UnavailableError(f"{where(error.request.url)} could not be reached") from error
 
 
 def renew(
@@ -353,7 +354,7 @@ def session(transport: httpx.BaseTransport) -> httpx.Client:
 def _not_packed(response: httpx.Response) -> None:
     # Nobody asked for it; and a bound on what arrives is none on what it unfolds to.
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        raise OutsideError(f"{_where(response.request.url)} answered compressed, which was not asked for")
+        raise OutsideError(f"{where(response.request.url)} answered compressed, which was not asked for")
 
 
 def _read(response: httpx.Response, request: httpx.Request) -> httpx.Response:
@@ -413,7 +414,8 @@ _PLAIN = {"User-Agent": f"authsome/{authsome.__version__}", "Accept-Encoding": "
 _NOT_WHOLE = "this is not the whole address that the provider's page led to"
 
 
-def _where(url: httpx.URL) -> str:
+def where(url: httpx.URL) -> str:
+    """Return the host that an address is at."""
     return url.host if url.port is None else f"{url.host}:{url.port}"
 
 
@@ -425,7 +427,8 @@ def _filled(template: str, given: Mapping[str, str]) -> str:
     """Return a template with texts in its slots; an empty one is missing, too."""
     for name in SLOT.findall(template):
         if not given.get(name):
-            raise AuthsomeError(f"the request to the provider needs a {name.replace('_', ' ')}", code=ExitCode.MISSING)
+            words = name.replace("_", " ")
+            raise AuthsomeError(f"the provider asks for the {words}, and there is none", code=ExitCode.MISSING)
     return SLOT.sub(lambda slot: given[slot[1]], template)
 
 

@@ -61,7 +61,7 @@ def known(oauth: OAuth, transport: httpx.BaseTransport, *needed: str) -> tuple[O
         said = _shown(found.get("issuer"))
         raise _refused(f"the server at {issuer} calls itself {said} (RFC 8414, 3.3)", f'"issuer": "{said}"')
     methods = found.get("code_challenge_methods_supported")
-    if asks.pkce and methods is not None and (not isinstance(methods, list) or "S256" not in methods):
+    if asks.pkce and "authorization_url" in needed and not (isinstance(methods, list) and "S256" in methods):
         raise _refused(f"{issuer} does not bind a code to its login with S256 (RFC 7636)", '"pkce": null')
     allowed = _allowed(asks, oauth)
     change: dict[str, Any] = {}
