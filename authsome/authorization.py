@@ -171,7 +171,7 @@ class Authorization:
             self._oauth,
             self.flow,
             self.scopes,
-            client,
+            client if client.client_id else None,  # one that registers itself has none yet
             self._ways.transport(self._settled),
             clock=self._ways.clock,
             token=self._ways.token,
@@ -224,7 +224,7 @@ class Authorization:
         """Write the application that has got the tokens, and the tokens."""
         provider, now = self.settled, self._ways.clock()
         shown = {name: text for name, text in provider.settings.items() if _is_kept(provider, name)}
-        client = self._login.client if self._login else Client("")
+        client = (self._login.client if self._login else None) or Client("")
         fields, grant = kept.kept(
             tokens,
             None,

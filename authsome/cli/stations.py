@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from authsome.bridge import Around, Human
     from authsome.manifest import Project
+    from authsome.oauth import Client, Tokens
     from authsome.provider import Flow, Provider
+    from authsome.renewal import Renewal
     from authsome.session import Intake, Position, Verdict, Ways
     from authsome.trust import Trust
-    from authsome.vault import Folder, Given, Vault
+    from authsome.vault import Folder, Given, Grant, Vault
     from authsome.vault.keychain import Keychain
 
 
@@ -277,6 +279,21 @@ def _transport(provider: "Provider") -> "httpx.BaseTransport":
     from authsome.proxy import upstream
 
     return outside.transport(provider, upstream.read(os.environ))
+
+
+def renewal(vault: "Vault") -> "Renewal":
+    """Return what brings the tokens of a vault up to date. Nothing is imported for it before some are due."""
+    from authsome.renewal import Renewal
+
+    return Renewal(vault, _talk, environ=os.environ)
+
+
+def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mapping[str, str]") -> "Tokens":
+    from authsome.oauth import login
+
+    if provider.oauth is None:
+        raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
+    return login.renew(provider.oauth, client, grant, fields, _transport(provider))
 
 
 def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":

@@ -127,11 +127,6 @@ def filled(asks: OAuthDefinition, settings: Mapping[str, str]) -> OAuthDefinitio
     for name in ("revocation", "app_installation"):
         if name in change:
             change[name] = replace(getattr(asks, name), url=change[name])
-    if own := asks.client_credentials:  # what is no setting is asked for together with the application's id
-        parameters = {
-            key: SLOT.sub(lambda slot: given.get(slot[1], slot[0]), text) for key, text in own.parameters.items()
-        }
-        change["client_credentials"] = replace(own, parameters=parameters)
     for name in ("authorization_parameters", "token_parameters"):
         with at(name):
             change[name] = {key: _filled(text, given, ()) for key, text in getattr(asks, name).items()}
