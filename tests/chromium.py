@@ -50,7 +50,7 @@ class Browser:
         self.one(f"#field-{line}-api_key").send_keys(text)
 
     def presses(self, act: str) -> None:
-        self.one(f'button[value="{act}"]').click()
+        self.one(f'button[value="{act}"]:not(.unseen)').click()
 
     def state(self, line: int) -> str:
         return str(self.one(f"#line-{line}").get_attribute("data-state"))

@@ -22,7 +22,7 @@ from oidc_server import BASIC, PUBLIC, Certified
 from scripted import Origin, Reply
 from terminal import Person
 
-pytest_plugins = ["oidc_fixtures", "scripted_fixtures"]
+pytest_plugins = ["oidc_fixtures"]
 pytestmark = pytest.mark.browser
 
 KEYS = {name: f"{name}-CANARY-0123456789abcdef" for name in ("acme", "beta", "gamma", "delta")}
@@ -44,11 +44,10 @@ WAITING = 60.0
 
 @dataclass
 class World:
-    """A certified server, a provider of keys, and somebody with a browser."""
+    """A certified server, and somebody with a browser."""
 
     authsome: CommandLine
     oidc: Certified
-    keyed: Origin
     start: Callable[[], Browser]
 
     def define(self, name: str, definition: dict[str, object]) -> None:
@@ -90,9 +89,9 @@ class World:
 
 
 @pytest.fixture
-def world(authsome: CommandLine, oidc: Certified, origin: Origin, tmp_path: Path, shots: Path) -> Iterator[World]:
+def world(authsome: CommandLine, oidc: Certified, tmp_path: Path, shots: Path) -> Iterator[World]:
     bundle = tmp_path / "roots.pem"
-    bundle.write_text(oidc.roots.read_text() + origin.roots.read_text())
+    bundle.write_text(oidc.roots.read_text())
     authsome.env = {"SSL_CERT_FILE": str(bundle), "CERTIFIED_CLIENT_ID": PUBLIC.client_id}
     with ExitStack() as stack:
 
@@ -101,7 +100,7 @@ def world(authsome: CommandLine, oidc: Certified, origin: Origin, tmp_path: Path
             profile = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
             return stack.enter_context(chromium(profile, shots, oidc.flag))
 
-        made = World(authsome, oidc, origin, start)
+        made = World(authsome, oidc, start)
         made.defines(token_endpoint_auth_method="none", client={"client_id_env": "CERTIFIED_CLIENT_ID"})
         yield made
 
@@ -113,23 +112,31 @@ def shots(pytestconfig: pytest.Config) -> Path:
     return Path(pytestconfig.cache.mkdir("authsome-page"))
 
 
-def _keyed(world: World) -> None:
-    """Define providers of keys, which all are one host that knows their keys."""
+@pytest.fixture
+def keyed(world: World, tmp_path: Path) -> Iterator[None]:
+    """Have four providers that know their keys."""
+    origins = []
+    for name, key in KEYS.items():
+        folder = tmp_path / "outside" / name
+        folder.mkdir(parents=True)
+        origins.append(_keyed(world, name, key, Origin(folder)))
+        with Path(world.authsome.env["SSL_CERT_FILE"]).open("a") as bundle:
+            bundle.write(origins[-1].roots.read_text())
+    yield
+    for origin in origins:
+        origin.close()
 
+
+def _keyed(world: World, name: str, key: str, origin: Origin) -> Origin:
     def judge(request: Arrived) -> Reply:
-        known = [f"Bearer {key}".encode() for key in KEYS.values()]
-        return Reply((b"{}",), status=200 if request.values(b"authorization")[0] in known else 401)
+        return Reply((b"{}",), status=200 if request.values(b"authorization") == [f"Bearer {key}".encode()] else 401)
 
-    world.keyed.script = judge
-    where = f"https://localhost:{world.keyed.port}"
-    for name in KEYS:
-        key = {
-            "env_var": f"{name.upper()}_API_KEY",
-            "key_pattern": f"^{name}-[A-Za-z0-9-]{{16,}}$",
-            "key_pattern_hint": f"{name.title()} keys start with '{name}-'.",
-        }
-        definition = {"name": name, "display_name": name.title(), "host_url": where, "private_addresses": True}
-        world.define(name, {**definition, "api_key": key, "test": {"url": f"{where}/v1/me"}})
+    origin.script = judge
+    where = f"https://localhost:{origin.port}"
+    api_key = {"env_var": f"{name.upper()}_API_KEY", "key_pattern": f"^{name}-[A-Za-z0-9-]{{16,}}$"}
+    definition = {"name": name, "display_name": name.title(), "host_url": where, "private_addresses": True}
+    world.define(name, {**definition, "api_key": api_key, "test": {"url": f"{where}/v1/me"}})
+    return origin
 
 
 def test_a_login_with_a_button(world: World) -> None:
@@ -164,8 +171,8 @@ def test_a_login_with_a_button(world: World) -> None:
     assert person.ends() == 0
 
 
+@pytest.mark.usefixtures("keyed")
 def test_a_page_with_keys_and_a_login(world: World) -> None:
-    _keyed(world)
     world.authsome.declare(MANIFEST)
     world.authsome.login("delta", KEYS["delta"], "--profile", "work")
     command = "echo agent has $ACME_API_KEY, gamma $GAMMA_API_KEY, $CERTIFIED_TOKEN."
@@ -257,7 +264,7 @@ ADDRESS = re.compile(r"https://localhost:\d+/auth\?[!-~]+")
 
 @pytest.mark.parametrize("pasted", [False, True], ids=["comes back", "is pasted"])
 def test_a_login_at_the_terminal(world: World, pasted: bool) -> None:
-    person = world.at_terminal("login", "certified")
+    person = world.at_terminal("login", "certified", "--flow", "pkce")
     assert person.sees("/auth?"), person.screen
     person.sees("never", seconds=0.3)
     found = ADDRESS.search(person.screen)
