@@ -129,20 +129,21 @@ class Terminal:
                 raise _nothing_given(login.question) from None
 
     def _first(self, lines: "Lines", request: AuthorizationRequest, ear: "Ear | None") -> str:
-        """Return the query that comes first, the browser's or that of an address that is pasted."""
+        """Return the query that comes first, the browser's or that of an address that is pasted; else `EOFError`."""
         wrong = 0
-        while (text := lines.next(_PASTE)) is not None:
+        while wrong < ATTEMPTS:
+            text = lines.next(_PASTE)
+            if text is None:
+                return ear.query or "" if ear else ""
             try:
                 query = returned.pasted(text, request) if text.strip() else ""
             except AuthsomeError as error:
                 wrong += 1
-                if wrong == ATTEMPTS:
-                    raise
                 self._explain(error)
                 continue
             if query and (ear is None or ear.claim(request.state)):
                 return query
-        return ear.query or "" if ear else ""
+        raise EOFError
 
     def _confirmed(self, login: "_Login", device: DeviceAuthorization) -> Taken:
         """Show a code, and ask what has become of it until something has."""

@@ -139,7 +139,7 @@ class Login:
             raise AuthsomeError(
                 f"the provider sends people back to {REDIRECT}, and port 7998 is not this program's now",
                 hint="end what listens on port 7998 and try again",
-                code=ExitCode.MISSING,
+                code=ExitCode.USAGE,
             )
         needed = ("authorization_url", *(("registration_endpoint",) if registers else ()))
         asks, server = known(self._oauth, self._transport, *needed)
@@ -165,7 +165,7 @@ class Login:
 
     def _known(self) -> Client:
         if self.client is None:
-            raise AuthsomeError("the id of the application is missing", code=ExitCode.MISSING)
+            raise AuthsomeError("the id of the application is missing", code=ExitCode.USAGE)
         return self.client
 
 
