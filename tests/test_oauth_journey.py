@@ -4,12 +4,10 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -48,7 +46,6 @@ class World:
 
     authsome: CommandLine
     oidc: Certified
-    start: Callable[[], Browser]
 
     def define(self, name: str, definition: dict[str, object]) -> None:
         folder = self.authsome.home / "providers"
@@ -88,28 +85,36 @@ class World:
         return self.authsome("get", "certified", "--field", field, "--show-secret", reveals=True).out.strip()
 
 
+@pytest.fixture(scope="module")
+def started(certified: Certified, pytestconfig: pytest.Config) -> Iterator[Browser]:
+    """Start one browser; it keeps pictures from run to run, to be looked at."""
+    assert pytestconfig.cache is not None
+    shots = Path(pytestconfig.cache.mkdir("authsome-page"))
+    # Its profile is outside of what is searched for canaries, as a person's is.
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+        chromium(Path(profile), shots, certified.flag) as browser,
+    ):
+        yield browser
+
+
 @pytest.fixture
-def world(authsome: CommandLine, oidc: Certified, tmp_path: Path, shots: Path) -> Iterator[World]:
+def browser(started: Browser) -> Browser:
+    """Return the browser as if it were new."""
+    started.driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    started.driver.get_log("browser")  # type: ignore[no-untyped-call]
+    started.wide(1100)
+    return started
+
+
+@pytest.fixture
+def world(authsome: CommandLine, oidc: Certified, tmp_path: Path) -> World:
     bundle = tmp_path / "roots.pem"
     bundle.write_text(oidc.roots.read_text())
     authsome.env = {"SSL_CERT_FILE": str(bundle), "CERTIFIED_CLIENT_ID": PUBLIC.client_id}
-    with ExitStack() as stack:
-
-        def start() -> Browser:
-            # Outside of what is searched for canaries, as a person's profile is.
-            profile = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-            return stack.enter_context(chromium(profile, shots, oidc.flag))
-
-        made = World(authsome, oidc, start)
-        made.defines(token_endpoint_auth_method="none", client={"client_id_env": "CERTIFIED_CLIENT_ID"})
-        yield made
-
-
-@pytest.fixture
-def shots(pytestconfig: pytest.Config) -> Path:
-    """Return where pictures are kept from run to run, to be looked at."""
-    assert pytestconfig.cache is not None
-    return Path(pytestconfig.cache.mkdir("authsome-page"))
+    made = World(authsome, oidc)
+    made.defines(token_endpoint_auth_method="none", client={"client_id_env": "CERTIFIED_CLIENT_ID"})
+    return made
 
 
 @pytest.fixture
@@ -139,10 +144,9 @@ def _keyed(world: World, name: str, key: str, origin: Origin) -> Origin:
     return origin
 
 
-def test_a_login_with_a_button(world: World) -> None:
+def test_a_login_with_a_button(world: World, browser: Browser) -> None:
     world.defines(token_endpoint_auth_method="none")
     person, link = world.person("login", "certified", "--browser")
-    browser = world.start()
     browser.opens(link)
     browser.one("#field-0-client_id").send_keys(PUBLIC.client_id)
     browser.keeps("oauth-1-asked")
@@ -172,12 +176,11 @@ def test_a_login_with_a_button(world: World) -> None:
 
 
 @pytest.mark.usefixtures("keyed")
-def test_a_page_with_keys_and_a_login(world: World) -> None:
+def test_a_page_with_keys_and_a_login(world: World, browser: Browser) -> None:
     world.authsome.declare(MANIFEST)
     world.authsome.login("delta", KEYS["delta"], "--profile", "work")
     command = "echo agent has $ACME_API_KEY, gamma $GAMMA_API_KEY, $CERTIFIED_TOKEN."
     person, link = world.person("run", "--browser", "--", "sh", "-c", command)
-    browser = world.start()
     browser.wide(1100, 1800)
     browser.opens(link)
     assert browser.sees("0 of 4 required stored")
@@ -212,9 +215,8 @@ def test_a_page_with_keys_and_a_login(world: World) -> None:
     assert world.oidc.knows(world.token())
 
 
-def test_a_person_who_says_no_may_think_again(world: World) -> None:
+def test_a_person_who_says_no_may_think_again(world: World, browser: Browser) -> None:
     person, link = world.person("login", "certified", "--browser")
-    browser = world.start()
     browser.opens(link)
     browser.presses("go-0")
     assert browser.sees("Sign in to Certified")
@@ -229,10 +231,9 @@ def test_a_person_who_says_no_may_think_again(world: World) -> None:
     assert person.ends() == 0
 
 
-def test_a_login_on_another_device(world: World) -> None:
+def test_a_login_on_another_device(world: World, browser: Browser) -> None:
     world.oidc.settle(interval=1)
     person, link = world.person("login", "certified", "--browser", "--flow", "device_code")
-    browser = world.start()
     browser.opens(link)
     browser.presses("go-0")
     code = re.compile(r"\b[B-Z]{4}-[B-Z]{4}\b")
@@ -241,14 +242,17 @@ def test_a_login_on_another_device(world: World) -> None:
     assert shown is not None
     browser.keeps("oauth-7-device")
     # The other device, which need not know this one.
-    phone = world.start()
-    phone.driver.get(f"{world.oidc.issuer}/device")
-    phone.one("input[name=user_code]").send_keys(shown[0])
-    phone.one("button").click()
-    assert phone.sees("Is this your device?")
-    phone.one("button").click()
-    world.agrees(phone)
-    assert phone.sees("Device connected")
+    page = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("window")
+    browser.driver.get(f"{world.oidc.issuer}/device")
+    browser.one("input[name=user_code]").send_keys(shown[0])
+    browser.one("button").click()
+    assert browser.sees("Is this your device?")
+    browser.one("button").click()
+    world.agrees(browser)
+    assert browser.sees("Device connected")
+    browser.driver.close()
+    browser.driver.switch_to.window(page)
     assert browser.sees("Your terminal goes on. You can close this window.")
     assert person.sees("Successfully logged in to certified (default).")
     assert person.ends() == 0
@@ -262,17 +266,19 @@ def test_a_login_on_another_device(world: World) -> None:
 ADDRESS = re.compile(r"https://localhost:\d+/auth\?[!-~]+")
 
 
-@pytest.mark.parametrize("pasted", [False, True], ids=["comes back", "is pasted"])
-def test_a_login_at_the_terminal(world: World, pasted: bool) -> None:
-    person = world.at_terminal("login", "certified", "--flow", "pkce")
+@pytest.mark.parametrize("flow", ["pkce", "dcr_pkce"])
+def test_a_login_at_the_terminal(world: World, flow: str) -> None:
+    """Of an application of one's own, or of one that registers itself; the browser comes back, or its address does."""
+    if flow == "dcr_pkce":
+        world.defines(by="issuer", supports_dcr=True)
+    person = world.at_terminal("login", "certified", "--flow", flow)
     assert person.sees("/auth?"), person.screen
     person.sees("never", seconds=0.3)
     found = ADDRESS.search(person.screen)
     assert found is not None
     with world.oidc.visitor() as visitor:
         back = visitor.agrees(found[0])
-    assert dict(parse_qsl(urlsplit(back).query))["iss"] == world.oidc.issuer
-    if pasted:
+    if flow == "dcr_pkce" or "is taken by" in person.screen:
         person.types(back + "\r")
     else:
         assert httpx.get(back, trust_env=False).status_code == 200
@@ -282,7 +288,8 @@ def test_a_login_at_the_terminal(world: World, pasted: bool) -> None:
     assert world.oidc.knows(world.token())
 
 
-def test_a_device_at_the_terminal(world: World) -> None:
+def _logs_in(world: World) -> None:
+    """Log in with a code for another device, at a terminal."""
     world.oidc.settle(interval=1)
     person = world.at_terminal("login", "certified", "--flow", "device_code")
     assert person.sees(f"{world.oidc.issuer}/device"), person.screen
@@ -293,6 +300,30 @@ def test_a_device_at_the_terminal(world: World) -> None:
         visitor.connects(f"{world.oidc.issuer}/device", code[0])
     assert person.sees("Successfully logged in to certified (default)."), person.screen
     assert person.ends() == 0
+    assert not sings(person.screen.encode())
+
+
+def test_an_agent_works_on_when_its_token_ends_until_a_person_takes_it_back(world: World) -> None:
+    world.authsome.declare("version: 1\nproviders:\n  certified:\n")
+    _logs_in(world)
+    first, asks = world.token(), f"curl -s {world.oidc.issuer}/api/echo"
+    world.oidc.expire()
+    ran = world.authsome("run", "--", "sh", "-c", f"{asks}; {asks}")
+    assert (ran.code, ran.out.count('"login":"ada"')) == (0, 2), ran
+    assert [call.status for call in world.oidc.calls("refresh_token")] == [200]
+    assert world.token() != first
+    assert world.oidc.knows(world.token())
+    world.oidc.withdraw()
+    ran = world.authsome("run", "--", "sh", "-c", asks)
+    assert json.loads(ran.out)["error"] == "login_needed", ran
+    assert "authsome login certified" in ran.out
+    asked = world.oidc.calls("refresh_token")
+    assert {call.error for call in asked[1:]} == {"invalid_grant"}
+    # It is known from now on, before anything starts.
+    ran = world.authsome("run", "--", "sh", "-c", asks)
+    assert ran.code == 125
+    assert "authsome login certified" in ran.err
+    assert world.oidc.calls("refresh_token") == asked
 
 
 # An application that acts for itself has nobody to ask.
