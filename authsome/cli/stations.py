@@ -289,11 +289,11 @@ def renewal(vault: "Vault") -> "Renewal":
 
 
 def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mapping[str, str]") -> "Tokens":
-    from authsome.oauth import conversation
+    from authsome.oauth.conversation import renew
 
     if provider.oauth is None:
         raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
-    return conversation.renew(provider.oauth, client, grant, fields, _transport(provider))
+    return renew(provider.oauth, client, grant, fields, _transport(provider))
 
 
 def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":
