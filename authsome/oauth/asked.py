@@ -149,9 +149,11 @@ def client_given(
 
 def _signer(oauth: OAuth, flow: str, given: Mapping[str, str]) -> Client:
     if flow == "app_installation":
-        key = keys.private_key(given["private_key"], rsa=True)
+        key = keys.written(given["private_key"])
+        keys.loaded(key, rsa=True)
         return Client(given["app_id"], more={**given, "private_key": key})
     account = keys.service_account(given["service_account"], oauth.asks.token_url or "")
+    keys.loaded(account.key)
     return Client(account.email, more={**given, "service_account": account.text})
 
 

@@ -134,7 +134,7 @@ def _of_installation(
     if how is None:
         raise AuthsomeError("the provider gives the installation of an application no token", code=ExitCode.USAGE)
     given = {"app_id": "", "installation_id": "", "private_key": "", **client.more}
-    shown = keys.signed(_held({"iss": given["app_id"]}, now), keys.private_key(given["private_key"], rsa=True))
+    shown = keys.signed(_held({"iss": given["app_id"]}, now), given["private_key"])
     url = SLOT.sub(lambda slot: given["installation_id"] if slot[1] == "installation_id" else slot[0], how.url)
     wanted = {name: level for name, _, level in (each.partition(":") for each in scopes) if level in LEVELS}
     said = {"permissions": wanted} if wanted else None

@@ -52,7 +52,10 @@ class Account:
 
 
 def service_account(given: str, token_url: str) -> Account:
-    """Return what a key file says; raise (exit code 2) if it is none, or one for another endpoint than `token_url`."""
+    """Return what a key file says; raise (exit code 2) if it is none, or one for another endpoint than `token_url`.
+
+    Whether its key can sign is for `loaded` to say.
+    """
     said = _object(given)
     kind = said.get("type")
     if isinstance(kind, str) and kind in _OTHERWISE:
@@ -66,7 +69,8 @@ def service_account(given: str, token_url: str) -> Account:
         if not isinstance(said.get(name), str) or not said[name]:
             raise _no(f"this is not the whole key of a service account: `{name}` is missing", _MAKE)
     key_id = said.get("private_key_id")
-    if not all(_TOLD.fullmatch(text) for text in (said["client_email"], *([key_id] if key_id else []))):
+    names = (said["client_email"], *(() if key_id is None else (key_id,)))
+    if not all(isinstance(name, str) and _TOLD.fullmatch(name) for name in names):
         raise _no("this is no key of a service account: its name holds what none does", _MAKE)
     if said["token_uri"] != token_url:
         # NOTE: what is signed goes to the definition's endpoint in any case; the file does not say where.
@@ -74,11 +78,11 @@ def service_account(given: str, token_url: str) -> Account:
             f"this key is not for {token_url}: its `token_uri` says something else",
             "of an old file, change `token_uri`: the key stays what it is; of another cloud, it is another provider",
         )
-    return Account(said["client_email"], key_id, private_key(said["private_key"]), json.dumps(said))
+    return Account(said["client_email"], key_id, written(said["private_key"]), json.dumps(said))
 
 
 def _object(given: str) -> dict[str, Any]:
-    text = given.strip()
+    text = given.strip("\ufeff \t\r\n")
     if len(text) > _LONGEST:
         raise _no(f"this is no key of a service account: it has more than {_LONGEST} characters", _MAKE)
     if _PEM.search(text) and not text.startswith("{"):
@@ -92,11 +96,10 @@ def _object(given: str) -> dict[str, Any]:
     return said
 
 
-def private_key(given: str, *, rsa: bool = False) -> str:
-    """Return a private key as PEM, also where its line breaks were lost on the way; raise (exit code 2) if it is none.
+def written(given: str) -> str:
+    """Return a private key as PEM is written, also where its line breaks were lost on the way.
 
-    Args:
-        rsa: Whether it has to be one of RSA.
+    Raises (exit code 2) if it is none; whether it can sign is for `loaded` to say.
     """
     text = given.strip().replace("\\n", "\n")
     if "ENCRYPTED" in text:
@@ -107,13 +110,17 @@ def private_key(given: str, *, rsa: bool = False) -> str:
         raise _no("this is the public half of a key, with which nothing can be signed", _PASTE)
     if found is None:
         raise _no("this is no private key: it is not PEM", _PASTE)
-    made = f"-----BEGIN {found[1]}-----\n{textwrap.fill(''.join(found[2].split()), 64)}\n-----END {found[1]}-----\n"
-    loaded(made, rsa=rsa)
-    return made
+    return f"-----BEGIN {found[1]}-----\n{textwrap.fill(''.join(found[2].split()), 64)}\n-----END {found[1]}-----\n"
 
 
 def loaded(pem: str, *, rsa: bool = False) -> "RSAPrivateKey | EllipticCurvePrivateKey":
-    """Return a private key to sign with; raise (exit code 2) if it is none, or one of a kind that nobody takes."""
+    """Return a private key to sign with; raise (exit code 2) if it is none, or one of a kind that nobody takes.
+
+    Takes 50 ms: the numbers of a key that has been tampered with would tell it to whoever sees what it signs.
+
+    Args:
+        rsa: Whether it has to be one of RSA.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415  most logins sign nothing
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey  # noqa: PLC0415
