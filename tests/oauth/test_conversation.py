@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
@@ -491,3 +492,36 @@ def test_nothing_secret_is_in_what_can_be_printed(quirky: Server, opened: Opened
     url = made.url(SCOPES, REDIRECT, STATE, VERIFIER)
     tokens = made.code(quirky.agree(url), _request(url), VERIFIER)
     assert not sings(repr((tokens, CLIENT, _request(url), made)).encode())
+
+
+_PIECES = st.sampled_from(
+    [
+        REDIRECT,
+        "http://127.0.0.1:7998",
+        "?",
+        "&",
+        "=",
+        "#",
+        "/",
+        "code",
+        "state",
+        "error",
+        STATE,
+        "%",
+        "%00",
+        "[",
+        "]",
+        "@",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.text(max_size=5), max_size=12).map("".join))
+def test_whatever_is_pasted_is_an_answer_or_an_error(pasted: str) -> None:
+    try:
+        said = Conversation.returned(pasted, _request())
+    except AuthsomeError as error:
+        assert error.code is ExitCode.USAGE
+        assert not sings(f"{error.message} {error.hint}".encode())
+    else:
+        assert said["state"] == STATE

@@ -6,13 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import UnavailableError
 from authsome.oauth.discovery import Server as Said, known
 from authsome.oauth.login import REDIRECT, Login
 from authsome.outside import transport
-from authsome.provider import OAuth, OAuthDefinition, Provider
+from authsome.provider import ClientDefinition, OAuth, OAuthDefinition, Provider
+from authsome.web import httpx
 from quirks import CLIENT, Fault, Server
 
 pytest_plugins = ["quirks_fixtures"]
@@ -223,3 +225,30 @@ def test_an_application_is_not_shown_while_an_endpoint_is_looked_for(quirky: Ser
     with pytest.raises(AuthsomeError):
         login.begin(REDIRECT)
     assert all(not seen.body and not seen.query for seen in quirky.seen)
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["https://auth.acme.example", "https://["]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+_KEYS = ("issuer", "token_endpoint", "authorization_endpoint", "code_challenge_methods_supported", "resource")
+_MORE = ("authorization_servers", "token_endpoint_auth_methods_supported", "revocation_endpoint")
+
+
+@given(
+    st.sampled_from([None, "https://auth.acme.example", "https://auth.acme.example/x"]),
+    st.dictionaries(st.sampled_from([*_KEYS, *_MORE]), _ANY).map(lambda said: json.dumps(said).encode())
+    | st.binary(max_size=50),
+    st.sampled_from([200, 201, 301, 404, 500]),
+)
+def test_whatever_metadata_says_ends_as_endpoints_or_as_an_error(issuer: str | None, body: bytes, status: int) -> None:
+    asks = OAuthDefinition(issuer=issuer, resource="https://auth.acme.example/mcp")
+    oauth = OAuth(asks, ClientDefinition(), (), ())
+    way = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+    try:
+        found, _ = known(oauth, way, *NEEDED)
+    except AuthsomeError as error:
+        assert f"{error.message} {error.hint}".isprintable()
+    else:
+        assert str(found.token_url).startswith("https://auth.acme.example")
