@@ -735,7 +735,7 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
     from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
     from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
-    from authsome.oauth import Tokens  # noqa: PLC0415  the same
+    from authsome.oauth import Tokens, asked  # noqa: PLC0415  the same
 
     login = _login(wanted, before, vault, intake)
     if login.flow in BY_PERSON:
@@ -744,8 +744,11 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
             hint=f"authsome login {wanted.provider.name}, or another --flow: {', '.join(login.flows)}",
             code=ExitCode.USAGE,
         )
-    several = _several(replace(wanted.provider, fields=login.asked), given)
-    answer = Answer({each.name: text for each, text in several})
+    if whole := asked.key_file(login.asked, given):
+        answer = Answer(whole)
+    else:
+        several = _several(replace(wanted.provider, fields=login.asked), given)
+        answer = Answer({each.name: text for each, text in several})
     made = login.take(answer)
     if not isinstance(made, Tokens):
         raise AssertionError(login.flow)  # noqa: TRY004  no mistake of the caller's: see `BY_PERSON`
