@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from types import MappingProxyType
 
 from authsome.errors import AuthsomeError
@@ -42,26 +41,14 @@ type Talk = Callable[[Provider, Client, Grant, Mapping[str, str]], Tokens]
 _Key = tuple[str, str]
 
 
-def believed(grant: Grant, now: float) -> float | None:
-    """Return when tokens end, None if that is not said, or not to be believed.
-
-    A provider that means `never` says zero, and after the clock was set back every end is too far away.
-    """
-    end = grant.expires_at
-    if end is None or not isfinite(end) or end <= grant.issued_at or now < grant.issued_at:
-        return None
-    return end
-
-
 def holds(grant: Grant, now: float) -> bool:
     """Whether the access token is still good, as far as the clock tells."""
-    end = believed(grant, now)
-    return end is None or now < end
+    return not grant.has_ended(now)
 
 
 def due(grant: Grant, now: float) -> bool:
     """Whether it is time for new tokens."""
-    end = believed(grant, now)
+    end = grant.end(now)
     return end is not None and now >= end - min(EARLIEST_SECONDS, (end - grant.issued_at) / 10)
 
 
@@ -98,6 +85,7 @@ class _Failure:
     at: float
     until: float | None
     message: str
+    hint: str | None = None
     error: str | None = None
 
     def concerns(self, entry: Entry, now: float) -> bool:
@@ -175,10 +163,10 @@ class Renewal:
                 self._vault.own.check_room(entry)
             try:
                 tokens, used = self._tokens(provider, client, grant, entry)
-            except UnavailableError as error:
-                raise self._rest(declared, entry, error) from None
             except DeniedError as error:
                 raise self._give_up(declared, provider, client, entry, error.error) from None
+            except AuthsomeError as error:  # also what is wrong with the definition, or with this machine
+                raise self._rest(declared, entry, error) from None
             return self._keep(declared, grant, entry, tokens, used)
 
     def _check(self, declared: Declared, entry: Entry) -> tuple[Provider, Grant]:
@@ -205,7 +193,7 @@ class Renewal:
         if known and known.concerns(entry, now):
             if known.error is not None:
                 raise _denied(known.error, known.message, declared)
-            raise UnavailableError(known.message, retry_after=known.until and known.until - now)
+            raise UnavailableError(known.message, hint=known.hint, retry_after=known.until and known.until - now)
         return provider, grant
 
     def _client(self, declared: Declared, provider: Provider, grant: Grant) -> Client:
@@ -257,11 +245,11 @@ class Renewal:
         self._failures.pop(declared.held_as, None)
         return made or self._read(declared)  # of a login that was faster, or that it was logged out
 
-    def _rest(self, declared: Declared, entry: Entry, error: UnavailableError) -> UnavailableError:
-        """Take note that the provider is not there for now."""
-        now = self._clock()
-        rest = min(max(error.retry_after or 0.0, _REST_SECONDS), _LONGEST_REST)
-        self._failures[declared.held_as] = _Failure(entry.generation, now, now + rest, error.message)
+    def _rest(self, declared: Declared, entry: Entry, error: AuthsomeError) -> UnavailableError:
+        """Take note that the provider cannot be asked for now."""
+        now, wanted = self._clock(), error.retry_after if isinstance(error, UnavailableError) else None
+        rest = min(max(wanted or 0.0, _REST_SECONDS), _LONGEST_REST)
+        self._failures[declared.held_as] = _Failure(entry.generation, now, now + rest, error.message, error.hint)
         return UnavailableError(error.message, hint=error.hint, retry_after=rest)
 
     def _give_up(self, declared: Declared, provider: Provider, client: Client, entry: Entry, error: str) -> DeniedError:
@@ -270,7 +258,7 @@ class Renewal:
         NOTE: not if the application is the environment's, which may be another one elsewhere.
         """
         now, message = self._clock(), _refusal(provider, declared, error)
-        self._failures[declared.held_as] = _Failure(entry.generation, now, None, message, error)
+        self._failures[declared.held_as] = _Failure(entry.generation, now, None, message, error=error)
         named = provider.oauth and environ_client(provider.oauth, self._environ)
         if client != named or error not in _OF_THE_APPLICATION:
             fields, grant = refused(entry, error)

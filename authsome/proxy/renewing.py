@@ -60,7 +60,7 @@ class Renewing:
         self._under_way: dict[Key, asyncio.Future[None]] = {}
         self._not_before: dict[Key, float] = {}
         self._pointless: dict[Key, tuple[str, float]] = {}
-        self.room = Room()
+        self.room = Room(ROOM)
 
     def token(self, session: Session, key: Key) -> str | None:
         """Return the access token of a connection; None for one that has a key."""
@@ -173,7 +173,7 @@ def _refusal(word: str, error: AuthsomeError, key: Key, status: int) -> Refusal:
 class Room:
     """How much may be kept at once."""
 
-    def __init__(self, octets: int = ROOM) -> None:
+    def __init__(self, octets: int) -> None:
         self._left = octets
 
     def take(self, octets: int) -> bool:
