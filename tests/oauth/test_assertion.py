@@ -464,7 +464,7 @@ def line(authsome: CommandLine, signing: Signing) -> CommandLine:
 
 
 def test_a_key_file_is_piped_in_and_renews_the_tokens_from_then_on(line: CommandLine, signing: Signing) -> None:
-    signing.more = {"expires_in": 1}
+    signing.more = {"expires_in": 0.01}
     done = line("login", "acme", "--stdin", given=signing.key_file())
     assert done.code == 0, done.err
     assert CANARY not in done.out + done.err
