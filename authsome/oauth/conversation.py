@@ -26,8 +26,9 @@ import authsome
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
 from authsome.oauth.answers import Answer, accepted, checked, refusal, seconds, tokens
+from authsome.oauth.asked import SIGNED
 from authsome.oauth.discovery import known
-from authsome.provider import SLOT, OAuth, OAuthDefinition, RevocationDefinition, endpoints
+from authsome.provider import LATER, SLOT, OAuth, OAuthDefinition, RevocationDefinition, endpoints
 from authsome.vault import Grant
 from authsome.web import OutsideError, httpx
 
@@ -64,8 +65,7 @@ class Conversation:
         issuer_said: bool = False,
     ) -> None:
         for name, url in endpoints(asks).items():
-            slots = [slot for slot in SLOT.findall(url) if name != "revocation" or slot != "client_id"]
-            if slots:
+            if slots := [slot for slot in SLOT.findall(url) if slot not in LATER.get(name, ())]:
                 raise AuthsomeError(f"the address of the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
         if not all(_sendable(text) for text in (client.client_id, client.client_secret or "", *client.more.values())):
             raise AuthsomeError("the id or the secret of the application holds what neither does", code=ExitCode.USAGE)
@@ -318,6 +318,10 @@ def renew(
     """
     if strange := sorted(oauth.token_hosts - set(grant.hosts)):
         raise AuthsomeError(f"nobody has agreed that tokens are renewed at {strange[0]}", code=ExitCode.USAGE)
+    if grant.flow in SIGNED:
+        from authsome.oauth import assertion  # noqa: PLC0415  few connections sign anything
+
+        return assertion.again(oauth, grant, fields, transport)
     asks, _ = known(oauth, transport)
     spoken = Conversation(asks, client, transport, flow=grant.flow)
     if grant.flow == "client_credentials":

@@ -127,7 +127,7 @@ def test_a_persons_no_ends_the_login(opened: Opened) -> None:
 def test_an_application_that_a_person_registered_has_one_way_back(opened: Opened, redirect: str | None) -> None:
     with pytest.raises(AuthsomeError, match="port 7998") as refused:
         opened().begin(redirect)
-    assert refused.value.code is ExitCode.MISSING
+    assert refused.value.code is ExitCode.USAGE
 
 
 def test_a_provider_that_sends_people_to_https_alone_is_refused_before_anything_is_typed(opened: Opened) -> None:
