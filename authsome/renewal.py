@@ -106,6 +106,10 @@ class _Failure:
         return entry.generation == self.generation and (self.until is None or self.at <= now < self.until)
 
 
+class LoggedOutError(DeniedError):
+    """There is no such connection any more, and nothing of it is to be used."""
+
+
 class Renewal:
     """Renews the connections of a vault. May be used by several threads.
 
@@ -130,6 +134,7 @@ class Renewal:
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._opening = threading.Lock()
         self._failures: dict[_Key, _Failure] = {}
+        self._unwritten: dict[_Key, tuple[int, Mapping[str, str], Grant]] = {}
 
     def fresh(self, declared: Declared, seen: str | None = None) -> Entry:
         """Return a connection's entry with tokens that are good for a while, after asking for them where need be.
@@ -146,6 +151,8 @@ class Renewal:
             return entry
         try:
             return self._renewed(declared, entry, seen)
+        except LoggedOutError:
+            raise
         except AuthsomeError:
             if seen is None and entry.grant and holds(entry.grant, self._clock()):
                 return entry
@@ -155,7 +162,8 @@ class Renewal:
         with self._opening:
             entry = self._vault.read(*declared.held_as)
         if entry is None:
-            raise DeniedError("logged_out", f"{declared.name} was logged out", hint=login_command(*declared.held_as))
+            hint = login_command(*declared.held_as)
+            raise LoggedOutError("logged_out", f"{declared.name} was logged out", hint=hint)
         return entry
 
     def _wanted(self, entry: Entry, seen: str | None) -> bool:
@@ -170,6 +178,8 @@ class Renewal:
             if not self._wanted(entry, seen):  # somebody else was faster
                 return entry
             provider, grant = self._check(declared, entry)
+            if (left := self._unwritten.get(declared.held_as)) and left[0] == entry.generation:
+                return self._write(declared, entry, *left[1:])
             client = self._client(declared, provider, grant)
             with self._opening:
                 # NOTE: a token that rotates is lost with an answer that cannot be kept.
@@ -253,8 +263,14 @@ class Renewal:
         # What brought them has worked; what was kept beside it is not needed any more.
         before = replace(entry, fields=used)
         fields, known = kept(tokens, before, flow=grant.flow, hosts=grant.hosts, asked=grant.asked, now=now)
+        # NOTE: what cannot be written now is written the next time: a token that rotates is not given again.
+        self._unwritten[declared.held_as] = entry.generation, fields, known
+        return self._write(declared, entry, fields, known)
+
+    def _write(self, declared: Declared, entry: Entry, fields: Mapping[str, str], grant: Grant) -> Entry:
         with self._opening:
-            made = self._vault.own.renew(entry, fields, now, known)
+            made = self._vault.own.renew(entry, fields, self._clock(), grant)
+        del self._unwritten[declared.held_as]
         self._failures.pop(declared.held_as, None)
         return made or self._read(declared)  # of a login that was faster, or that it was logged out
 

@@ -87,6 +87,10 @@ class Session:
             for field, secret in self._all(key).items()
         }
 
+    def tokens(self) -> frozenset[str]:
+        """Return the secrets that are replaced by themselves every now and then."""
+        return frozenset(secret for key in self._granted for secret in self._all(key).values())
+
     def _all(self, key: tuple[str, str]) -> Mapping[str, str]:
         """Return every secret of a connection, also what no request gets."""
         granted = self._granted.get(key)

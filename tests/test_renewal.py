@@ -239,8 +239,9 @@ def test_a_login_that_comes_in_between_is_not_written_over(vault: Vault, acme: D
     assert entry.fields == {"access_token": given.access_token, "refresh_token": given.refresh_token}
 
 
-def test_a_logout_that_comes_in_between_is_not_undone(vault: Vault, acme: Declared, clock: Clock) -> None:
-    clock.now += LIFE
+@pytest.mark.parametrize("age", [LIFE, LIFE - 1])
+def test_a_logout_that_comes_in_between_is_not_undone(vault: Vault, acme: Declared, clock: Clock, age: float) -> None:
+    clock.now += age
 
     def slow(*_: object) -> Tokens:
         Vault(vault.home, "default", {}).own.delete("acme", "default")
@@ -458,6 +459,27 @@ def test_nothing_is_asked_for_that_could_not_be_kept(tmp_path: Path, clock: Cloc
         with pytest.raises(AuthsomeError, match="no space left"):
             _renewal(vault, clock, told).fresh(acme)
     assert told.asked == []
+
+
+def test_tokens_that_cannot_be_written_are_written_later_and_not_asked_for_again(tmp_path: Path, clock: Clock) -> None:
+    with small_disk(tmp_path / "disk", 256) as disk:
+        vault = Vault(disk / "home", "default", {})
+        acme = hold(vault, provider_at(1), clock.now - LIFE)
+        ballast: list[Path] = []
+
+        def talk(*_: object) -> Tokens:
+            ballast.append(fill(disk, 0))
+            return NEW
+
+        renewal = _renewal(vault, clock, talk)
+        for _ in range(2):
+            with pytest.raises(AuthsomeError, match="no space left"):
+                renewal.fresh(acme)
+            assert _held(vault).fields["refresh_token"] == REFRESH
+        ballast.pop().unlink()
+        assert renewal.fresh(acme).fields["refresh_token"] == NEW.refresh_token
+        assert _held(vault).fields["refresh_token"] == NEW.refresh_token
+        assert ballast == []  # it was asked once
 
 
 _RENEW = """

@@ -484,3 +484,22 @@ def test_a_run_that_ends_waits_for_tokens_that_are_under_way(stage: Stage, desk:
     threading.Timer(0.3, desk.held.set).start()
     stage.proxy.stop()
     assert desk.entry().fields["refresh_token"] == "CANARY-refresh-1"
+
+
+def test_tokens_that_have_long_been_replaced_are_no_longer_looked_for_and_the_last_ones_are(
+    stage: Stage, desk: Desk
+) -> None:
+    desk.begin()
+    shown: list[bytes] = []
+    for number in range(1, 61):
+        desk.steps = [Tokens(f"CANARY-access-{number}", f"CANARY-refresh-{number}", LIFE)]
+        stage.origin.script = _refusing(*shown[-1:], OLD)
+        stage.ask()
+        shown.append(_shown(stage)[-1])
+    assert desk.asked == 60
+    said = "".join(f"CANARY-access-{number} CANARY-refresh-{number} " for number in range(30, 61))
+    stage.origin.script = lambda _: Reply((said.encode(),))
+    assert stage.ask().status == 200  # without a canary in it
+    stage.origin.script = lambda _: Reply((ACCESS.encode(),))
+    with stage.open() as connection:
+        assert connection.ask(headers=HELD).body == ACCESS.encode()
