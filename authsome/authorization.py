@@ -49,7 +49,7 @@ class Authorization:
         ways: "Ways",
         known: Callable[[], Iterable[Provider]],
     ) -> None:
-        from authsome.oauth import login  # noqa: PLC0415  whoever asks for keys alone needs no protocol
+        from authsome.oauth import flows  # noqa: PLC0415  whoever asks for keys alone needs none of it
 
         if wanted.provider.oauth is None:
             raise AuthsomeError(
@@ -62,7 +62,7 @@ class Authorization:
         self._oauth = _oauth_of(self._provider)
         had = before.grant if before else None
         usual = had.flow if had else self._provider.flow
-        self.flow = login.choose(self._oauth, usual, ways.flow, browser=ways.browser())
+        self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
         self._held = self._application()
         self._login: Login | None = None
         self._settled: Provider = self._provider

@@ -73,6 +73,11 @@ class Step:
         return self.state in _NEEDS_PERSON
 
     @property
+    def usable(self) -> bool:
+        """Whether a run has the connection without asking anybody; an optional one with what was granted."""
+        return self.state in (State.IN_PLACE, State.EXPIRED) or (self.state is State.NARROWER and not self.required)
+
+    @property
     def command(self) -> str:
         """The command that mends the step."""
         login = login_command(*self.held_as)
@@ -168,7 +173,7 @@ def _state(declared: Declared, found: Holding | None, now: float) -> tuple[State
 
 def _granted(declared: Declared, grant: Grant, now: float, *, renewable: bool) -> tuple[State, str | None]:
     """Return how tokens stand that are whole; those of which nobody has said when they end do not."""
-    expired = grant.expires_at is not None and grant.expires_at <= now
+    expired = grant.has_ended(now)
     if grant.refused is not None:
         return State.ENDED, f"{declared.provider.display_name} gives no new token: {grant.refused}"
     if expired and not renewable:

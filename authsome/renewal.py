@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from math import isfinite
 from types import MappingProxyType
 
 from authsome.errors import AuthsomeError
@@ -42,26 +41,14 @@ type Talk = Callable[[Provider, Client, Grant, Mapping[str, str]], Tokens]
 _Key = tuple[str, str]
 
 
-def believed(grant: Grant, now: float) -> float | None:
-    """Return when tokens end, None if that is not said, or not to be believed.
-
-    A provider that means `never` says zero, and after the clock was set back every end is too far away.
-    """
-    end = grant.expires_at
-    if end is None or not isfinite(end) or end <= grant.issued_at or now < grant.issued_at:
-        return None
-    return end
-
-
 def holds(grant: Grant, now: float) -> bool:
     """Whether the access token is still good, as far as the clock tells."""
-    end = believed(grant, now)
-    return end is None or now < end
+    return not grant.has_ended(now)
 
 
 def due(grant: Grant, now: float) -> bool:
     """Whether it is time for new tokens."""
-    end = believed(grant, now)
+    end = grant.end(now)
     return end is not None and now >= end - min(EARLIEST_SECONDS, (end - grant.issued_at) / 10)
 
 

@@ -355,8 +355,11 @@ def renewed(
     Args:
         early: Those that will end soon, too.
     """
-    states = {plan.State.EXPIRED, plan.State.IN_PLACE} if early else {plan.State.EXPIRED}
-    due = {(step.provider, step.connection) for step in position.plan.steps if step.state in states}
+    due = {
+        (step.provider, step.connection)
+        for step in position.plan.steps
+        if (step.usable if early else step.state is plan.State.EXPIRED)
+    }
     tokens = [each for each in position.declared if each.key in due and each.provider.auth_type == "oauth2"]
     failed: dict[tuple[str, str], AuthsomeError] = {}
     for each in tokens:
@@ -435,13 +438,20 @@ def in_place(position: Position, *, running: bool = False) -> Session:
     Args:
         running: For a run that goes on, which renews tokens, or says why not, when they are used.
     """
-    states = plan.GOES_ON if running else {plan.State.IN_PLACE}
-    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state in states}
+    steps = {(step.provider, step.connection): step for step in position.plan.steps}
     live = Session({})
     for each in position.declared:
-        if each.key in usable and (entry := position.vault.read(*each.held_as)):
+        step = steps[each.key]
+        if not (step.state in plan.GOES_ON if running else step.usable):
+            continue
+        entry = position.vault.read(*each.held_as)
+        if entry and (running or step.state is plan.State.IN_PLACE or not _has_ended(entry, position.clock())):
             live = live.joined(of_entry(each, entry))
     return live
+
+
+def _has_ended(entry: Entry, now: float) -> bool:
+    return entry.grant is not None and entry.grant.has_ended(now)
 
 
 def of_entry(declared: Declared, entry: Entry) -> Session:

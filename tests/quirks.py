@@ -297,10 +297,14 @@ class Server:
         )
         return replace(usual, **more)
 
-    def provider(self, name: str = "acme", **more: Any) -> Provider:
-        """Return the provider whose tokens come from here, and whose API is here."""
+    def provider(self, **more: Any) -> Provider:
+        """Return the provider whose tokens come from here, and whose API is here.
+
+        Args:
+            more: Its `name` and `flow`, and what its `oauth` says.
+        """
         definition = Definition(
-            name,
+            more.pop("name", "acme"),
             self.url,
             display_name="Acme",
             auth_type="oauth2",

@@ -64,7 +64,7 @@ OWNERS = {
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
+    "cryptography": {"oauth.keys", "proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
     "certifi": {"proxy.upstream"},
     "publicsuffixlist": {"provider.suffixes"},
     "aiohappyeyeballs": {"proxy.dial"},
@@ -73,10 +73,11 @@ OWNERS = {
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
     "authlib": {"oauth.conversation"},
+    "joserfc": {"oauth.keys"},
     "httpx": {"web"},
     "httpcore": {"outside.wire"},
-    "jinja2": {"bridge.page"},
-    "werkzeug": {"bridge.guard", "bridge.page", "bridge.server"},
+    "jinja2": {"bridge.web"},
+    "werkzeug": {"bridge.awaited", "bridge.guard", "bridge.page", "bridge.server", "bridge.web"},
 }
 WEB = ("mitmproxy", "httpx", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
 """What a command that sends nothing has no use for."""

@@ -377,7 +377,6 @@ def test_the_catalogue_is_listed_with_what_is_connected(authsome: CommandLine, s
     assert {name for name, row in rows.items() if row["auth_type"] == "oauth2"} == {
         name for name, each in EXPECTED.items() if "access_token" in each["key"]
     }
-    assert "Login with OAuth is not in this version.\n" in listed.err
     assert "Left out: " in listed.err
     assert "broken.json:1: " in listed.err
 

@@ -40,7 +40,7 @@ class Tokens:
         ("zoom", "pkce", {"client_id": True, "client_secret": True}),
         ("zoom", "client_credentials", {"client_id": True, "client_secret": True, "account_id": True}),
         ("auth0", "client_credentials", {"client_id": True, "client_secret": True}),  # the tenant is a setting
-        ("google", "jwt_bearer", {"service_account": True}),
+        ("google", "jwt_bearer", {"service_account": True, "subject": False}),
         ("github", "app_installation", {"app_id": True, "installation_id": True, "private_key": True}),
     ],
 )

@@ -208,15 +208,23 @@ def door(around: Around, say: Callable[[str], None], about: str = "") -> Human:
         )
     answering = around.answering()
     if answering == "browser":
-        from authsome.bridge import browser, page  # noqa: PLC0415  what opens no page has no web server
+        from authsome.bridge import page  # noqa: PLC0415  what opens no page has no web server
 
-        able = around.has_browser()
-        return page.Page(say, (lambda link: browser.show(link, around.environ)) if able else None, about)
+        return page.Page(say, _shown_by(around), about)
     if answering == "terminal":
         from authsome.bridge.terminal import Terminal  # noqa: PLC0415  as above
 
-        return Terminal(say)
+        return Terminal(say, _shown_by(around))
     return Nobody()
+
+
+def _shown_by(around: Around) -> Callable[[str], None] | None:
+    """Return what opens a link, None where there is no browser."""
+    if not around.has_browser():
+        return None
+    from authsome.bridge import browser  # noqa: PLC0415  only where there is a display
+
+    return lambda link: browser.show(link, around.environ)
 
 
 def agrees(question: str, around: Around) -> bool | None:

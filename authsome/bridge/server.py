@@ -10,23 +10,26 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
 
-from authsome.errors import AuthsomeError
+from authsome.bridge import returned
+from authsome.errors import AuthsomeError, clean
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-PORT = 7998
+PORT = returned.PORT
 _SECONDS = 10.0
 """How long a connection may keep silent."""
 _LAST_SECONDS = 2.0
 """How long an answer that is on its way may take when the page closes."""
 _TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_LISTENS = "0A"
+"""What the tables call a socket that listens (TCP_LISTEN)."""
 
 
 class _Exchange(WSGIRequestHandler):
@@ -124,12 +127,34 @@ def _written(address: Any) -> str:
 
 def listen(port: int = PORT) -> socket.socket:
     """Return a listener on 127.0.0.1, on another port if somebody has this one."""
+    return claim(port) or listen(0)
+
+
+def claim(port: int) -> socket.socket | None:
+    """Return a listener on a port of 127.0.0.1, None if somebody has it."""
     try:
         return socket.create_server(("127.0.0.1", port))
     except OSError as error:
         if port and error.errno in (errno.EADDRINUSE, errno.EACCES):
-            return listen(0)
+            return None
         raise AuthsomeError(f"cannot listen on 127.0.0.1: {(error.strerror or '').lower()}") from error
+
+
+def holder(port: int) -> str:
+    """Return who listens on a port of this machine, as in `python (process 7)`, where the kernel tells."""
+    ends = f":{port:04X}"
+    inodes = {
+        f"socket:[{columns[9]}]"
+        for path in _TABLES
+        if path.exists()
+        for line in path.read_text().splitlines()
+        if len(columns := line.split()) > 9 and columns[1].endswith(ends) and columns[3] == _LISTENS  # noqa: PLR2004
+    }
+    for process in Path("/proc").glob("[0-9]*") if inodes else ():
+        with suppress(OSError):  # it has ended, or is another user's
+            if any(str(each.readlink()) in inodes for each in (process / "fd").iterdir()):
+                return f"{clean((process / 'comm').read_text().strip())} (process {process.name})"
+    return "another program"
 
 
 @contextmanager

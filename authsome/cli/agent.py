@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from authsome.cli.stations import (
     declared,
     human,
-    intake,
     manifest_name,
     open_trust,
+    reconciling,
     renewal,
     sealed,
     survey,
     wanted,
-    ways,
 )
 from authsome.cli.voice import Settings, explain, interrupted, say, talk, unexpected
 from authsome.errors import AuthsomeError, RunExit, file_errors
@@ -116,7 +115,7 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
     project, position = survey(settings)
     if project.manifest and (trust := open_trust(settings)):
         trust.note(project.manifest)
-    taking = intake(settings, ways=ways(settings, position.vault, asked))
+    taking = reconciling(settings, position.vault, asked)
     live = session.reconcile(position, partial(human, settings, position.vault, asked), taking)
     outside = upstream.read(os.environ)
     project = live.settled(project)

@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+from authsome.cli.ending import defined, glance
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Connection, Name, declared as find_declared, forget_choice, not_connected
 from authsome.cli.stations import (
@@ -207,14 +208,21 @@ def logout(
 ) -> None:
     """Forget a credential on this machine.
 
-    The provider is not contacted; the key stays valid there.
+    The provider is not contacted: a key stays valid there, and so do tokens; `authsome revoke` ends tokens first. The
+    application that logs in is kept for the next login.
 
     Example: authsome logout openai
     """
+    import time
+
     from authsome.manifest import full_name
+    from authsome.screens import removal as screen
+    from authsome.vault import Grant
 
     sealed("logout")
-    vault = open_vault(settings, open_project(settings, show_catalogue(settings)))
+    catalogue = show_catalogue(settings)
+    vault = open_vault(settings, open_project(settings, catalogue))
+    grant = glance(vault, defined(catalogue, provider), connection, shared=shared)
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:
@@ -232,4 +240,5 @@ def logout(
         data(screens.as_json("logout", provider=provider, connection=connection, status="not connected"))
     else:
         data(f"Logged out of {provider} ({connection}).\n")
-    talk(settings, "The key itself is still valid; to end it, delete it at the provider.")
+    until = grant.end(time.time()) if isinstance(grant, Grant) else None
+    talk(settings, screen.logged_out(provider, until, tokens=bool(grant)))

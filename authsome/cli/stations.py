@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from authsome.cli.voice import Settings, say, talk
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
     import httpx
 
     from authsome.bridge import Around, Human
-    from authsome.manifest import Project
+    from authsome.manifest import Declared, Project
     from authsome.oauth import Client, Tokens
     from authsome.provider import Flow, Provider
     from authsome.renewal import Renewal
-    from authsome.session import Intake, Position, Verdict, Ways
+    from authsome.session import Intake, Position, Renew, Verdict, Ways
     from authsome.trust import Trust
-    from authsome.vault import Folder, Given, Grant, Vault
+    from authsome.vault import Entry, Folder, Given, Grant, Vault
     from authsome.vault.keychain import Keychain
 
 
@@ -255,6 +256,17 @@ def intake(
     return Intake(known, _probe, shared, ways) if check else Intake(known, shared=shared, ways=ways)
 
 
+def reconciling(settings: Settings, vault: "Vault", asked: str | None = None, *, early: bool = False) -> "Intake":
+    """Return how a plan becomes credentials: how they are taken in, and how tokens are renewed.
+
+    Args:
+        asked: Whom the options name to answer.
+        early: As for `Intake`.
+    """
+    taking = intake(settings, ways=ways(settings, vault, asked))
+    return taking._replace(renew=renewing(settings, vault), early=early, talk=partial(talk, settings))
+
+
 def ways(
     settings: Settings,
     vault: "Vault",
@@ -271,14 +283,27 @@ def ways(
         around = replace(_around(settings, vault.profile), wanted=wanted)
         return around.answering() == "browser" or around.has_browser()
 
-    return Ways(_transport, os.environ, flow, scopes, browser, anew)
+    return Ways(outside_of, os.environ, flow, scopes, browser, anew)
 
 
-def _transport(provider: "Provider") -> "httpx.BaseTransport":
-    from authsome import outside
-    from authsome.proxy import upstream
+def renewing(settings: Settings, vault: "Vault") -> "Renew":
+    """Return what brings tokens up to date; says so if that takes longer than a moment."""
+    made = renewal(vault)
 
-    return outside.transport(provider, upstream.read(os.environ))
+    def renew(declared: "Declared") -> "Entry":
+        late = Timer(_PATIENCE, talk, (settings, f"Asking {declared.provider.display_name} for new tokens …"))
+        late.daemon = True
+        late.start()
+        try:
+            return made.fresh(declared)
+        finally:
+            late.cancel()
+
+    return renew
+
+
+_PATIENCE = 1.0
+"""Seconds after which a person wonders what is going on."""
 
 
 def renewal(vault: "Vault") -> "Renewal":
@@ -293,7 +318,15 @@ def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mappi
 
     if provider.oauth is None:
         raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
-    return renew(provider.oauth, client, grant, fields, _transport(provider))
+    return renew(provider.oauth, client, grant, fields, outside_of(provider))
+
+
+def outside_of(provider: "Provider") -> "httpx.BaseTransport":
+    """Return how requests reach the hosts of a provider."""
+    from authsome import outside
+    from authsome.proxy import upstream
+
+    return outside.transport(provider, upstream.read(os.environ))
 
 
 def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":

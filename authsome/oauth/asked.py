@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.oauth import Client
+from authsome.oauth import Client, keys
 from authsome.provider import Field, OAuth
 from authsome.provider.names import SLOT
 
@@ -53,17 +53,20 @@ def asked_for(
         page: Where the provider says how an application is made.
     """
     if flow in SIGNED:
-        return tuple(_signing(flow, page))
+        return tuple(_signing(oauth, flow, page))
     if flow == "dcr_pkce":
         return ()
     known = _known(oauth, flow, held, environ)
     return tuple(each for each in _of_client(oauth, flow, page) if not _has(known, each))
 
 
-def _signing(flow: str, page: str | None) -> Iterator[Field]:
+def _signing(oauth: OAuth, flow: str, page: str | None) -> Iterator[Field]:
     if flow == "jwt_bearer":
         hint = _hint("It is the JSON file of a service account's key, as it was downloaded.", page)
         yield Field("service_account", None, hint, (), "Service account key (JSON)")
+        if oauth.asks.jwt_bearer and oauth.asks.jwt_bearer.subject:
+            hint = _hint("It is the address of somebody for whom the account may act; it may stay empty.", page)
+            yield Field("subject", _VISIBLE, hint, (), "Acts for", secret=False, optional=True)
         return
     hint = _hint("It is on the application's page, under About: a number or a client ID.", page)
     yield Field("app_id", _APPLICATION, hint, (), "App ID", secret=False)
@@ -133,7 +136,7 @@ def client_given(
     wanted = asked_for(oauth, flow, held, environ)
     given = {each.name: text for each in wanted if (text := _checked(each, fields.get(each.name, "")))}
     if flow in SIGNED:
-        return _signer(flow, given)
+        return _signer(oauth, flow, given)
     known = _known(oauth, flow, held, environ) or Client("")
     more = {name: given[name] for name in given if name not in ("client_id", "client_secret")}
     return replace(
@@ -144,8 +147,14 @@ def client_given(
     )
 
 
-def _signer(flow: str, given: Mapping[str, str]) -> Client:
-    return Client(given.get("app_id", flow), more=given)
+def _signer(oauth: OAuth, flow: str, given: Mapping[str, str]) -> Client:
+    if flow == "app_installation":
+        key = keys.written(given["private_key"])
+        keys.loaded(key, rsa=True)
+        return Client(given["app_id"], more={**given, "private_key": key})
+    account = keys.service_account(given["service_account"], oauth.asks.token_url or "")
+    keys.loaded(account.key)
+    return Client(account.email, more={**given, "service_account": account.text})
 
 
 def _checked(field: Field, given: str) -> str:

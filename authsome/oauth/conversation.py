@@ -26,8 +26,9 @@ import authsome
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
 from authsome.oauth.answers import Answer, accepted, checked, refusal, seconds, tokens
+from authsome.oauth.asked import SIGNED
 from authsome.oauth.discovery import known
-from authsome.provider import SLOT, OAuth, OAuthDefinition, RevocationDefinition, endpoints
+from authsome.provider import LATER, SLOT, OAuth, OAuthDefinition, RevocationDefinition, endpoints
 from authsome.vault import Grant
 from authsome.web import OutsideError, httpx
 
@@ -64,9 +65,8 @@ class Conversation:
         issuer_said: bool = False,
     ) -> None:
         for name, url in endpoints(asks).items():
-            slots = [slot for slot in SLOT.findall(url) if name != "revocation" or slot != "client_id"]
-            if slots:
-                raise AuthsomeError(f"the address of the provider's tokens lacks `{slots[0]}`", code=ExitCode.MISSING)
+            if slots := [slot for slot in SLOT.findall(url) if slot not in LATER.get(name, ())]:
+                raise AuthsomeError(f"the address of the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
         if not all(_sendable(text) for text in (client.client_id, client.client_secret or "", *client.more.values())):
             raise AuthsomeError("the id or the secret of the application holds what neither does", code=ExitCode.USAGE)
         self._asks = asks
@@ -210,7 +210,7 @@ class Conversation:
                     raise
             ended = True
         if not ended:
-            raise AuthsomeError("there is no token to end", code=ExitCode.MISSING)
+            raise AuthsomeError("there is no token to end", code=ExitCode.USAGE)
 
     def _revoke_so(self, form: RevocationDefinition, fields: Mapping[str, str]) -> None:
         mine = {"client_id": self._client.client_id, "client_secret": self._client.client_secret or ""}
@@ -317,7 +317,11 @@ def renew(
     Raises `DeniedError` where a person has to log in again, `UnavailableError` where it may work later.
     """
     if strange := sorted(oauth.token_hosts - set(grant.hosts)):
-        raise AuthsomeError(f"nobody has agreed that tokens are renewed at {strange[0]}", code=ExitCode.MISSING)
+        raise AuthsomeError(f"nobody has agreed that tokens are renewed at {strange[0]}", code=ExitCode.USAGE)
+    if grant.flow in SIGNED:
+        from authsome.oauth import assertion  # noqa: PLC0415  few connections sign anything
+
+        return assertion.again(oauth, grant, fields, transport)
     asks, _ = known(oauth, transport)
     spoken = Conversation(asks, client, transport, flow=grant.flow)
     if grant.flow == "client_credentials":
@@ -337,7 +341,7 @@ def shown_by(asks: OAuthDefinition, client: Client, flow: str) -> str:
         return next((way for way in asks.auth_methods if way != "none"), "none")
     if "none" in asks.auth_methods:
         return "none"
-    raise AuthsomeError("the secret of the application is missing: the provider wants one", code=ExitCode.MISSING)
+    raise AuthsomeError("the secret of the application is missing: the provider wants one", code=ExitCode.USAGE)
 
 
 def session(transport: httpx.BaseTransport) -> httpx.Client:
@@ -428,7 +432,7 @@ def _filled(template: str, given: Mapping[str, str]) -> str:
     for name in SLOT.findall(template):
         if not given.get(name):
             words = name.replace("_", " ")
-            raise AuthsomeError(f"the provider asks for the {words}, and there is none", code=ExitCode.MISSING)
+            raise AuthsomeError(f"the provider asks for the {words}, and there is none", code=ExitCode.USAGE)
     return SLOT.sub(lambda slot: given[slot[1]], template)
 
 

@@ -7,7 +7,7 @@ _WITH_A_BROWSER = ("pkce", "dcr_pkce")
 _WITH_A_PERSON = (*_WITH_A_BROWSER, "device_code")
 
 
-def choose(oauth: OAuth, default: Flow, wanted: Flow | str | None, *, browser: bool) -> Flow:
+def choose(oauth: OAuth, default: str, wanted: str | None, *, browser: bool) -> Flow:
     """Return the flow of a login; raise `AuthsomeError` (exit code 2) for one that the provider does not have.
 
     Args:
@@ -25,6 +25,7 @@ def choose(oauth: OAuth, default: Flow, wanted: Flow | str | None, *, browser: b
                 code=ExitCode.USAGE,
             )
         return found
-    usual = default if default in there else min(there, key=lambda flow: flow not in _WITH_A_PERSON)
+    best = min(there, key=lambda flow: flow not in _WITH_A_PERSON)
+    usual = next((each for each in there if each == default), best)
     led_back = browser and not oauth.asks.https_redirect
     return "device_code" if usual in _WITH_A_BROWSER and not led_back and "device_code" in there else usual

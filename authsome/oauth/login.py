@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
+from authsome.oauth.asked import SIGNED
 from authsome.oauth.conversation import MOST_INTERVAL, Conversation
 from authsome.oauth.discovery import known
 from authsome.oauth.registration import register
@@ -88,6 +89,12 @@ class Login:
         if self._flow == "client_credentials":
             asks, _ = known(self._oauth, self._transport)
             return Conversation(asks, self._known(), self._transport, flow=self._flow).own(self._scopes)
+        if self._flow in SIGNED:
+            from authsome.oauth import assertion  # noqa: PLC0415  few logins sign anything
+
+            return assertion.fetched(
+                self._oauth.asks, self._flow, self._known(), self._scopes, self._transport, clock=self._clock
+            )
         raise AuthsomeError(f"the flow `{self._flow}` is none of a login", code=ExitCode.USAGE)
 
     def returned(self, url: str) -> Tokens:
@@ -139,7 +146,7 @@ class Login:
             raise AuthsomeError(
                 f"the provider sends people back to {REDIRECT}, and port 7998 is not this program's now",
                 hint="end what listens on port 7998 and try again",
-                code=ExitCode.MISSING,
+                code=ExitCode.USAGE,
             )
         needed = ("authorization_url", *(("registration_endpoint",) if registers else ()))
         asks, server = known(self._oauth, self._transport, *needed)
@@ -165,7 +172,7 @@ class Login:
 
     def _known(self) -> Client:
         if self.client is None:
-            raise AuthsomeError("the id of the application is missing", code=ExitCode.MISSING)
+            raise AuthsomeError("the id of the application is missing", code=ExitCode.USAGE)
         return self.client
 
 

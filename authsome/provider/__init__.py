@@ -46,7 +46,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import LATER, PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -56,6 +56,7 @@ __all__ = [
     "CATEGORIES",
     "CLIENT",
     "DEFAULT_CONNECTION",
+    "LATER",
     "NAME",
     "PERSONS_PAGE",
     "PLACEHOLDER",

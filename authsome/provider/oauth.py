@@ -46,7 +46,7 @@ OWN_FIELDS = frozenset(
 
 PERSONS_PAGE = "authorization_url"
 _BASE = "base_url"
-_LATER = {"revocation": ("client_id",), "app_installation": ("installation_id",)}
+LATER = {"revocation": ("client_id",), "app_installation": ("installation_id",)}
 """What an address names that is no setting, and is known only when it is used."""
 _NEEDED = {
     "pkce": "`authorization_url` and `token_url`",
@@ -121,7 +121,7 @@ def filled(asks: OAuthDefinition, settings: Mapping[str, str]) -> OAuthDefinitio
     change: dict[str, Any] = {}
     for name, url in endpoints(asks).items():
         with at(name):
-            made = _filled(url, given, _LATER.get(name, ()))
+            made = _filled(url, given, LATER.get(name, ()))
             _endpoint(made, whole=name == "issuer")
             change[name] = made
     for name in ("revocation", "app_installation"):

@@ -129,9 +129,14 @@ class Provider:
         made = self.as_written
         if made.oauth is None or made.auth_type == "oauth2":
             return self
-        # A setting may have been given with an address meanwhile, see `at`.
+        # A setting may have been given with an address meanwhile, see `at`; and none is read out of a key.
         settings = {each.name: each for each in made.fields if not each.secret}
-        fields = tuple(settings.get(each.name, each) for each in made.oauth.fields)
+        fields = tuple(
+            replace(settings[each.name], derive=each.derive and settings[each.name].derive)
+            if each.name in settings
+            else each
+            for each in made.oauth.fields
+        )
         return replace(made, auth_type="oauth2", fields=fields, placements=made.oauth.placements)
 
     @cached_property

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from authsome.bridge import Answer, Outcome, Question, server
+from authsome.bridge import Answer, Outcome, Question, Take, Taken, returned, server
+from authsome.bridge.desk import Desk
 from authsome.bridge.guard import COOKIE, Guard
-from authsome.bridge.page import Desk, Site
+from authsome.bridge.page import Site
 from authsome.bridge.sheet import Sheet
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 
@@ -122,17 +123,18 @@ class Open:
 
 
 @contextlib.contextmanager
-def opened(*questions: Question) -> Iterator[Open]:
+def opened(*questions: Question, taking: Take = take, seconds: float = 60.0) -> Iterator[Open]:
     listener = server.listen(0)
     port = listener.getsockname()[1]
-    sheet, desk, guard = Sheet(questions), Desk(), Guard(port, secrets.token_urlsafe)
+    sheet, guard = Sheet(questions, returned.address(port)), Guard(port, secrets.token_urlsafe)
+    desk = Desk(sheet)
     made = Open(sheet, guard, port)
 
-    def remember(asked: Question, answer: Answer) -> Outcome:
+    def remember(asked: Question, answer: Answer) -> Taken:
         made.taken.append((asked, answer))
-        return take(asked, answer)
+        return taking(asked, answer)
 
-    asking = threading.Thread(target=desk.attend, args=(remember, 60.0))
+    asking = threading.Thread(target=desk.attend, args=(remember, seconds))
     asking.start()
     with server.serving(listener, Site(sheet, desk, guard, "the profile default")):
         yield made

@@ -126,7 +126,7 @@ def test_the_application_shows_itself_as_the_provider_wants_it(
 def test_a_secret_is_asked_for_where_the_provider_wants_one(opened: Opened) -> None:
     with pytest.raises(AuthsomeError, match="the secret of the application is missing") as missing:
         opened(PUBLIC, token_endpoint_auth_method="client_secret_basic")
-    assert missing.value.code is ExitCode.MISSING
+    assert missing.value.code is ExitCode.USAGE
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])
@@ -447,7 +447,7 @@ def test_a_connection_is_renewed_as_it_was_made(quirky: Server) -> None:
     before = quirky.calls.total()
     with pytest.raises(AuthsomeError, match="nobody has agreed that tokens are renewed at") as strange:
         renew(provider.oauth, CLIENT, _grant(quirky, hosts=("acme.example",)), fields, way)
-    assert strange.value.code is ExitCode.MISSING
+    assert strange.value.code is ExitCode.USAGE
     assert quirky.calls.total() == before
 
 

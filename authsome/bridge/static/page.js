@@ -3,6 +3,8 @@
 "use strict";
 
 const sheet = document.getElementById("sheet");
+const USED = "input, .copy";
+const WAITS = '.line:is([data-state="away"], [data-state="device"])';
 
 function unfold(within) {
   for (const button of within.querySelectorAll("button.show")) {
@@ -13,6 +15,20 @@ function unfold(within) {
       input.type = shown ? "password" : "text";
       button.setAttribute("aria-pressed", String(!shown));
       button.textContent = shown ? "Show" : "Hide";
+    });
+  }
+  for (const button of within.querySelectorAll("button.copy")) {
+    if (!navigator.clipboard) continue;
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      const text = document.getElementById(button.dataset.copies).textContent;
+      try {
+        await navigator.clipboard.writeText(text);
+        button.firstChild.data = "Copied";
+        say("Copied");
+      } catch {
+        say("This browser does not let a page copy; mark the text and copy it");
+      }
     });
   }
 }
@@ -29,6 +45,15 @@ function say(text) {
   document.getElementById("said").textContent = text.replace(/\s+/g, " ").trim();
 }
 
+// The provider's own page; the server has looked at the address, and this looks again.
+function leads(answer) {
+  const onward = answer.getElementById("onward");
+  if (!onward || !onward.href.startsWith("https://")) return false;
+  say("Going on to the provider");
+  location.assign(onward.href);
+  return true;
+}
+
 function show(answer, line) {
   const closed = answer.querySelector("[data-closed]");
   if (closed) {
@@ -38,6 +63,7 @@ function show(answer, line) {
     closed.querySelector("h1").focus();
     return;
   }
+  if (leads(answer)) return;
   const replaced = line ? [line] : [...sheet.querySelectorAll(".line")];
   let first = null;
   for (const old of replaced) {
@@ -47,20 +73,77 @@ function show(answer, line) {
     unfold(fresh);
     if (!first && ["wrong", "doubt"].includes(fresh.dataset.state)) first = fresh;
   }
-  document.title = answer.title;
-  document.getElementById("end").replaceChildren(...answer.getElementById("end").childNodes);
-  document.getElementById("progress").replaceChildren(...answer.getElementById("progress").childNodes);
+  around(answer);
   const next = first || (line && document.getElementById(line.id).dataset.state === "open"
     ? document.getElementById(line.id) : sheet.querySelector('.line:not([data-state="stored"], [data-state="skipped"])'));
   // Not on a button that decides: who has pressed Enter once may press it twice.
-  const target = next && (next.querySelector(".said[tabindex]") || next.querySelector("input"));
-  (target || sheet.querySelector(".main")).focus();
-  const told = document.getElementById((first || line || replaced[0]).id);
-  say(`${told.querySelector("h2").textContent}: ${(told.querySelector(".said, .result") || { textContent: "" }).textContent}`);
+  reach(next);
+  tell(document.getElementById((first || line || replaced[0]).id));
+  watch();
+}
+
+function reach(line) {
+  const fields = line ? [...line.querySelectorAll(USED)].filter((each) => each.checkVisibility()) : [];
+  const target = line ? line.querySelector(".said[tabindex]") || fields[0] || line.querySelector("h2") : document.querySelector("#end .main");
+  if (target.tagName === "H2") target.tabIndex = -1;
+  target.focus();
+}
+
+function around(answer) {
+  document.title = answer.title;
+  document.getElementById("end").replaceChildren(...answer.getElementById("end").childNodes);
+  document.getElementById("progress").replaceChildren(...answer.getElementById("progress").childNodes);
+}
+
+function tell(line) {
+  const what = line.querySelector(".said, .result, .steps, .waits") || { textContent: "" };
+  say(`${line.querySelector("h2").textContent}: ${what.textContent}`);
+}
+
+// What happens elsewhere shows by itself: in a line that waits for it, and in no other, where somebody may be typing.
+let watching = 0;
+
+function watch() {
+  clearTimeout(watching);
+  if (sheet.isConnected && sheet.querySelector(WAITS)) watching = setTimeout(look, 2000);
+}
+
+async function look() {
+  try {
+    const response = await fetch(sheet.getAttribute("action"));
+    const answer = new DOMParser().parseFromString(await response.text(), "text/html");
+    if (response.ok) renew(answer);
+    else document.getElementById("content").replaceChildren(...answer.body.childNodes);
+  } catch {
+    lose();
+  }
+  watch();
+}
+
+function renew(answer) {
+  if (answer.querySelector("[data-closed]")) return show(answer, null);
+  for (const old of sheet.querySelectorAll(WAITS)) {
+    const fresh = answer.getElementById(old.id);
+    if (!fresh || fresh.dataset.step === old.dataset.step || old.getAttribute("aria-busy")) continue;
+    const focused = old.contains(document.activeElement);
+    old.replaceWith(fresh);
+    unfold(fresh);
+    around(answer);
+    tell(fresh);
+    if (focused) reach(fresh);
+  }
+}
+
+function lose() {
+  const lost = document.createElement("p");
+  lost.setAttribute("role", "alert");
+  lost.textContent = "authsome does not answer any more. The terminal says why.";
+  document.getElementById("content").replaceChildren(lost);
 }
 
 async function send(button) {
-  const line = button.closest(".line");
+  // A login that leaves the page takes along all that was typed on it.
+  const line = "leaves" in button.dataset ? null : button.closest(".line");
   const data = collect(button, line);
   const busy = line || sheet;
   busy.setAttribute("aria-busy", "true");
@@ -72,10 +155,7 @@ async function send(button) {
     if (response.ok) show(answer, line);
     else document.getElementById("content").replaceChildren(...answer.body.childNodes);
   } catch {
-    const lost = document.createElement("p");
-    lost.setAttribute("role", "alert");
-    lost.textContent = "authsome does not answer any more. The terminal says why.";
-    document.getElementById("content").replaceChildren(lost);
+    lose();
   } finally {
     busy.removeAttribute("aria-busy");
     button.disabled = false;
@@ -84,6 +164,10 @@ async function send(button) {
 
 if (sheet) {
   unfold(sheet);
+  watch();
+  document.addEventListener("visibilitychange", () => document.hidden || !sheet.querySelector(WAITS) || look());
+  // Back from the provider by the browser's own button: what the page was before is not what it is now.
+  window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   sheet.addEventListener("submit", (event) => {
     event.preventDefault();
     send(event.submitter);
@@ -93,7 +177,8 @@ if (sheet) {
     const line = event.target.closest(".line");
     if (event.key !== "Enter" || event.target.tagName !== "INPUT" || !line) return;
     event.preventDefault();
-    const button = line.querySelector('button[value^="store-"]') || sheet.querySelector(".main");
+    const own = event.target.name.startsWith("returned-") ? "returned-" : "go-";
+    const button = line.querySelector(`button[value^="${own}"], button[value^="store-"]`) || sheet.querySelector(".main");
     if (button && !button.disabled) send(button);
   });
 }

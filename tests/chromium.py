@@ -33,6 +33,11 @@ class Browser:
         """Wait for an element."""
         WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: self.one(selector))
 
+    def arrives(self, where: str) -> None:
+        """Wait until it is at an address that begins so."""
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05)
+        wait.until(lambda _: self.driver.current_url.startswith(where), where)
+
     def sees(self, text: str) -> bool:
         """Wait for a text."""
         wait = WebDriverWait(
@@ -45,7 +50,7 @@ class Browser:
         self.one(f"#field-{line}-api_key").send_keys(text)
 
     def presses(self, act: str) -> None:
-        self.one(f'button[value="{act}"]').click()
+        self.one(f'button[value="{act}"]:not(.unseen)').click()
 
     def state(self, line: int) -> str:
         return str(self.one(f"#line-{line}").get_attribute("data-state"))
@@ -67,7 +72,7 @@ class Browser:
 
 
 @contextmanager
-def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Browser]:
+def chromium(profile: Path, shots: Path, *more: str, scripts: bool = True) -> Iterator[Browser]:
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     steering = shutil.which("chromedriver")
     if program is None or steering is None:
@@ -77,6 +82,7 @@ def chromium(profile: Path, shots: Path, *, scripts: bool = True) -> Iterator[Br
     for flag in (
         *("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run"),
         *("disable-dev-shm-usage", "hide-scrollbars", "window-size=1100,1400", f"user-data-dir={profile}"),
+        *more,
     ):
         options.add_argument(f"--{flag}")
     if not scripts:
