@@ -28,7 +28,7 @@ _PAUSES = (0.5, 1.0, 2.0)  # between one try and the next
 _LONGEST_PAUSE = 5.0  # a provider that wants more than this is asked some other time
 _REST_SECONDS = 10.0  # after which one that failed may be asked again
 _LONGEST_REST = 3600.0
-_TURN_SECONDS = 120.0
+_TURN_SECONDS, _SHORT_TURN_SECONDS = 120.0, 5.0  # for another process that asks; where the token is still good
 # RFC 6749, 5.2: what is said of the application or of the request, not of the token that was shown.
 _NOT_OF_THE_TOKEN = frozenset(
     {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -159,8 +159,9 @@ class Renewal:
         return due(entry.grant, self._clock()) if seen is None else entry.fields.get(ACCESS) == seen
 
     def _renewed(self, declared: Declared, entry: Entry, seen: str | None) -> Entry:
-        self._check(declared, entry)
-        with self._vault.own.turn(*declared.held_as, _TURN_SECONDS):
+        _, grant = self._check(declared, entry)
+        spare = seen is None and holds(grant, self._clock())
+        with self._vault.own.turn(*declared.held_as, _SHORT_TURN_SECONDS if spare else _TURN_SECONDS):
             entry = self._read(declared)
             if not self._wanted(entry, seen):  # somebody else was faster
                 return entry

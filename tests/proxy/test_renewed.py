@@ -301,6 +301,14 @@ def test_a_token_that_nothing_can_renew_is_refused_by_the_api_and_nobody_else(
     assert (_shown(stage), desk.asked) == ([OLD], 0)
 
 
+def test_where_it_has_ended_the_agent_is_told_who_can_mend_that(stage: Stage, desk: Desk, protocol: str) -> None:
+    desk.begin(LIFE, Tokens(ACCESS, None, LIFE))
+    answer = stage.ask(protocol)
+    assert (answer.status, answer.error) == (403, "login_needed")
+    assert json.loads(answer.body)["hint"] == "authsome login acme --force"
+    assert (stage.origin.arrived, desk.asked) == ([], 0)
+
+
 def test_where_the_provider_says_no_every_request_is_told_so_until_somebody_logs_in(
     stage: Stage, desk: Desk, protocol: str
 ) -> None:
