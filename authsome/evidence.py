@@ -148,8 +148,7 @@ class _Signs:
         self.variables: dict[bytes, list[str]] = {}
         self.hosts: dict[bytes, list[str]] = {}
         self.packages: dict[tuple[str, str], list[str]] = {}
-        # What nobody can log in to yet would be a declaration with which no run starts.
-        self.providers = tuple(each for each in providers if each.auth_type == "api_key")
+        self.providers = tuple(providers)
         for each in self.providers:
             self._add(each)
         self.keys = _one_of(each.pattern for provider in self.providers for each in (provider.key,) if each.pattern)

@@ -14,10 +14,12 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from authsome.provider import (
+    AppInstallationDefinition,
     ClientCredentialsDefinition,
     Definition,
     Field,
     Host,
+    JwtBearerDefinition,
     OAuth,
     Placement,
     Provider,
@@ -28,6 +30,7 @@ from authsome.provider import (
     resolve,
 )
 
+_FORMS = (RevocationDefinition, ClientCredentialsDefinition, JwtBearerDefinition, AppInstallationDefinition)
 _MORE_SPACES = re.compile("(?<= ) ")
 
 
@@ -140,7 +143,8 @@ def _source(field: Field, number: int) -> str:
     if field.value is not None:
         return f"{called}, is shown, and made as {_quoted(field.value)}"
     if field.derive:
-        source = f"the token response's {field.derive.source}" if field.derive.in_response else field.derive.source
+        sources = {"field": "", "response": "the token response's ", "redirect": "the redirect's "}
+        source = f"{sources[field.derive.of]}{field.derive.source}"
         return f"{called}, is shown, and is what {_quoted(field.derive.pattern.pattern)} finds in {source}"
     what = f"{called}, {'hidden' if field.secret else 'shown'} while it is typed"
     return f"a login asks for {what}" if number == 1 else f"a login asks, as number {number}, for {what}"
@@ -179,7 +183,7 @@ def _oauth(provider: Provider, tokens: OAuth) -> Iterator[str]:
     yield f"the application shows who it is by {', else '.join(asks.auth_methods)}"
     for each in fields(asks):
         value = getattr(asks, each.name)
-        if isinstance(value, RevocationDefinition | ClientCredentialsDefinition):
+        if isinstance(value, _FORMS):
             value = {name: part for name, part in asdict(value).items() if part not in (None, {})}
         if each.name not in _SAID and value not in (each.default, {}):
             yield f"OAuth uses {_quoted(each.name)}: {_quoted(value)}"

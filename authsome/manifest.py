@@ -174,6 +174,14 @@ class Declared:
         """The connection of the vault that fills this one, as if it had been declared in its place."""
         return replace(self, connection=self.source, source=None) if self.source else self
 
+    def seen(self, provider: Provider) -> "Declared":
+        """Return the connection as a credential has it: with tokens or with a key, and with that in its variables."""
+        if provider.auth_type == self.provider.auth_type:
+            return replace(self, provider=provider)
+        own = self.env == self.provider.env and (self.env or self.connection == DEFAULT_CONNECTION)
+        env = dict(provider.env) if own else dict.fromkeys(self.env, provider.key.name)
+        return replace(self, provider=provider, env=env)
+
     @property
     def name(self) -> str:
         """The connection as messages and commands write it: `openai`, or `openai/team`."""

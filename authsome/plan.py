@@ -2,15 +2,17 @@
 
 Promises to be pure: the same declarations and holdings give the same plan, and a plan holds names and states only, so
 it can be printed, compared and logged. Refuses to guess: a holding that does not fit the definition any more needs a
-person.
+person, and so does a login that was refused or granted less than is declared. The time is an argument.
 """
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from authsome.manifest import Declared, full_name, login_command
-from authsome.vault import Holding
+from authsome.provider import SCOPE
+from authsome.vault import Grant, Holding
 
 
 class State(StrEnum):
@@ -21,11 +23,16 @@ class State(StrEnum):
     ABSENT = "optional and absent"
     OFF_PATTERN = "key no longer matches the pattern"
     HOSTS_CHANGED = "hosts differ from those agreed to"
+    EXPIRED = "expired, can be refreshed"
+    ENDED = "expired, needs a person"
+    NARROWER = "fewer scopes than declared"
     DAMAGED = "damaged"
     UNUSED = "held but not declared"
 
 
-_NEEDS_PERSON = frozenset({State.MISSING, State.OFF_PATTERN, State.HOSTS_CHANGED})
+_NEEDS_PERSON = frozenset({State.MISSING, State.OFF_PATTERN, State.HOSTS_CHANGED, State.ENDED, State.NARROWER})
+GOES_ON = frozenset({State.IN_PLACE, State.EXPIRED, State.ENDED, State.NARROWER})
+"""How a connection may stand that a run keeps once it has it: its tokens are renewed, or refused, as they are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,7 @@ class Step:
         detail: What exactly differs, where the state alone does not say it.
         source: The connection of the vault that fills it, where that has another name.
         options: With which a command is about the profile that was compared, each after a space.
+        lacking: Scopes that are declared and were never asked for.
     """
 
     provider: str
@@ -47,6 +55,7 @@ class Step:
     detail: str | None = None
     options: str = ""
     source: str | None = None
+    lacking: tuple[str, ...] = ()
 
     @property
     def held_as(self) -> tuple[str, str]:
@@ -64,10 +73,19 @@ class Step:
         return self.state in _NEEDS_PERSON
 
     @property
+    def usable(self) -> bool:
+        """Whether a run has the connection without asking anybody; an optional one with what was granted."""
+        return self.state in (State.IN_PLACE, State.EXPIRED) or (self.state is State.NARROWER and not self.required)
+
+    @property
     def command(self) -> str:
         """The command that mends the step."""
+        login = login_command(*self.held_as)
+        # The manifest may be a stranger's: what is no scope is not written into a command.
+        if self.lacking and all(SCOPE.fullmatch(each) and "," not in each for each in self.lacking):
+            return f"{login} --scopes {shlex.quote(','.join(self.lacking))}{self.options}"
         force = "" if self.state in (State.MISSING, State.ABSENT) else " --force"
-        return login_command(*self.held_as) + force + self.options
+        return login + force + self.options
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +121,27 @@ def make(
     holdings: Mapping[tuple[str, str], Holding],
     held: Iterable[tuple[str, str]] = (),
     damaged: Mapping[tuple[str, str], str] | None = None,
+    *,
+    now: float,
 ) -> Plan:
     """Return the plan.
 
     Args:
-        declared: What is wanted.
+        declared: What is wanted, each with the fields that it has by what is held of it.
         holdings: What the vault says about those of them it holds, by (provider, connection).
         held: Everything the vault holds, to tell what nobody declared.
         damaged: What is wrong with those that do not open.
+        now: Seconds since 1970.
     """
-    steps = [_step(each, holdings.get(name), (damaged or {}).get(name)) for each in declared for name in (each.key,)]
+    broken = damaged or {}
+    steps = [_step(each, holdings.get(each.key), broken.get(each.key), now) for each in declared]
     wanted = {name for step in steps for name in (step.held_as, (step.provider, step.connection))}
     spare = [Step(provider, name, State.UNUSED, required=False) for provider, name in sorted(set(held) - wanted)]
     return Plan((*steps, *spare))
 
 
-def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step:
-    state, detail = (State.DAMAGED, damage) if damage else _state(declared, found)
+def _step(declared: Declared, found: Holding | None, damage: str | None, now: float) -> Step:
+    state, detail = (State.DAMAGED, damage) if damage else _state(declared, found, now)
     if declared.source and detail is None:
         detail = f"filled by {full_name(*declared.held_as)}"
     return Step(
@@ -130,10 +152,11 @@ def _step(declared: Declared, found: Holding | None, damage: str | None) -> Step
         declared.why,
         detail,
         source=declared.source,
+        lacking=_lacking(declared, found.grant) if found and found.grant and state is State.NARROWER else (),
     )
 
 
-def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None]:
+def _state(declared: Declared, found: Holding | None, now: float) -> tuple[State, str | None]:
     if found is None:
         return (State.MISSING if declared.required else State.ABSENT), None
     needed = [
@@ -145,4 +168,24 @@ def _state(declared: Declared, found: Holding | None) -> tuple[State, str | None
         return State.HOSTS_CHANGED, f"new: {', '.join(found.new_hosts)}"
     if found.off_pattern:
         return State.OFF_PATTERN, next(each.hint for each in declared.provider.fields if each.name in found.off_pattern)
-    return State.IN_PLACE, None
+    return _granted(declared, found.grant, now, renewable=found.renewable) if found.grant else (State.IN_PLACE, None)
+
+
+def _granted(declared: Declared, grant: Grant, now: float, *, renewable: bool) -> tuple[State, str | None]:
+    """Return how tokens stand that are whole; those of which nobody has said when they end do not."""
+    expired = grant.has_ended(now)
+    if grant.refused is not None:
+        return State.ENDED, f"{declared.provider.display_name} gives no new token: {grant.refused}"
+    if expired and not renewable:
+        return State.ENDED, "there is nothing to renew it with"
+    if lacking := _lacking(declared, grant):
+        return State.NARROWER, f"lacks {', '.join(lacking)}"
+    # RFC 6749, 3.3: a provider may grant less than it was asked for. To ask again would get the same answer.
+    denied = [scope for scope in dict.fromkeys(declared.scopes) if scope not in grant.scopes]
+    told = f"was asked for and not granted: {', '.join(denied)}" if denied else None
+    return State.EXPIRED if expired else State.IN_PLACE, told
+
+
+def _lacking(declared: Declared, grant: Grant) -> tuple[str, ...]:
+    """Return the scopes that are declared and were neither granted nor asked for."""
+    return tuple(sorted(set(declared.scopes) - {*grant.scopes, *grant.asked}))

@@ -5,9 +5,6 @@ rules say, over verified TLS, to an address that was checked. Refuses to follow 
 `trial`.
 """
 
-import socket
-import ssl
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,18 +14,14 @@ from datetime import UTC, datetime
 import authsome
 from authsome import rules, trial
 from authsome.manifest import undeclared
-from authsome.provider import DEFAULT_CONNECTION, PLACEHOLDER, Provider, Signing, TestRequest
-from authsome.proxy import channel, dial
-from authsome.proxy.upstream import ParentProxy, Upstream
+from authsome.outside import transport
+from authsome.provider import PLACEHOLDER, Provider, Signing, TestRequest
+from authsome.proxy.upstream import Upstream
 from authsome.session import Verdict
-
-# `import httpx` brings a command line of its own, and with it click, rich and pygments: half of what a person would
-# wait for. To Python, a module that is None is not there, and httpx does without it.
-sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-import httpx  # noqa: E402
+from authsome.web import OutsideError, httpx
 
 SECONDS = 5.0
-"""How long a person waits for each step of it: a name, a connection, an answer."""
+"""How long a person waits for it: a name, a connection, an answer."""
 
 
 def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, seconds: float = SECONDS) -> Verdict:
@@ -63,8 +56,8 @@ def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, sec
     test = replace(test, url=f"https://{test.authority}{placement.target(test.target, fields)}")
     try:
         reply = _reply(provider, test, octets, outside, seconds)
-    except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
-        return Verdict(None, f"not checked: {_why(test, error)}")
+    except OutsideError as error:
+        return Verdict(None, f"not checked: {error}")
     hidden = {fields[each.name]: PLACEHOLDER for each in provider.fields if each.secret and each.name in fields}
     return _verdict(provider, trial.read(test, reply, hidden, time.time()))
 
@@ -95,63 +88,28 @@ def _placed(provider: Provider, test: TestRequest) -> rules.Inject | None:
 def _reply(
     provider: Provider, test: TestRequest, headers: Mapping[bytes, bytes], outside: Upstream, seconds: float
 ) -> trial.Reply:
-    host = test.host
-    trusted = channel.to_upstream(outside.roots, "http/1.1")
-    parent = outside.proxy_for(host.name)
-    # NOTE: the address that was checked is the one that is connected; behind a parent proxy it is that one's to check.
-    names = [host.name] if parent else _addresses(provider, test)
-    failed: Exception = OSError("it has no address")
-    with httpx.Client(
-        verify=trusted,
-        proxy=_parent(parent, trusted) if parent else None,
-        trust_env=False,
-        follow_redirects=False,
-        timeout=seconds,
-    ) as client:
-        for name in names:
-            url = f"https://{f'[{name}]' if ':' in name else name}:{host.port}{test.target}"
-            request = client.build_request(test.method, url, headers=headers)
-            request.extensions["sni_hostname"] = host.name
-            try:
-                answer = client.send(request, stream=True)
-            except httpx.ConnectError as error:
-                failed = error
-                continue
-            try:
-                return _looked_at(test, answer, seconds)
-            finally:
-                answer.close()
-    raise failed
+    # NOTE: no `httpx.Client`: it writes addresses into Python's log, and a key may be part of one.
+    try:
+        request = httpx.Request(test.method, test.url, headers=headers)
+    except httpx.InvalidURL as error:
+        raise OutsideError(f"{test.host} could not be reached") from error
+    answer = transport(provider, outside, seconds=seconds).handle_request(request)
+    try:
+        return _looked_at(test, answer)
+    finally:
+        answer.close()
 
 
-def _looked_at(test: TestRequest, answer: httpx.Response, seconds: float) -> trial.Reply:
+def _looked_at(test: TestRequest, answer: httpx.Response) -> trial.Reply:
     """Return an answer with as much of its body as is of use and comes in time."""
-    body, until = bytearray(), time.monotonic() + seconds
+    body = bytearray()
     if trial.wants_body(test, answer.status_code):
-        with suppress(httpx.HTTPError):  # its head has told something, too
+        with suppress(OutsideError):  # its head has told something, too
             for data in answer.iter_raw():
                 body += data
-                if len(body) >= trial.MOST_READ or time.monotonic() > until:
+                if len(body) >= trial.MOST_READ:
                     break
     return trial.Reply(answer.status_code, tuple(answer.headers.multi_items()), bytes(body[: trial.MOST_READ]))
-
-
-def _addresses(provider: Provider, test: TestRequest) -> list[str]:
-    found = socket.getaddrinfo(test.host.name, test.host.port, type=socket.SOCK_STREAM)
-    private = rules.make([undeclared(provider, DEFAULT_CONNECTION)], lambda _: True).may_be_private(test.host)
-    if not private:
-        dial.check(found)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def _parent(parent: ParentProxy, trusted: ssl.SSLContext) -> httpx.Proxy:
-    user, _, password = parent.userinfo.partition(":")
-    name, port = parent.address
-    return httpx.Proxy(
-        f"{parent.scheme}://{f'[{name}]' if ':' in name else name}:{port}",
-        auth=(user, password) if parent.userinfo else None,
-        ssl_context=trusted if parent.scheme == "https" else None,
-    )
 
 
 def _verdict(provider: Provider, found: trial.Finding) -> Verdict:
@@ -161,17 +119,3 @@ def _verdict(provider: Provider, found: trial.Finding) -> Verdict:
     if found.state is trial.State.WRONG_KEY:
         return Verdict(False, found.words)
     return Verdict(None, f"not checked: {found.words}")
-
-
-def _why(test: TestRequest, error: Exception) -> str:
-    """Return what kept the question from being answered; no library's words, which may quote the request."""
-    causes: list[BaseException] = [error]
-    while cause := causes[-1].__cause__ or causes[-1].__context__:
-        causes.append(cause)
-    if any(isinstance(cause, dial.NotPublicError) for cause in causes):
-        return f"{test.host} leads to an address that is not public"
-    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-        return f"the certificate of {test.host} cannot be verified"
-    if isinstance(error, httpx.TimeoutException):
-        return f"{test.host} did not answer in time"
-    return f"{test.host} could not be reached"

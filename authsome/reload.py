@@ -121,11 +121,12 @@ class Reload:
             started = replace(self._origin.project, connections=live.placed(self._origin.project))
             newest = rules.of_project(started, live.holds)
         effective = rules.narrower(self._origin.rules, newest)
-        done = (*_rotated(self._session, live, effective), *_changes(self._rules, effective, self._steps))
+        ended = tuple(_ended(self._session, live, effective))
+        done = (*_rotated(self._session, live, effective), *ended, *_changes(self._rules, effective, self._steps))
         lost = any(one.change is not two.change for one, two in zip(self._rules.rules, effective.rules, strict=True))
         self._rules, self._session = effective, live
         self._swap(effective, live)
-        self._report(done, tuple(trouble), wider(self._origin, self._project, newest), loud=lost)
+        self._report(done, tuple(trouble), wider(self._origin, self._project, newest), loud=lost or bool(ended))
 
     def _load(self) -> Project:
         origin = self._origin
@@ -160,7 +161,7 @@ class Reload:
         try:
             position = session.survey(self._origin.vault.again(), declared)
             position.check()
-            live = session.in_place(position)
+            live = session.in_place(position, running=True)
         except (AuthsomeError, OSError) as error:
             trouble.append(f"{_words(error)}; the credentials before still hold")
         else:
@@ -243,6 +244,14 @@ def _rotated(before: Session, after: Session, effective: Rules) -> Iterator[str]
     for name in after.rotated(before):
         if name in served:
             yield f"{full_name(*name)} rotated"
+
+
+def _ended(before: Session, after: Session, effective: Rules) -> Iterator[str]:
+    """Yield whose tokens were refused for good: who looks after the run has to hear of it, too, not the agent alone."""
+    refused = after.refused(before)
+    for rule in effective.rules:
+        if rule.key in refused and rule.held:
+            yield f"{rule.name} gets no new tokens any more (`{rule.login} --force`)"
 
 
 def _changes(before: Rules, after: Rules, steps: Mapping[tuple[str, str], Step]) -> Iterator[str]:

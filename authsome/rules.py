@@ -85,6 +85,11 @@ class Rule:
         return full_name(self.provider, self.connection)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Provider and connection, as the agent knows them."""
+        return self.provider, self.connection
+
+    @property
     def login(self) -> str:
         """The command that brings its credential into place."""
         return login_command(self.provider, self.source or self.connection)

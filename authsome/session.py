@@ -8,19 +8,38 @@ import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from authsome import pasted, plan
 from authsome.errors import AuthsomeError, Doubt, ExitCode, did_you_mean
 from authsome.manifest import Declared, Project, full_name
-from authsome.provider import DEFAULT_CONNECTION, Field, Provider, placeholder
-from authsome.vault import Entry, Holding, TamperedError, Vault, holding
+from authsome.oauth import DeniedError, UnavailableError
+from authsome.oauth.kept import ACCESS, FORMER, REFRESH
+from authsome.provider import DEFAULT_CONNECTION, Field, Flow, Provider, placeholder
+from authsome.vault import Entry, Grant, Holding, TamperedError, Vault, holding
 
 if TYPE_CHECKING:
-    from authsome.bridge import Answer, Human, Question
+    import httpx
+
+    from authsome.authorization import Authorization
+    from authsome.bridge import Answer, Human, Question, Taken
+    from authsome.oauth import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """What a run knows of the tokens of a connection besides the one that goes along with requests.
+
+    Attributes:
+        holding: How long they hold, and whether there are others to be had.
+        renewing: What they are renewed with, secret: no request gets it, and answers are searched for it.
+    """
+
+    holding: Holding
+    renewing: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Session:
@@ -29,6 +48,7 @@ class Session:
     Args:
         settings: The values of connections that are no secrets.
         stand_ins: What the child holds instead of a field, where that is not the ordinary placeholder.
+        granted: What is known of those that have tokens.
     """
 
     def __init__(
@@ -36,8 +56,10 @@ class Session:
         secrets: Mapping[tuple[str, str], Mapping[str, str]],
         settings: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
         stand_ins: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
+        granted: Mapping[tuple[str, str], Granted] | None = None,
     ) -> None:
         self._secrets, self._settings, self._stand_ins = secrets, settings or {}, stand_ins or {}
+        self._granted = granted or {}
 
     def __repr__(self) -> str:
         return f"Session({', '.join('/'.join(name) for name in self._secrets)})"
@@ -46,14 +68,29 @@ class Session:
         """Whether the connection is usable in this run."""
         return declared.key in self._secrets
 
+    def holding(self, provider: str, connection: str) -> Holding | None:
+        """Return what is known of the tokens of a connection; None for a key, and for what is not held."""
+        granted = self._granted.get((provider, connection))
+        return granted.holding if granted else None
+
+    def grant(self, declared: Declared) -> Grant | None:
+        """Return what is known of a connection's tokens, None for a key."""
+        held = self.holding(*declared.key)
+        return held.grant if held else None
+
     def stand_ins(self) -> Mapping[str, str]:
         """Return what the child sees instead of each secret, by the secret; the keys are secret."""
         return {
             secret: self._stand_in(key, field)
             # The default last: where it shares a secret with another one, the answer holds the default's.
-            for key, fields in sorted(self._secrets.items(), key=lambda item: _is_default(item[0]))
-            for field, secret in fields.items()
+            for key in sorted(self._secrets, key=_is_default)
+            for field, secret in self._all(key).items()
         }
+
+    def _all(self, key: tuple[str, str]) -> Mapping[str, str]:
+        """Return every secret of a connection, also what no request gets."""
+        granted = self._granted.get(key)
+        return {**self._secrets[key], **granted.renewing} if granted else self._secrets[key]
 
     def _stand_in(self, key: tuple[str, str], field: str) -> str:
         return self._stand_ins.get(key, {}).get(field) or placeholder(key[1])
@@ -71,13 +108,20 @@ class Session:
 
     def placed(self, project: Project) -> tuple[Declared, ...]:
         """Return the project's connections, those that are held with the hosts that they have by their settings."""
-        return tuple(
-            replace(each, provider=each.provider.filled(self.settings(each))) if self.holds(each) else each
-            for each in project.connections
-        )
+        return tuple(map(self.seen, project.connections))
+
+    def seen(self, declared: Declared) -> Declared:
+        """Return a connection as it is held: with tokens or with a key, and with the hosts that its settings make."""
+        if not self.holds(declared):
+            return declared
+        provider = declared.provider.with_tokens if self.grant(declared) else declared.provider
+        return declared.seen(provider.filled(self.settings(declared)))
 
     def secrets(self, provider: str, connection: str) -> Mapping[str, str]:
-        """Return the fields of a connection that is held, settings among them; secret."""
+        """Return the fields of a connection that is held, settings among them; secret.
+
+        Of tokens only the one that goes along with requests.
+        """
         return {**self._settings.get((provider, connection), {}), **self._secrets[provider, connection]}
 
     def settings(self, declared: Declared) -> Mapping[str, str]:
@@ -85,21 +129,57 @@ class Session:
         return self._settings.get(declared.key, {})
 
     def rotated(self, before: "Session") -> list[tuple[str, str]]:
-        """Return the (provider, connection) whose secret is another one than before."""
+        """Return the (provider, connection) whose secret is another one than before, not by itself but by somebody."""
         return [
             name
-            for name, fields in self._secrets.items()
-            if before._secrets.get(name, fields) != fields  # noqa: SLF001
+            for name in self._secrets
+            if name in before._secrets and self._was_given(name, before._all(name))  # noqa: SLF001
         ]
+
+    def _was_given(self, name: tuple[str, str], before: Mapping[str, str]) -> bool:
+        """Whether a secret is another one, and no token that came with the one before."""
+        now, used = self._all(name), before.get(REFRESH)
+        renewed = name in self._granted and ACCESS in before and used in (now.get(REFRESH), now.get(FORMER))
+        return now != before and not renewed
+
+    def refused(self, before: "Session") -> list[tuple[str, str]]:
+        """Return the (provider, connection) whose provider has begun to refuse new tokens."""
+        return [name for name in self._granted if _is_refused(self, name) and not _is_refused(before, name)]
 
     def only(self, names: Collection[tuple[str, str]]) -> "Session":
         """Return a session with no more than these connections."""
         kept = {name: fields for name, fields in self._secrets.items() if name in names}
-        return Session(kept, self._settings, self._stand_ins)
+        granted = {name: each for name, each in self._granted.items() if name in names}
+        return Session(kept, self._settings, self._stand_ins, granted)
+
+    def renewed(self, newest: "Session") -> "Session":
+        """Return the session with the tokens of another one where those are newer; itself where none are.
+
+        What is not held here any more stays out.
+        """
+        names = [
+            name
+            for name, each in newest._granted.items()  # noqa: SLF001
+            if (mine := self._granted.get(name)) and mine.holding.generation < each.holding.generation
+        ]
+        return self.joined(newest.only(names)) if names else self
+
+    def joined(self, other: "Session") -> "Session":
+        """Return the session with the connections of another one, which count before its own."""
+        pairs = zip(self._parts(), other._parts(), strict=True)  # noqa: SLF001
+        return Session(*({**mine, **others} for mine, others in pairs))
+
+    def _parts(self) -> tuple[Mapping[tuple[str, str], Any], ...]:
+        return self._secrets, self._settings, self._stand_ins, self._granted
 
 
 def _is_default(name: tuple[str, str]) -> bool:
     return name[1] == DEFAULT_CONNECTION
+
+
+def _is_refused(live: Session, name: tuple[str, str]) -> bool:
+    known = live.holding(*name)
+    return known is not None and known.grant is not None and known.grant.refused is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +187,24 @@ class Position:
     """Declarations, the plan for them, and the vault both were compared with.
 
     Attributes:
-        declared: With the hosts that they have by the settings of what is held.
+        declared: As what is held of them makes them: with tokens or with a key, and with hosts by its settings.
         damaged: What kept entries from being opened; with one, nothing starts.
+        wanted: The declarations as they were, for another look.
+        clock: The seconds since 1970.
     """
 
     vault: Vault
     declared: tuple[Declared, ...]
     plan: plan.Plan
-    damaged: tuple[TamperedError, ...] = ()
+    damaged: tuple[TamperedError, ...]
+    wanted: tuple[Declared, ...]
+    clock: Callable[[], float]
+
+    def again(self) -> "Position":
+        """Return how the same declarations stand now; commands keep their options."""
+        found = survey(self.vault, self.wanted, self.clock)
+        options = next((step.options for step in self.plan.steps), "")
+        return replace(found, plan=found.plan.addressed(options))
 
     def check(self) -> None:
         """Raise (exit code 5) if an entry is damaged."""
@@ -122,8 +212,8 @@ class Position:
             raise error
 
 
-def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
-    """Compare what is wanted with what the vault holds; writes nothing and asks nobody."""
+def survey(vault: Vault, declared: tuple[Declared, ...], clock: Callable[[], float] = time.time) -> Position:
+    """Compare what is wanted with what the vault holds; writes nothing, sends nothing and asks nobody."""
     held = vault.names()
     found: dict[tuple[str, str], Holding] = {}
     damaged: dict[tuple[str, str], TamperedError] = {}
@@ -132,13 +222,14 @@ def survey(vault: Vault, declared: tuple[Declared, ...]) -> Position:
         try:
             if each.held_as in held and (entry := vault.read(*each.held_as)):
                 found[each.key] = holding(entry, each.provider)
-                filled[each.key] = replace(each, provider=each.provider.filled(entry.shown(each.provider)))
+                filled[each.key] = each.seen(entry.of(each.provider))
         except TamperedError as error:  # it must not hide how the others stand
             if not error.of_entry:
                 raise
             damaged[each.key] = error
     words = {name: error.message for name, error in damaged.items()}
-    return Position(vault, tuple(filled.values()), plan.make(declared, found, held, words), tuple(damaged.values()))
+    made = plan.make(filled.values(), found, held, words, now=clock())
+    return Position(vault, tuple(filled.values()), made, tuple(damaged.values()), declared, clock)
 
 
 class Verdict(NamedTuple):
@@ -167,6 +258,44 @@ def _unchecked(provider: Provider, fields: Mapping[str, str]) -> Verdict:
     return Verdict(None, "not checked")
 
 
+type Renew = Callable[[Declared], Entry]
+"""Returns the tokens of a connection, renewed if they end soon."""
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+def _random(octets: int) -> str:
+    import secrets  # noqa: PLC0415  only a login needs any
+
+    return secrets.token_urlsafe(octets)
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What a login with OAuth is done with.
+
+    Attributes:
+        transport: Finds out how requests reach the hosts of a provider.
+        flow: The one that was named; None for the best there is.
+        scopes: Those that were named, instead of the manifest's.
+        browser: Finds out whether a person can be sent to a page on this machine.
+        anew: Whether the application may be replaced, too.
+        clock: Seconds since 1970.
+        token: Makes a secret of so many random octets, as text for a URL.
+    """
+
+    transport: "Callable[[Provider], httpx.BaseTransport]"
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    flow: Flow | None = None
+    scopes: tuple[str, ...] = ()
+    browser: Callable[[], bool] = lambda: True
+    anew: bool = False
+    clock: Callable[[], float] = time.time
+    token: Callable[[int], str] = _random
+
+
 class Intake(NamedTuple):
     """How credentials are taken in.
 
@@ -174,34 +303,83 @@ class Intake(NamedTuple):
         known: Finds all providers, to tell whose key something is.
         probe: Shows a credential to its provider before it is stored.
         shared: Store in the project's folder; None for where the profile's preset says.
+        ways: With which tokens are come by; without them there is no login with OAuth.
+        renew: Brings tokens up to date that end soon, or raises `DeniedError` or `UnavailableError`; None where nobody
+            may be asked for new ones.
+        early: Whether tokens are renewed that will end soon as well, as whoever gets them cannot renew them.
+        talk: Gets a line about what is left out.
     """
 
     known: Callable[[], Iterable[Provider]] = tuple
     probe: Probe = _unchecked
     shared: bool | None = None
+    ways: Ways | None = None
+    renew: Renew | None = None
+    early: bool = False
+    talk: Callable[[str], None] = _silent
 
 
 _AS_GIVEN = Intake()
 
 
 def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake = _AS_GIVEN) -> Session:
-    """Ask for everything that needs a person, store it, and return the live credentials.
+    """Renew what has expired, ask for everything that needs a person, store it, and return the live credentials.
 
     Args:
         human: Finds out who answers; called only if somebody has to.
 
-    Raises (exit code 3) with one command per missing connection when there is nobody to ask.
+    Raises (exit code 3) with one command per missing connection when there is nobody to ask, and (exit code 8) if a
+    required one has expired and its provider cannot be asked for a new token.
     """
     position.check()
-    blocking = position.plan.blocking
-    if not blocking:
+    position = _renewed_or_left_out(position, intake)
+    if not position.plan.blocking:
         return in_place(position)
     _ask(position, human(), intake)
     # A fresh look: what was offered may have been given, and what is still off its pattern was not.
-    after = survey(position.vault, position.declared)
+    after = position.again()
     if after.plan.blocking:  # stored in the project, while the home's own still counts
         raise _lacking(after.plan, "missing or unusable after all", "look at them:\n  authsome check")
     return in_place(after)
+
+
+def renewed(
+    position: Position, renew: Renew, *, early: bool = False
+) -> tuple[Position, Mapping[tuple[str, str], AuthsomeError]]:
+    """Renew tokens that have expired; return how everything stands then, and why it did not work where it did not.
+
+    Args:
+        early: Those that will end soon, too.
+    """
+    due = {
+        (step.provider, step.connection)
+        for step in position.plan.steps
+        if (step.usable if early else step.state is plan.State.EXPIRED)
+    }
+    tokens = [each for each in position.declared if each.key in due and each.provider.auth_type == "oauth2"]
+    failed: dict[tuple[str, str], AuthsomeError] = {}
+    for each in tokens:
+        try:
+            renew(each)
+        except (DeniedError, UnavailableError) as error:
+            failed[each.key] = error
+    return position.again() if tokens else position, failed
+
+
+def _renewed_or_left_out(position: Position, intake: Intake) -> Position:
+    """Renew what has expired. What is optional and cannot be renewed now is left out, and that is said."""
+    if intake.renew is None:
+        return position
+    position, failed = renewed(position, intake.renew, early=intake.early)
+    position.check()
+    # One that was refused is marked so, and a person is asked for it.
+    left = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.EXPIRED}
+    for each in position.declared:
+        if (error := failed.get(each.key)) and each.key in left:
+            if each.required:
+                raise error
+            intake.talk(f"{each.name} is left out: {error.message}")
+    return position
 
 
 def _ask(position: Position, answering: "Human", intake: Intake) -> None:
@@ -214,7 +392,7 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
             position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
         )
     asked = {(step.provider, step.connection) for step in (*blocking, *position.plan.offered)}
-    wanted = [each.stored for each in position.declared if each.key in asked]
+    wanted = [each.stored for each in position.wanted if each.key in asked]
     # A required one first: two that one credential fills are asked for once.
     once = {each.key: each for each in sorted(wanted, key=lambda each: each.required)}
     collect(position.vault, [once.pop(each.key) for each in wanted if each.key in once], answering, intake)
@@ -250,40 +428,65 @@ def throw_away(declared: Iterable[Declared], randomness: Callable[[int], bytes])
     return Session(secrets, settings, stand_ins)
 
 
-def in_place(position: Position) -> Session:
-    """Return the credentials that are live without asking anybody."""
-    usable = {(step.provider, step.connection) for step in position.plan.steps if step.state is plan.State.IN_PLACE}
-    secrets = {}
-    settings = {}
-    stand_ins = {}
+def in_place(position: Position, *, running: bool = False) -> Session:
+    """Return the credentials that are live without asking anybody.
+
+    Args:
+        running: For a run that goes on, which renews tokens, or says why not, when they are used.
+    """
+    steps = {(step.provider, step.connection): step for step in position.plan.steps}
+    live = Session({})
     for each in position.declared:
-        if each.key in usable and (entry := position.vault.read(*each.held_as)):
-            shown = entry.shown(each.provider)
-            provider = each.provider.filled(shown)
-            hidden = entry.fields.keys() - shown.keys()  # a secret once given stays one, whatever the definition says
-            settings[each.key] = {name: text for name, text in provider.settings.items() if name not in hidden}
-            secrets[each.key] = {name: text for name, text in entry.fields.items() if name in hidden}
-            stand_ins[each.key] = provider.stand_ins(each.connection)
-    return Session(secrets, settings, stand_ins)
+        step = steps[each.key]
+        if not (step.state in plan.GOES_ON if running else step.usable):
+            continue
+        entry = position.vault.read(*each.held_as)
+        if entry and (running or step.state is plan.State.IN_PLACE or not _has_ended(entry, position.clock())):
+            live = live.joined(of_entry(each, entry))
+    return live
+
+
+def _has_ended(entry: Entry, now: float) -> bool:
+    return entry.grant is not None and entry.grant.has_ended(now)
+
+
+def of_entry(declared: Declared, entry: Entry) -> Session:
+    """Return a session of one connection, filled by an entry."""
+    key, provider = declared.key, entry.of(declared.provider)
+    shown = entry.shown(provider)
+    hidden = {name: text for name, text in entry.fields.items() if name not in shown}  # a secret once given stays one
+    settings = {name: text for name, text in provider.settings.items() if name not in hidden}
+    granted = {}
+    if entry.grant:
+        # NOTE: what tokens are renewed with is for the provider's token endpoint, never for its API or the agent. Of
+        # what they are signed for with, a private key for example, a run has no use at all.
+        renewing = {name: hidden[name] for name in (REFRESH, FORMER) if name in hidden}
+        granted[key] = Granted(holding(entry, declared.provider), renewing)
+        hidden = {name: text for name, text in hidden.items() if name == ACCESS}
+    return Session({key: hidden}, {key: settings}, {key: provider.stand_ins(declared.connection)}, granted)
 
 
 def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: Intake) -> None:
     """Ask for the secrets of connections, and store each as soon as it looks right and its provider takes it."""
-    from authsome.bridge import Answer, Outcome, Question  # noqa: PLC0415  as in `_ask`
+    from authsome.bridge import Answer, Outcome, Question, Taken  # noqa: PLC0415  as in `_ask`
 
     asked: dict[tuple[str, str], tuple[Provider, dict[str, Mapping[str, str]]]] = {}
+    logins: dict[tuple[str, str], Authorization] = {}
     questions = []
     for each in wanted:
-        if each.provider.auth_type != "api_key" and not each.required:
+        before = replaced(vault, each.provider, each.connection, intake.shared)
+        if by_tokens(each.provider, before, intake):
+            logins[each.key] = _login(each, before, vault, intake)
+            questions.append(logins[each.key].question())
             continue
-        _refuse_oauth(each.provider)
-        before = _replaced(vault, each.provider, each.connection, intake.shared)
         provider = _as_before(each.provider, before).as_written
         asked[each.key] = provider, dict(_held(vault, provider, each.connection))
         question = _question(replace(each, provider=provider), before, asked[each.key][1])
         questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
 
-    def take(question: Question, answer: Answer) -> Outcome:
+    def take(question: Question, answer: Answer) -> Taken:
+        if login := logins.get((question.provider, question.connection)):
+            return _authorized(login, answer, intake)
         provider, again = asked[question.provider, question.connection]
         fields = again[answer.reuse] if answer.reuse is not None else _checked(provider, answer, intake)
         if answer.reuse is None:
@@ -292,6 +495,58 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         return Outcome(verdict.stored + _whither(provider, fields), checked=verdict.good is True)
 
     human.ask(questions, take)
+
+
+def by_tokens(provider: Provider, before: Entry | None, intake: Intake) -> bool:
+    """Whether a connection gets tokens: it can have nothing else, has had them, or was told to."""
+    if intake.ways is not None and intake.ways.flow is not None:
+        return intake.ways.flow != "api_key"
+    return provider.auth_type == "oauth2" or (before is not None and before.grant is not None)
+
+
+def _login(wanted: Declared, before: Entry | None, vault: Vault, intake: Intake) -> "Authorization":
+    """Return the login of a connection of tokens."""
+    from authsome.authorization import Authorization  # noqa: PLC0415  whoever holds keys alone has no use for it
+
+    if intake.ways is None:
+        raise AuthsomeError(
+            f"{wanted.provider.display_name} logs in with OAuth", hint=f"authsome login {wanted.provider.name}"
+        )
+    if intake.shared:
+        raise AuthsomeError(
+            f"{wanted.provider.name} logs in with tokens that change by themselves, which no two machines can share",
+            hint="leave out --shared: each member logs in",
+            code=ExitCode.USAGE,
+        )
+    wanted = replace(wanted, provider=_as_before(wanted.provider.with_tokens, before))
+    return Authorization(wanted, before, vault, intake.ways, intake.known)
+
+
+def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Taken":
+    """Go one step of a login; tokens that came are tried and stored."""
+    from authsome.bridge import Outcome  # noqa: PLC0415  as in `_ask`
+    from authsome.oauth import Tokens  # noqa: PLC0415  the same
+
+    made = login.take(answer)
+    if not isinstance(made, Tokens):
+        return made
+    verdict = _tried(login, made, answer, intake)
+    return Outcome(verdict.stored + _whither(login.settled, {}), checked=verdict.good is True)
+
+
+def _tried(login: "Authorization", made: "Tokens", answer: "Answer", intake: Intake) -> Verdict:
+    """Store what its provider takes, or what a person wants stored all the same."""
+    verdict = intake.probe(login.settled, login.fields(made))
+    if verdict.good is False and REFUSED not in answer.accepted:
+        raise Doubt(
+            REFUSED,
+            f"{login.settled.display_name} gave a token and refuses it: {verdict.words}",
+            hint="it may have too few scopes, or be for another account",
+            offer="Store it all the same",
+            code=ExitCode.REFUSED,
+        )
+    login.store(made)
+    return verdict
 
 
 def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
@@ -368,7 +623,7 @@ def _as_before(provider: Provider, before: Entry | None) -> Provider:
     return provider.with_defaults(before.shown(provider)) if before else provider
 
 
-def _replaced(vault: Vault, provider: Provider, connection: str, shared: bool | None) -> Entry | None:
+def replaced(vault: Vault, provider: Provider, connection: str, shared: bool | None) -> Entry | None:
     """Return the entry whose hosts were agreed to before.
 
     What is wrong in the folder that is not written to, a project's that nobody has accepted for example, keeps nobody
@@ -460,14 +715,17 @@ def _fits(entry: Entry, provider: Provider) -> bool:
         if each.kept
     )
     seen = holding(entry, provider)
-    return whole and not seen.new_hosts and not seen.off_pattern
+    # NOTE: tokens that are renewed in two places take each other's place away.
+    return whole and not seen.new_hosts and not seen.off_pattern and entry.grant is None
 
 
 def store(vault: Vault, provider: Provider, connection: str, given: str, intake: Intake = _AS_GIVEN) -> Verdict:
     """Check and store what a program gave as the secret; what a person would decide is an error."""
-    _refuse_oauth(provider)
+    before = replaced(vault, provider, connection, intake.shared)
+    if by_tokens(provider, before, intake):
+        return _stored_tokens(Declared(provider, connection), before, vault, given, intake)
     if any(each.asked and not each.secret for each in provider.fields):
-        provider = _as_before(provider, _replaced(vault, provider, connection, intake.shared))
+        provider = _as_before(provider, before)
     several = _several(provider, given)
     checked = {each.name: pasted.check(provider, text, each, others=intake.known) for each, text in several}
     fields = _whole(provider, checked)
@@ -481,6 +739,27 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
         )
     vault.write(provider, connection, fields, time.time(), shared=intake.shared)
     return verdict
+
+
+def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
+    """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
+    from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
+    from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
+    from authsome.oauth import Tokens  # noqa: PLC0415  the same
+
+    login = _login(wanted, before, vault, intake)
+    if login.flow in BY_PERSON:
+        raise AuthsomeError(
+            f"a person agrees to the login with {wanted.provider.display_name}, which no input can replace",
+            hint=f"authsome login {wanted.provider.name}, or another --flow: {', '.join(login.flows)}",
+            code=ExitCode.USAGE,
+        )
+    several = _several(replace(wanted.provider, fields=login.asked), given)
+    answer = Answer({each.name: text for each, text in several})
+    made = login.take(answer)
+    if not isinstance(made, Tokens):
+        raise AssertionError(login.flow)  # noqa: TRY004  no mistake of the caller's: see `BY_PERSON`
+    return _tried(login, made, answer, intake)
 
 
 def _several(provider: Provider, given: str) -> Iterator[tuple[Field, str]]:
@@ -526,19 +805,15 @@ def keep(
 
     Raises `Doubt` for what a person may decide otherwise.
     """
-    _refuse_oauth(provider)
+    if provider.auth_type != "api_key":
+        raise AuthsomeError(
+            f"{provider.display_name} logs in with OAuth, and no token that was made elsewhere can be renewed here",
+            hint=f"authsome login {provider.name}",
+            code=ExitCode.USAGE,
+        )
     fields = of_key(provider, pasted.check(provider, found, others=intake.known, accepted=accepted))
     _refuse_twin(fields, dict(_held(vault, provider, connection)), accepted)
     return _stored(vault, provider, connection, fields, intake, accepted)
-
-
-def _refuse_oauth(provider: Provider) -> None:
-    if provider.auth_type != "api_key":
-        raise AuthsomeError(
-            f"{provider.display_name} logs in with OAuth, which this version cannot do yet",
-            hint=f"define a provider of your own for a personal token: authsome inspect {provider.name}",
-            code=ExitCode.REFUSED,
-        )
 
 
 def of_key(provider: Provider, secret: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Packages from npm, for tests that run them as the agent."""
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -27,7 +28,13 @@ def node_version(node: str) -> tuple[int, ...]:
 
 
 def npm_ci(folder: Path) -> None:
-    """Install what the lock in a folder pins, unless that has been done."""
+    """Install what the lock in a folder pins, unless that has been done; of several who want to, one does."""
+    with (folder / "package-lock.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        _npm_ci(folder)
+
+
+def _npm_ci(folder: Path) -> None:
     lock, done = folder / "package-lock.json", folder / "node_modules" / ".package-lock.json"
     if done.exists() and done.stat().st_mtime >= lock.stat().st_mtime:
         return

@@ -84,6 +84,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("InjectDefinition", "yields"): {"items": {"type": "string", **_HEADER}},
     ("DeriveDefinition", "field"): _FIELD,
     ("DeriveDefinition", "response"): {"pattern": r"^[\x20-\x7e]+$", "examples": ["instance_url"]},
+    ("DeriveDefinition", "redirect"): {"pattern": r"^[\x20-\x7e]+$", "examples": ["realmId"]},
     ("DeriveDefinition", "pattern"): {"format": "regex", "examples": ["-([a-z]{2}[0-9]+)$"]},
     ("FieldDefinition", "value"): {"examples": ["https://{cluster_host}:6333"]},
     ("FieldDefinition", "placeholder"): {"examples": ["e2b_{hex:40}"]},
@@ -105,7 +106,7 @@ MORE: Mapping[tuple[str, str], Schema] = {
         ("OAuthDefinition", name): _ADDRESS
         for name in (
             *("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"),
-            *("registration_endpoint", "issuer"),
+            *("registration_endpoint", "issuer", "resource"),
         )
     },
     ("OAuthDefinition", "base_url"): {"pattern": "^https://[A-Za-z0-9_.-]+(:[0-9]*)?(/[!-~]*)?$"},
@@ -120,6 +121,11 @@ MORE: Mapping[tuple[str, str], Schema] = {
     ("OAuthDefinition", "authorization_parameters"): _PARAMETERS,
     ("OAuthDefinition", "token_parameters"): _PARAMETERS,
     ("ClientCredentialsDefinition", "parameters"): _PARAMETERS,
+    ("JwtBearerDefinition", "audience"): {**_VALUE, "minLength": 1},
+    ("AppInstallationDefinition", "url"): {
+        "pattern": r"^(https://|\{base_url\})[!-~]*\{installation_id\}[!-~]*$",
+        "examples": ["https://api.example.com/installations/{installation_id}/tokens"],
+    },
     ("RevocationDefinition", "url"): _ADDRESS,
     ("RevocationDefinition", "authorization"): {**_VALUE, "examples": ["Bearer {access_token}"]},
     ("RevocationDefinition", "query"): _PARAMETERS,

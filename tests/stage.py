@@ -20,6 +20,7 @@ from authsome.manifest import Allowed, Declared
 from authsome.provider import PLACEHOLDER, ApiKey, Definition, Provider, resolve
 from authsome.proxy import Proxy, upstream
 from authsome.proxy.authority import Authority
+from authsome.proxy.renewing import Renew
 from authsome.rules import Rules, Use, make
 from authsome.session import Session
 from byhand import Answer, Client, Connection
@@ -152,6 +153,7 @@ def stage(
     connections: Sequence[str] = ("default",),
     held: Sequence[str] = ("default",),
     definition: Callable[[Definition], Definition] = lambda it: it,
+    renew: Renew | None = None,
     **egress: Any,
 ) -> Iterator[Stage]:
     """Furnish a stage; `egress` is that of `rules.make`."""
@@ -164,7 +166,7 @@ def stage(
     authority = Authority({host.name for host in provider.hosts}, datetime.datetime.now(datetime.UTC))
     outside = upstream.read({"SSL_CERT_FILE": str(origin.roots)})
     proxy = Proxy(
-        rules, _session(dict.fromkeys(held, KEY)), authority, replace(outside, roots=origin.roots.read_text())
+        rules, _session(dict.fromkeys(held, KEY)), authority, replace(outside, roots=origin.roots.read_text()), renew
     )
     uses, failed = Uses(), list[BaseException]()
     proxy.start(failed.append, uses)

@@ -16,12 +16,25 @@ from canary import OPENAI_KEY
 
 PACKAGE = Path(authsome.__file__).parent
 ORDER = (
-    *("errors", "documents", "git", "repository", "provider", "grants", "manifest", "vault", "register", "trust"),
+    *(
+        "errors",
+        "web",
+        "documents",
+        "git",
+        "repository",
+        "provider",
+        "grants",
+        "manifest",
+        "vault",
+        "register",
+        "trust",
+    ),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
-    *("bridge", "session", "rules", "fake", "why", "trial"),
+    *("bridge", "authorization", "session", "renewal", "rules", "fake", "why", "trial"),
     *(
         "proxy",
+        "outside",
         "probe",
         "errand",
         "origin",
@@ -51,7 +64,7 @@ OWNERS = {
     "ruamel": {"documents"},
     "pydantic": {"documents"},
     "typer": {"cli.frame"},
-    "cryptography": {"proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
+    "cryptography": {"oauth.keys", "proxy.authority", "proxy.channel", "origin", "vault.passphrase"},
     "certifi": {"proxy.upstream"},
     "publicsuffixlist": {"provider.suffixes"},
     "aiohappyeyeballs": {"proxy.dial"},
@@ -59,7 +72,10 @@ OWNERS = {
     "wsproto": {"proxy.websocket"},
     "zstandard": {"proxy.codings"},
     "watchfiles": {"reload"},
-    "httpx": {"probe"},
+    "authlib": {"oauth.conversation"},
+    "joserfc": {"oauth.keys"},
+    "httpx": {"web"},
+    "httpcore": {"outside.wire"},
     "jinja2": {"bridge.web"},
     "werkzeug": {"bridge.awaited", "bridge.guard", "bridge.page", "bridge.server", "bridge.web"},
 }

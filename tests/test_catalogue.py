@@ -91,7 +91,8 @@ def _key(name: str) -> Provider:
     provider = CATALOGUE.get(name)
     expected = EXPECTED[name]
     told = provider.derived(expected.get("response", {}), response=True)
-    return provider.filled({**expected["key"], **provider.derived(expected["key"]), **told})
+    back = provider.derived(expected.get("redirect", {}), redirect=True)
+    return provider.filled({**expected["key"], **provider.derived(expected["key"]), **told, **back})
 
 
 def _takes_the_key(provider: Provider, key: dict[str, str]) -> None:
@@ -376,7 +377,6 @@ def test_the_catalogue_is_listed_with_what_is_connected(authsome: CommandLine, s
     assert {name for name, row in rows.items() if row["auth_type"] == "oauth2"} == {
         name for name, each in EXPECTED.items() if "access_token" in each["key"]
     }
-    assert "Login with OAuth is not in this version.\n" in listed.err
     assert "Left out: " in listed.err
     assert "broken.json:1: " in listed.err
 

@@ -175,7 +175,7 @@ def test_revoke_says_that_a_key_stays_valid_and_where_to_end_it(
     assert authsome("revoke", "g2").code == 3
 
 
-def test_what_cannot_be_ended_with_oauth_is_refused_and_kept(authsome: CommandLine) -> None:
+def test_a_key_of_a_provider_that_has_only_tokens_by_now_is_said_to_be_valid(authsome: CommandLine) -> None:
     _write(authsome)
     authsome("register", "acme.json", "--yes")
     authsome.login("acme", ACME_KEY)
@@ -184,8 +184,8 @@ def test_what_cannot_be_ended_with_oauth_is_refused_and_kept(authsome: CommandLi
     shown = authsome("register", "acme.json", "--yes", "--force").err
     assert '+ OAuth uses "token_url": "https://acme.example/token"' in shown
     done = authsome("revoke", "acme")
-    assert (done.code, done.err.splitlines()[1]) == (8, "Hint: end it at the provider, then: authsome remove acme")
-    assert authsome("remove", "acme").code == 0
+    assert (done.code, done.out) == (0, "Removed acme (default).\n")
+    assert "the key is still valid. Delete it at the provider\n" in done.err
 
 
 def test_removing_names_the_definition_that_stays(authsome: CommandLine) -> None:

@@ -139,6 +139,10 @@ def test_names_are_those_that_there_are(authsome: CommandLine) -> None:
     assert _offers(authsome, "authsome import --connection te") == ["team", "tests"]
     assert _offers(authsome, "authsome list --available --category ") == ["ai", "dev", "business"]
     assert _offers(authsome, "authsome schema output/av") == ["output/available"]
+    assert _offers(authsome, "authsome login github --flow ") == [
+        *("api_key", "pkce", "device_code", "app_installation"),
+    ]
+    assert "client_credentials" in _offers(authsome, "authsome login --flow c")
     assert _offers(authsome, "authsome log s") == ["suggest-rules"]
     assert _offers(authsome, "authsome profile create x --preset t") == ["team"]
     assert _offers(authsome, "authsome help profile s") == ["show"]

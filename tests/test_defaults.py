@@ -54,9 +54,9 @@ def test_the_agents_names_stay_and_the_vaults_change() -> None:
     assert (default.key, default.held_as, default.name) == (("openai", "default"), ("openai", "team"), "openai")
     assert dict(default.env) == {"OPENAI_API_KEY": "api_key"}
     assert other == team
-    (missing, also) = plan.make(filled.connections, {}).steps
+    (missing, also) = plan.make(filled.connections, {}, now=0).steps
     assert missing.command == also.command == "authsome login openai --connection team"
-    assert plan.make(filled.connections, {}, [("openai", "default"), ("openai", "more")]).steps[2:] == (
+    assert plan.make(filled.connections, {}, [("openai", "default"), ("openai", "more")], now=0).steps[2:] == (
         plan.Step("openai", "more", plan.State.UNUSED, required=False),
     )
 

@@ -20,12 +20,15 @@ from authsome.manifest import ConnectionEntry, Egress, Manifest, ProviderEntry
 from authsome.provider import (
     AlsoDefinition,
     ApiKey,
+    AppInstallationDefinition,
     BasicDefinition,
     ClientCredentialsDefinition,
     ClientDefinition,
     Definition,
+    DeriveDefinition,
     FieldDefinition,
     InjectDefinition,
+    JwtBearerDefinition,
     OAuthDefinition,
     RevocationDefinition,
     TestRequest as Trial,
@@ -264,6 +267,7 @@ def test_every_field_of_a_definition_is_explained() -> None:
     kinds = {
         "api_key.": ApiKey,
         "fields.NAME.": FieldDefinition,
+        "fields.NAME.derive.": DeriveDefinition,
         "inject[].": InjectDefinition,
         "inject[].basic.": BasicDefinition,
         "inject[].also.": AlsoDefinition,
@@ -281,6 +285,8 @@ def test_every_field_of_oauth_is_explained() -> None:
         "": OAuthDefinition,
         "revocation.": RevocationDefinition,
         "client_credentials.": ClientCredentialsDefinition,
+        "jwt_bearer.": JwtBearerDefinition,
+        "app_installation.": AppInstallationDefinition,
     }
     assert explained == {f"{before}{each.name}" for before, kind in parts.items() for each in fields(kind)}
 

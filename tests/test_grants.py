@@ -14,6 +14,7 @@ from authsome import documents, grants
 from authsome.provider import (
     AlsoDefinition,
     ApiKey,
+    AppInstallationDefinition,
     BasicDefinition,
     Catalogue,
     ClientCredentialsDefinition,
@@ -25,6 +26,7 @@ from authsome.provider import (
     FieldDefinition,
     Host,
     InjectDefinition,
+    JwtBearerDefinition,
     OAuth,
     OAuthDefinition,
     Placement,
@@ -71,6 +73,7 @@ PARAMETERS: tuple[dict[str, str], ...] = ({}, {"a": "x"}, {"a": "y"}, {"b": "x"}
 TEMPLATES: tuple[dict[str, str], ...] = ({}, {"a": "{access_token}"}, {"b": "{access_token}"}, {"a": "x{access_token}"})
 METHODS = ("client_secret_post", "client_secret_basic", "none")
 ENDS = RevocationDefinition("https://x.example/end", query={"t": "{access_token}"})
+INSTALLED = AppInstallationDefinition("https://x.example/in/{installation_id}")
 PLACE_OF_TOKEN = InjectDefinition(value="{access_token}")
 ASKS = OAuthDefinition("https://x.example/page", "https://x.example/token")
 FULL = replace(
@@ -79,6 +82,8 @@ FULL = replace(
     base_url="https://z.example",
     registration_endpoint="https://x.example/register",
     client_credentials=ClientCredentialsDefinition(),
+    jwt_bearer=JwtBearerDefinition(),
+    app_installation=INSTALLED,
     revocation=ENDS,
 )
 
@@ -146,7 +151,7 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
     DeriveDefinition: {
         "field": ("api_key", "tenant"),
         "pattern": ("x", "(x)", "(y)$"),
-        "response": (None, "region", "instance_url"),
+        **dict.fromkeys(("response", "redirect"), (None, "region", "instance_url")),
     },
     ClientDefinition: {"client_id_env": (None, *VARIABLES), "client_secret_env": (None, *VARIABLES)},
     RevocationDefinition: {
@@ -162,11 +167,19 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "grant_type": ("client_credentials", "account_credentials"),
         "parameters": (*PARAMETERS, {"a": "{a}"}),
     },
+    JwtBearerDefinition: {
+        "audience": (None, "https://x.example/token", "https://y.example", 'x", "y'),
+        "scopes_in": ("request", "assertion"),
+        "subject": (False, True),
+    },
+    AppInstallationDefinition: {
+        "url": (INSTALLED.url, "https://y.example/in/{installation_id}", "{base_url}/{installation_id}"),
+    },
     OAuthDefinition: {
         **dict.fromkeys(
             ("authorization_url", "token_url", "refresh_url", "revocation_url", "device_authorization_url"), ADDRESSES
         ),
-        **dict.fromkeys(("registration_endpoint", "issuer"), ADDRESSES),
+        **dict.fromkeys(("registration_endpoint", "issuer", "resource"), ADDRESSES),
         "base_url": (None, "https://x.example", "https://y.example", "https://y.example/z"),
         "revocation": (None, ENDS, replace(ENDS, method="DELETE"), replace(ENDS, form={"y": "{access_token}"})),
         "device_token_request": ("oauth2_form", "json"),
@@ -190,6 +203,8 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
             *(None, ClientCredentialsDefinition(), ClientCredentialsDefinition("account_credentials")),
             *(ClientCredentialsDefinition(parameters=each) for each in PARAMETERS),
         ),
+        "jwt_bearer": (None, JwtBearerDefinition(), JwtBearerDefinition("x"), JwtBearerDefinition(subject=True)),
+        "app_installation": (None, INSTALLED, AppInstallationDefinition("{base_url}/{installation_id}")),
         "https_redirect": (False, True),
         "inject": ((), (PLACE_OF_TOKEN,), (replace(PLACE_OF_TOKEN, paths=("/v1/*",)),)),
     },
@@ -198,7 +213,10 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "host_url": (*HOSTS, *HOST_LISTS),
         "display_name": WORDS,
         "auth_type": ("api_key", "oauth2"),
-        "flow": ("api_key", "pkce", "device_code", "dcr_pkce", "client_credentials"),
+        "flow": (
+            *("api_key", "pkce", "device_code", "dcr_pkce", "client_credentials"),
+            *("jwt_bearer", "app_installation"),
+        ),
         "oauth": (None, ASKS, replace(ASKS, scopes=("read",)), replace(FULL, inject=(PLACE_OF_TOKEN,))),
         "client": (None, ClientDefinition("A_ID", "A_SECRET"), ClientDefinition("A_SECRET", "A_ID")),
         "fields": ({}, {"api_key": FieldDefinition()}, {"api_key": FieldDefinition(), "site": SETTING}),
@@ -211,7 +229,13 @@ KINDS: dict[type, dict[str, tuple[Any, ...]]] = {
         "private_addresses": (False, True),
     },
 }
-OF_OAUTH = (OAuthDefinition, RevocationDefinition, ClientCredentialsDefinition, ClientDefinition)
+PARTS_OF_OAUTH = {
+    RevocationDefinition: "revocation",
+    ClientCredentialsDefinition: "client_credentials",
+    JwtBearerDefinition: "jwt_bearer",
+    AppInstallationDefinition: "app_installation",
+}
+OF_OAUTH = (OAuthDefinition, ClientDefinition, *PARTS_OF_OAUTH)
 BASE = Definition(name="acme", host_url=HOSTS, api_key=ApiKey(env_var="A_KEY"))
 KEYLESS = replace(BASE, auth_type="oauth2", flow="pkce", api_key=None, oauth=FULL)
 RICH = replace(BASE, inject=(NARROW, PLACE), headers={"X-Other": "x"}, test=TRIAL, export=Export({"api_key": "C_KEY"}))
@@ -310,7 +334,7 @@ def _loads(definition: Definition) -> Provider | None:
 def _changed(definition: Definition, kind: type, field: str, value: Any) -> Definition | None:
     """Return a definition with another value in a field of its own or of a part; None without that part."""
     with suppress(ValueError):
-        if kind in (RevocationDefinition, ClientCredentialsDefinition, OAuthDefinition):
+        if kind is OAuthDefinition or kind in PARTS_OF_OAUTH:
             return replace(definition, oauth=_changed_oauth(definition.oauth or FULL, kind, field, value))
         if kind is SigV4Definition or field in ("optional", "sigv4"):
             return _signing(definition, kind, field, value)
@@ -345,8 +369,8 @@ def _changed_part(definition: Definition, kind: type, field: str, value: Any) ->
 def _changed_setting(definition: Definition, kind: type, field: str, value: Any) -> Definition:
     made_otherwise = field in ("secret", "value", "derive", "placeholder") or kind is DeriveDefinition
     setting = replace(SETTING, default=None) if made_otherwise else SETTING
-    if (kind, field) == (DeriveDefinition, "response"):
-        derive = value and DeriveDefinition(response=value, pattern="(x)")
+    if kind is DeriveDefinition and field in ("response", "redirect"):
+        derive = value and DeriveDefinition(**{field: value}, pattern="(x)")
         return replace(KEYLESS, fields={"site": FieldDefinition(secret=False, derive=derive)})
     if kind is DeriveDefinition:
         field, value = "derive", replace(DeriveDefinition("api_key", "(x)"), **{field: value})
@@ -361,11 +385,9 @@ def _changed_setting(definition: Definition, kind: type, field: str, value: Any)
 
 
 def _changed_oauth(asks: OAuthDefinition, kind: type, field: str, value: Any) -> OAuthDefinition:
-    if kind is RevocationDefinition:
-        return replace(asks, revocation=replace(asks.revocation or ENDS, **{field: value}))
-    if kind is ClientCredentialsDefinition:
-        own = asks.client_credentials or ClientCredentialsDefinition()
-        return replace(asks, client_credentials=replace(own, **{field: value}))
+    if part := PARTS_OF_OAUTH.get(kind):
+        own: Any = getattr(asks, part) or getattr(FULL, part)
+        return replace(asks, **{part: replace(own, **{field: value})})
     return replace(asks, **({"revocation": None} if field == "revocation_url" else {}) | {field: value})
 
 

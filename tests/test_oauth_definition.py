@@ -12,6 +12,7 @@ from authsome import grants
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import (
     ApiKey,
+    AppInstallationDefinition,
     BasicDefinition,
     Catalogue,
     ClientCredentialsDefinition,
@@ -20,6 +21,7 @@ from authsome.provider import (
     Export,
     FieldDefinition,
     InjectDefinition,
+    JwtBearerDefinition,
     OAuthDefinition,
     Provider,
     RevocationDefinition,
@@ -174,8 +176,45 @@ def test_tokens_come_with_the_settings_that_their_addresses_need() -> None:
     assert alone.key.name == "access_token"
 
 
+def test_who_has_a_token_is_asked_for_a_setting_that_is_read_out_of_a_key() -> None:
+    provider = Catalogue(None).get("mailchimp")
+    (dc,) = (each for each in provider.fields if each.name == "dc")
+    assert not dc.asked
+    with_tokens = provider.with_tokens
+    assert [(each.name, each.asked) for each in with_tokens.fields] == [("access_token", True), ("dc", True)]
+    assert with_tokens.filled({"dc": "us21"}).host_names == ("us21.api.mailchimp.com",)
+
+
+# With a key that is signed with.
+
+
+def test_an_installation_alone_is_a_way_to_a_token() -> None:
+    installed = AppInstallationDefinition("https://{shop}.acme.example/in/{installation_id}/tokens")
+    asks = OAuthDefinition(app_installation=installed)
+    provider = resolve(replace(ALONE, flow="app_installation", fields=SHOP, oauth=asks))
+    assert provider.oauth
+    assert provider.oauth.asks.flows == ("app_installation",)
+    assert provider.oauth.token_hosts == {"{shop}.acme.example"}
+    made = filled(asks, {"shop": "tea"})
+    assert made.app_installation
+    assert made.app_installation.url == "https://tea.acme.example/in/{installation_id}/tokens"
+
+
+def test_settings_are_filled_into_an_audience_and_into_what_an_application_asks_with_for_itself() -> None:
+    own = ClientCredentialsDefinition(parameters={"audience": "https://{shop}.acme.example/", "account": "{account}"})
+    made = filled(
+        replace(ASKS, jwt_bearer=JwtBearerDefinition("https://{shop}.acme.example/t"), client_credentials=own),
+        {"shop": "tea"},
+    )
+    assert made.jwt_bearer
+    assert made.jwt_bearer.audience == "https://tea.acme.example/t"
+    assert made.client_credentials
+    assert made.client_credentials.parameters == {"audience": "https://tea.acme.example/", "account": "{account}"}
+
+
 # What does not load.
 
+JUST_ISSUED = OAuthDefinition(issuer="https://acme.example", jwt_bearer=JwtBearerDefinition())
 END = RevocationDefinition("https://acme.example/end", authorization="Bearer {access_token}")
 WRONG: list[tuple[dict[str, Any], str]] = [
     *(
@@ -242,6 +281,19 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"authorization_parameters": {"a": "x\ny"}}, "holds what no parameter does"),
     ({"token_parameters": {"a": "{nothing}"}}, "is no setting"),
     ({"client_credentials": ClientCredentialsDefinition(parameters={"client_secret": "x"})}, "of OAuth itself"),
+    ({"jwt_bearer": JwtBearerDefinition(audience="")}, "`audience` is empty"),
+    ({"jwt_bearer": JwtBearerDefinition(audience="https://{nobody}.example")}, "is no setting"),
+    ({"jwt_bearer": JwtBearerDefinition(audience="x\ny")}, "holds what no parameter does"),
+    *(
+        ({"app_installation": AppInstallationDefinition(url)}, message)
+        for url, message in (
+            ("http://acme.example/{installation_id}", "not an address"),
+            ("https://acme.example/installations", "names no installation"),
+            ("https://{installation_id}.example/x", "not a host"),
+            ("https://acme.example/{installation_id}/{app_id}", "is no setting"),
+            ("https://acme.example/{installation_id}#", "not an address"),
+        )
+    ),
     ({"inject": (InjectDefinition(value="Bearer {refresh_token}"),)}, "is not a field"),
     ({"inject": (InjectDefinition(value="{access_token}", hosts=("evil.example",)),)}, "that `host_url` does not"),
 ]
@@ -261,6 +313,13 @@ def test_an_oauth_that_could_leak_or_lead_nowhere_does_not_load(change: dict[str
         *(({"flow": flow}, f"the flow `{flow}` needs") for flow in ("api_key", "device_code", "client_credentials")),
         ({"flow": "dcr_pkce", "oauth": replace(ASKS, supports_dcr=False)}, "the flow `dcr_pkce` needs"),
         ({"fields": {"key": FieldDefinition()}}, "the secrets of OAuth are its tokens"),
+        *(
+            ({"fields": {name: FieldDefinition(secret=False)}}, f"`{name}` is what a login with OAuth asks for")
+            for name in ("client_id", "client_secret", "service_account", "private_key", "former_refresh_token")
+        ),
+        ({"flow": "jwt_bearer", "oauth": replace(ASKS, jwt_bearer=None)}, "the flow `jwt_bearer` needs"),
+        ({"flow": "jwt_bearer", "oauth": JUST_ISSUED}, "the flow `jwt_bearer` needs `jwt_bearer` and `token_url`"),
+        ({"flow": "app_installation"}, "the flow `app_installation` needs `app_installation`"),
         ({"export": Export({"api_key": "ACME_KEY"})}, "a field that does not exist: api_key"),
         ({"client": ClientDefinition("ACME-ID")}, "not an environment variable"),
         ({"client": ClientDefinition(client_secret_env="LD_PRELOAD")}, "leads other programs"),

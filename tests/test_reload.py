@@ -1,57 +1,32 @@
 """Edits during a run: an agent on one kept connection, and the files that are changed under it."""
 
+import contextlib
 import json
 import ssl
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 import trustme
 
+import tokens
 from authsome import manifest, reload, rules, session
+from authsome.oauth import DeniedError, Tokens
 from authsome.provider import Catalogue
+from authsome.renewal import Renewal
 from authsome.rules import Rules
 from authsome.vault import Vault
-from canary import sings
-from conftest import EXECUTABLE, CommandLine
+from conftest import CommandLine
+from running import Run, running, until
 
 pytest_plugins = ["forked_fixtures"]
 pytestmark = pytest.mark.usefixtures("forked_lines")
 
 KEY, OTHER_KEY = "CANARY-first-key", "CANARY-second-key"
-PATIENCE = 30
 MANIFEST = "version: 1\nproviders:\n  local:\n    allow: [GET /a, GET /b/**]\n"
-
-_AGENT = """
-import http.client, json, os, ssl, sys
-from base64 import b64encode
-from urllib.parse import urlsplit
-proxy = urlsplit(os.environ["HTTPS_PROXY"])
-password = b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
-def opened(host, port):
-    made = http.client.HTTPSConnection(proxy.hostname, proxy.port, timeout=20)
-    made.set_tunnel(host, port, {"Proxy-Authorization": f"Basic {password}"})
-    return made
-def port(made): return made.sock.getsockname()[1]
-kept = opened("localhost", int(sys.argv[1]))
-for line in sys.stdin:
-    method, path = line.split()
-    if method == "CONNECT":
-        try: opened(path, 443).connect(); answer = {"status": 200}
-        except OSError as error: answer = {"status": str(error)}
-    else:
-        kept.request(method, path)
-        mine = port(kept)
-        response = kept.getresponse()
-        answer = {"status": response.status, "body": json.loads(response.read()), "connection": mine}
-    print(json.dumps(answer), flush=True)
-"""
 
 
 class _Upstream(ThreadingHTTPServer):
@@ -99,68 +74,12 @@ def _define(line: CommandLine, server: _Upstream, *more: str, header: str = "Aut
     (line.home / "providers" / "local.json").write_text(json.dumps(definition))
 
 
-@dataclass
-class Run:
-    """A run that goes on, its agent waiting to be told what to ask for."""
-
-    process: "subprocess.Popen[str]"
-    log: Path
-
-    def ask(self, method: str = "GET", path: str = "/a") -> dict[str, object]:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{method} {path}\n")
-        self.process.stdin.flush()
-        answer: dict[str, object] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def error(self, method: str = "GET", path: str = "/a") -> str:
-        """Return what a request is refused with, or `none`."""
-        body = self.ask(method, path)["body"]
-        assert isinstance(body, dict)
-        return str(body.get("error", "none"))
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def until_said(self, words: str) -> None:
-        _until(lambda: words in self.said(), self.said)
-
-
-def _until(condition: Callable[[], bool], shown: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, shown()
-        time.sleep(0.05)
-
-
 @pytest.fixture
 def run(authsome: CommandLine, upstream: _Upstream) -> Iterator[Run]:
     authsome.declare(MANIFEST)
-    log = authsome.root / "said.log"
-    command = [str(EXECUTABLE), "run", "--", sys.executable, "-c", _AGENT, str(upstream.server_address[1])]
-    with (
-        log.open("w") as said,
-        subprocess.Popen(
-            command,
-            cwd=authsome.project,
-            env=authsome.environ(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            start_new_session=True,
-        ) as process,
-    ):
-        made = Run(process, log)
-        try:
-            assert made.error() == "none"
-            yield made
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            assert process.wait(PATIENCE) == 0, made.said()
-    assert not sings(log.read_bytes())
+    with running(authsome, upstream.server_address[1]) as made:
+        assert made.error() == "none"
+        yield made
 
 
 def test_a_rotated_key_is_used_by_the_next_request_of_an_open_connection(
@@ -217,7 +136,7 @@ def test_a_narrowed_allow_holds_at_once_and_an_edit_taken_back_restores_it(auths
     assert (run.error(path="/b/c"), run.error()) == ("not_allowed", "none")
     before = run.said().count("`allow` of local changed")
     authsome.declare(MANIFEST)
-    _until(lambda: run.said().count("`allow` of local changed") > before, run.said)
+    until(lambda: run.said().count("`allow` of local changed") > before, run.said)
     assert run.error(path="/b/c") == "none"
     assert "restart" not in run.said()
 
@@ -282,10 +201,10 @@ def test_a_manifest_behind_links_and_one_that_is_nearer_are_followed(tmp_path: P
     swapped, told = _followed(folder)
     (tmp_path / "work" / "next").symlink_to("two")
     (tmp_path / "work" / "next").replace(tmp_path / "work" / "now")
-    _until(lambda: "authsome: reloaded: `allow` of local changed" in told, lambda: told)
+    until(lambda: "authsome: reloaded: `allow` of local changed" in told, lambda: told)
     assert [str(line) for line in swapped[-1].rules[0].narrowed or ()] == ["GET /a", "GET /c"]
     (folder / "authsome.yaml").write_text("version: 1\n")
-    _until(lambda: any("local has lost localhost:1" in line for line in told), lambda: told)
+    until(lambda: any("local has lost localhost:1" in line for line in told), lambda: told)
 
 
 def test_a_key_for_another_address_goes_to_neither_where_that_address_is_taken(tmp_path: Path) -> None:
@@ -322,6 +241,51 @@ def test_a_key_for_another_address_goes_to_neither_where_that_address_is_taken(t
     assert any("both claim cats.shops.example" in line for line in told)
 
 
+def test_tokens_that_are_renewed_are_not_talked_of_and_a_login_and_a_refusal_are(tmp_path: Path) -> None:
+    home, now = tmp_path / "home", time.time()
+    vault = Vault(home, "default", {})
+    acme = tokens.provider_at(1)
+    declared = tokens.hold(vault, acme, now)
+    (home / "providers").mkdir(exist_ok=True)
+    (home / "providers" / "acme.json").write_text(json.dumps(tokens.DEFINITION))
+    (tmp_path / "authsome.yaml").write_text("version: 1\nproviders: {acme: }\n")
+    project = manifest.load(tmp_path / "authsome.yaml", Catalogue(home))
+    live = session.in_place(session.survey(vault, project.connections))
+    made = rules.of_project(live.settled(project), live.holds)
+    swapped: list[session.Session] = []
+    told: list[str] = []
+    warned: list[str] = []
+    origin = reload.Origin(tmp_path, None, {}, project, vault, made, live)
+    following = reload.Reload(origin, lambda _, new: swapped.append(new), tell=told.append, warn=warned.append)
+    following.look()
+
+    def renewed(answer: Tokens | DeniedError) -> None:
+        def talk(*_: object) -> Tokens:
+            if isinstance(answer, DeniedError):
+                raise answer
+            return answer
+
+        held = swapped[-1].secrets("acme", "default")["access_token"]
+        with contextlib.suppress(DeniedError):
+            Renewal(Vault(home, "default", {}), talk).fresh(declared, held)
+        following.look()
+
+    renewed(Tokens("CANARY-access-1", "CANARY-refresh-1", 3600.0))
+    renewed(Tokens("CANARY-access-2", None, 3600.0))
+    renewed(Tokens("CANARY-access-3", "CANARY-refresh-3", 3600.0))
+    assert swapped[-1].secrets("acme", "default") == {"access_token": "CANARY-access-3"}
+    assert (told, warned) == ([], [])
+    renewed(DeniedError("invalid_grant", "no"))
+    assert swapped[-1].holds(declared)
+    assert (told, warned) == (
+        [],
+        ["authsome: reloaded: acme gets no new tokens any more (`authsome login acme --force`)"],
+    )
+    tokens.hold(vault, acme, now, Tokens("CANARY-access-login", "CANARY-refresh-login", 3600.0))
+    following.look()
+    assert told == ["authsome: reloaded: acme rotated"]
+
+
 def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
     """Follow the files of a project until the test process ends; return what was swapped in, and said."""
     home = folder / "home"
@@ -340,7 +304,7 @@ def _followed(folder: Path) -> tuple[list[Rules], list[str]]:
     origin = reload.Origin(folder, None, {}, project, vault, made, live)
     following = reload.Reload(origin, lambda new, _: swapped.append(new), tell=told.append, warn=told.append)
     threading.Thread(target=following.follow, args=(threading.Event(),), daemon=True).start()
-    _until(lambda: bool(swapped), lambda: told)
+    until(lambda: bool(swapped), lambda: told)
     assert swapped == [made]
     assert told == []
     return swapped, told

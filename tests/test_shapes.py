@@ -1,6 +1,7 @@
 """What stands in for a secret whose form clients check."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, strategies as st
@@ -8,6 +9,7 @@ from hypothesis import given, strategies as st
 from authsome.provider import (
     DEFAULT_CONNECTION,
     PLACEHOLDER,
+    ClientCredentialsDefinition,
     Definition,
     DeriveDefinition,
     FieldDefinition,
@@ -107,6 +109,30 @@ def test_a_host_can_come_with_the_token() -> None:
     ):
         with pytest.raises(ValueError, match="there is no host in it"):
             provider.derived({"instance_url": wrong}, response=True)
+
+
+def test_a_setting_can_come_with_the_person_who_is_sent_back() -> None:
+    provider = _oauth(redirect="realmId", pattern="^([a-z]+)$")
+    back = {"code": "CANARY", "state": "CANARY", "realmId": "acme"}
+    assert provider.derived(back, redirect=True) == {"host": "acme"}
+    assert provider.derived(back) == provider.derived(back, response=True) == {}
+    for wrong in ({"code": "CANARY"}, {"realmId": ""}, {"realmId": "ACME"}):
+        with pytest.raises(ValueError, match="there is no host in it"):
+            provider.derived(wrong, redirect=True)
+
+
+def test_only_a_login_in_the_browser_sends_anybody_back() -> None:
+    realm = FieldDefinition(secret=False, derive=DeriveDefinition(redirect="realmId", pattern="(x)"))
+    asks = OAuthDefinition(token_url="https://x.example/t", client_credentials=ClientCredentialsDefinition())
+    made = Definition("acme", "a.example", auth_type="oauth2", flow="client_credentials", oauth=asks)
+    with pytest.raises(ValueError, match="ends a login in the browser, of which there is none"):
+        resolve(replace(made, fields={"realm": realm}))
+
+
+@pytest.mark.parametrize("name", ["code", "state", "access_token"])
+def test_no_setting_is_read_out_of_what_a_redirect_keeps_secret(name: str) -> None:
+    with pytest.raises(ValueError, match="is a secret"):
+        DeriveDefinition(redirect=name, pattern="(x)")
 
 
 @pytest.mark.parametrize("name", ["access_token", "refresh_token", "id_token"])

@@ -10,7 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from authsome.cli.stations import declared, human, intake, manifest_name, open_trust, sealed, survey, wanted
+from authsome.cli.stations import (
+    declared,
+    human,
+    manifest_name,
+    open_trust,
+    reconciling,
+    renewal,
+    sealed,
+    survey,
+    wanted,
+)
 from authsome.cli.voice import Settings, explain, interrupted, say, talk, unexpected
 from authsome.errors import AuthsomeError, RunExit, file_errors
 
@@ -23,6 +33,7 @@ if TYPE_CHECKING:
     from authsome.manifest import Declared, Project
     from authsome.proxy import Proxy
     from authsome.proxy.authority import Authority
+    from authsome.proxy.renewing import Renew
     from authsome.proxy.upstream import Upstream
     from authsome.rules import Rules, Use
     from authsome.session import Session
@@ -104,7 +115,8 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
     project, position = survey(settings)
     if project.manifest and (trust := open_trust(settings)):
         trust.note(project.manifest)
-    live = session.reconcile(position, partial(human, settings, position.vault, asked), intake(settings))
+    taking = reconciling(settings, position.vault, asked)
+    live = session.reconcile(position, partial(human, settings, position.vault, asked), taking)
     outside = upstream.read(os.environ)
     project = live.settled(project)
     made = rules.of_project(project, live.holds)
@@ -168,7 +180,7 @@ def _serve(settings: Settings, start: _Start, command: list[str], *, summary: bo
     from authsome.proxy.authority import Authority
 
     authority = Authority({host.name for host in start.rules.hosts}, datetime.datetime.now(datetime.UTC))
-    gate = proxy.Proxy(start.rules, start.session, authority, start.upstream)
+    gate = proxy.Proxy(start.rules, start.session, authority, start.upstream, _renew(start))
     folder = _run_folder()
     try:
         access = _access(folder, start, gate.url, authority.pem)
@@ -176,6 +188,21 @@ def _serve(settings: Settings, start: _Start, command: list[str], *, summary: bo
         return _attend(settings, start, gate, started, summary=summary)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _renew(start: _Start) -> "Renew | None":
+    """Return what brings new tokens into a run, None where there are none to be had."""
+    if start.vault is None or not any(each.provider.oauth for each in start.project.connections):
+        return None
+    from authsome.session import of_entry
+
+    made = renewal(start.vault.again())  # for other threads
+    declared = {each.key: each for each in start.project.connections}
+
+    def renew(key: tuple[str, str], seen: str | None) -> "Session":
+        return of_entry(declared[key], made.fresh(declared[key], seen))
+
+    return renew
 
 
 def _access(folder: Path, start: _Start, url: str, authority: str) -> "Access":

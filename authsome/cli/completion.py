@@ -133,6 +133,20 @@ def _formats(typed: "Typed") -> "Names":
     return [(str(each), "") for each in (Form if typed.path == ["import"] else Format)]
 
 
+def _flows(typed: "Typed") -> "Names":
+    """Return the ways to log in to the provider that is named, all of them where none is."""
+    from typing import get_args
+
+    from authsome.provider import Flow
+
+    for name in typed.values.get("provider", [])[:1]:
+        with suppress(AuthsomeError, OSError, RuntimeError):
+            provider = show_catalogue(_said(typed)).get(name)
+            keys = ["api_key"] if provider.auth_type == "api_key" else []
+            return [(each, "") for each in (*keys, *(provider.oauth.asks.flows if provider.oauth else ()))]
+    return [(each, "") for each in get_args(Flow)]
+
+
 def _categories(_: "Typed") -> "Names":
     from authsome.provider import CATEGORIES
 
@@ -172,6 +186,7 @@ _LISTINGS: "dict[str, Callable[[Typed], Names]]" = {
     "provider": _providers,
     "connection": _connections,
     "profile": _profiles,
+    "flow": _flows,
     "form": _formats,
     "category": _categories,
     "doing": lambda _: [("suggest-rules", "Propose `allow` lines from what was used.")],

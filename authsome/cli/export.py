@@ -14,10 +14,10 @@ from authsome.cli.stations import (
     again,
     check_trust,
     human,
-    intake,
     open_catalogue,
     open_project,
     open_vault,
+    reconciling,
     sealed,
     survey,
 )
@@ -26,6 +26,7 @@ from authsome.provider import DEFAULT_CONNECTION, check_name
 
 if TYPE_CHECKING:
     from authsome.export import Format
+    from authsome.manifest import Declared
     from authsome.session import Position
 
 _FORMATS = "env, shell, fish, powershell, json, yaml, dotenv, docker, github, gitlab, k8s or direnv."
@@ -49,6 +50,8 @@ def export(
 
     For programs that cannot run behind the proxy. `github` appends them to $GITHUB_ENV and prints what hides them.
 
+    Of tokens it is the access token, renewed where it ends soon: what takes it can use it until it expires.
+
     Example: eval "$(authsome export openai --format shell)"
     """
     from authsome import export as exporting, screens, session
@@ -69,21 +72,27 @@ def export(
     if chosen is exporting.Format.GITHUB:
         _expect_the_runner()  # before anybody is asked for anything
     position = _position(settings, provider, connection)
-    live = session.reconcile(position, partial(human, settings, position.vault), intake(settings))
-    values = exporting.variables(position.declared, live)
+    taking = reconciling(settings, position.vault, early=True)
+    live = session.reconcile(position, partial(human, settings, position.vault), taking)
+    wanted = tuple(map(live.seen, position.wanted))
+    values = exporting.variables(wanted, live)
     exporting.check(values)
     if settings.json:
         data(screens.as_json("export", variables=values))
     elif chosen is exporting.Format.GITHUB:
-        _to_the_runner(settings, values, exporting.secret(position.declared, live))
+        _to_the_runner(settings, values, exporting.secret(wanted, live))
     else:
         data(exporting.render(values, chosen, secret_name=secret_name or exporting.SECRET_NAME))
         if chosen is exporting.Format.GITLAB and values:
             talk(settings, _REPORT)
+    _say_what_is_left_out(settings, values, [each for each in wanted if live.holds(each)])
+
+
+def _say_what_is_left_out(settings: Settings, values: Mapping[str, str], held: "list[Declared]") -> None:
     if not values:
         talk(settings, "Nothing is connected, so nothing was exported.")
-    for each in position.declared:
-        if not each.env and live.holds(each):
+    for each in held:
+        if not each.env:
             talk(settings, f"{each.name} has no variable and was left out; give it one in authsome.yaml (`env: …`).")
 
 

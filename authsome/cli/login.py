@@ -4,6 +4,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
+from authsome.cli.ending import defined, glance
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Connection, Name, declared as find_declared, forget_choice, not_connected
 from authsome.cli.stations import (
@@ -17,12 +18,14 @@ from authsome.cli.stations import (
     sealed,
     show_catalogue,
     wanted,
+    ways,
 )
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import DEFAULT_CONNECTION, check_name
+from authsome.provider import DEFAULT_CONNECTION, SCOPE, check_name
 
 if TYPE_CHECKING:
     from authsome.manifest import Declared
+    from authsome.provider import Flow
     from authsome.vault import Folder, Vault
 
 _Shared = Annotated[
@@ -32,6 +35,14 @@ _Shared = Annotated[
 
 _Address = Annotated[
     str | None, Option("--base-url", metavar="URL", help="The address, where each customer has one of their own.")
+]
+_Flow = Annotated[
+    str | None,
+    Option("--flow", metavar="FLOW", help="How to come by tokens, for example device_code."),
+]
+_Scopes = Annotated[
+    str | None,
+    Option("--scopes", metavar="LIST", help="What to ask for, parted by commas; what is held is kept."),
 ]
 _Check = Annotated[
     bool | None,
@@ -54,9 +65,11 @@ def login(
     browser: Annotated[bool, Option("--browser", help="Ask on a page in the browser.")] = False,
     terminal: Annotated[bool, Option("--terminal", help="Ask at the terminal.")] = False,
     base_url: _Address = None,
+    flow: _Flow = None,
+    scopes: _Scopes = None,
     check: _Check = None,
 ) -> None:
-    """Store a credential.
+    """Store a credential: a key, or tokens to which you agree at the provider.
 
     With `--shared` all members of the project's vault have it.
 
@@ -71,23 +84,64 @@ def login(
     check_trust(settings, project)
     declared = _at(find_declared(project, catalogue.get(provider), connection), base_url)
     vault = open_vault(settings, project)
-    folder = vault.place(shared=shared)
-    if folder.holds(provider, connection) and not force:
+    asked = wanted(browser=browser, terminal=terminal)
+    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
+    taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
+    # Tokens are personal, wherever keys go.
+    before = session.replaced(vault, declared.provider, connection, shared)
+    tokens = session.by_tokens(declared.provider, before, taking)
+    place = False if tokens and not shared else shared
+    folder = vault.place(shared=place)
+    if folder.holds(provider, connection) and not (force or scopes):
         raise _connected(provider, connection, again(settings, shared=shared))
-    taking = intake(settings, check=not stdin if check is None else check, shared=shared)
     if stdin:
         verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
         if check:
             talk(settings, f"{declared.name}: {verdict.stored}")
     else:
-        asking = human(settings, vault, wanted(browser=browser, terminal=terminal), shared=shared)
-        session.collect(vault, [replace(declared, required=True)], asking, taking)
+        session.collect(vault, [replace(declared, required=True)], human(settings, vault, asked, shared=place), taking)
     _logged_in(settings, vault, folder, declared)
     if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
         talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
     if stdin:
-        entry = folder.read(provider, connection)
-        talk(settings, f"The key may be sent to: {', '.join(entry.hosts if entry else ())}")
+        _whither(settings, folder, declared)
+
+
+def _whither(settings: Settings, folder: "Folder", declared: "Declared") -> None:
+    """Say where a credential may be sent that nobody has seen a page or a prompt about."""
+    entry = folder.read(*declared.key)
+    talk(
+        settings,
+        f"The {'token' if entry and entry.grant else 'key'} may be sent to: {', '.join(entry.hosts if entry else ())}",
+    )
+
+
+def _flow(named: str | None) -> "Flow | None":
+    """Return the flow that was named, or raise (exit code 2)."""
+    from typing import get_args
+
+    from authsome.errors import did_you_mean
+    from authsome.provider import Flow
+
+    flows: tuple[Flow, ...] = get_args(Flow)
+    found = next((each for each in flows if each == named), None)
+    if named is not None and found is None:
+        hint = did_you_mean(named, flows, f"flows: {', '.join(flows)}")
+        raise AuthsomeError(f"there is no flow {ascii(named)}", hint=hint, code=ExitCode.USAGE)
+    return found
+
+
+def _listed(scopes: str | None) -> tuple[str, ...]:
+    """Return scopes that stand in one option, or raise (exit code 2)."""
+    found = tuple(dict.fromkeys((scopes or "").replace(",", " ").split()))
+    if scopes is not None and not found:
+        raise AuthsomeError("--scopes names none", hint="name some, as in --scopes repo,read:user", code=ExitCode.USAGE)
+    for each in found:
+        if not SCOPE.fullmatch(each):
+            raise AuthsomeError(
+                f"{ascii(each)} is not a scope", hint="scopes are parted by commas", code=ExitCode.USAGE
+            )
+    return found
 
 
 def _at(declared: "Declared", address: str | None) -> "Declared":
@@ -154,14 +208,21 @@ def logout(
 ) -> None:
     """Forget a credential on this machine.
 
-    The provider is not contacted; the key stays valid there.
+    The provider is not contacted: a key stays valid there, and so do tokens; `authsome revoke` ends tokens first. The
+    application that logs in is kept for the next login.
 
     Example: authsome logout openai
     """
+    import time
+
     from authsome.manifest import full_name
+    from authsome.screens import removal as screen
+    from authsome.vault import Grant
 
     sealed("logout")
-    vault = open_vault(settings, open_project(settings, show_catalogue(settings)))
+    catalogue = show_catalogue(settings)
+    vault = open_vault(settings, open_project(settings, catalogue))
+    grant = glance(vault, defined(catalogue, provider), connection, shared=shared)
     if not vault.place(shared=shared).delete(provider, connection):
         holder = vault.holder(provider, connection)
         if holder is None:
@@ -179,4 +240,5 @@ def logout(
         data(screens.as_json("logout", provider=provider, connection=connection, status="not connected"))
     else:
         data(f"Logged out of {provider} ({connection}).\n")
-    talk(settings, "The key itself is still valid; to end it, delete it at the provider.")
+    until = grant.end(time.time()) if isinstance(grant, Grant) else None
+    talk(settings, screen.logged_out(provider, until, tokens=bool(grant)))

@@ -2,15 +2,16 @@
 
 from typing import TYPE_CHECKING, Annotated
 
+from authsome.cli.ending import check, check_known, defined, end, glance
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Name, forget_choice, not_connected
 from authsome.cli.stations import again, confirm, open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import Source, check_name
+from authsome.provider import CLIENT, Source, check_name
 
 if TYPE_CHECKING:
-    from authsome.provider import Catalogue
-    from authsome.vault import Folder, Vault
+    from authsome.provider import Catalogue, Provider
+    from authsome.vault import Entry, Folder, Vault
 
 _Connection = Annotated[
     str | None, Option("--connection", help="One of several accounts; else all of them.", show_default=False)
@@ -23,9 +24,9 @@ _Yes = Annotated[bool, Option("--yes", help="Do not ask.")]
 def remove(
     settings: Settings, provider: Name, connection: _Connection = None, shared: _Shared = False, yes: _Yes = False
 ) -> None:
-    """Forget every credential of a provider.
+    """Forget every credential of a provider, and the application that logs in there.
 
-    The provider is not contacted; the keys stay valid there. A definition of your own stays, too.
+    The provider is not contacted; keys and tokens stay valid there. A definition of your own stays, too.
 
     Example: authsome remove openai
     """
@@ -36,9 +37,10 @@ def remove(
 def revoke(
     settings: Settings, provider: Name, connection: _Connection = None, shared: _Shared = False, yes: _Yes = False
 ) -> None:
-    """Forget credentials, and end them where that is possible.
+    """End credentials at their provider where that is possible, then forget them.
 
-    No provider can be asked to end an API key: for these this is the same as `remove`, and says where to end it.
+    Tokens are ended first, and kept if the provider does not answer. No provider can be asked to end an API key: for
+    these this is the same as `remove`, and says where to end it.
 
     Example: authsome revoke openai
     """
@@ -57,18 +59,41 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
     vault = open_vault(settings, open_project(settings, catalogue))
     folder = vault.place(shared=shared)
     going = _going(settings, doing, vault, folder, provider, connection)
-    keys_url, own = _defined(catalogue, provider, revoking=doing == "revoke")
+    known = defined(catalogue, provider)
     account = f" --connection {connection}" if connection else ""
     same = f"authsome {doing} {provider}{account}{again(settings)}{' --shared' if shared else ''} --yes"
     if len(going) > 1 and not yes:
         confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
-    gone = [name for name in going if folder.delete(provider, name)]
+    tokens = [name for name in going if glance(vault, known, name, shared=shared)]
+    ending = _to_end(settings, vault, provider, known, going) if doing == "revoke" else {}
+    gone, ended = [], {}
+    for name in going:
+        if known and name in ending:
+            ended[name] = end(settings, vault, known, ending[name])
+        if folder.delete(provider, name) or name in ended:
+            gone.append(name)
     left = _holds(vault, provider)
+    application = left is None and folder.delete(provider, CLIENT)
     forget_choice(settings, vault, provider, tuple(gone))
-    answer = screen.Removal(doing, provider, gone, str(folder.path), keys_url, own)
+    own = _own_definition(catalogue, provider)
+    page = known.keys_url if known else None
+    answer = screen.Removal(doing, provider, gone, str(folder.path), page, own, ended, tokens, application)
     data(screens.as_json(doing, **screen.removal_data(answer)) if settings.json else screen.removal(answer))
     for line in screen.after(answer, str(left.path) if left else None):
         talk(settings, line)
+
+
+def _to_end(
+    settings: Settings, vault: "Vault", provider: str, known: "Provider | None", going: list[str]
+) -> "dict[str, Entry]":
+    """Return the connections of tokens, or raise before anything is done if the provider cannot end one of them."""
+    if known is None or known.oauth is None:
+        check_known(settings, vault, provider, going)
+        return {}
+    entries = {name: entry for name in going if (entry := vault.own.read(provider, name)) and entry.grant}
+    for entry in entries.values():
+        check(settings, known, entry)
+    return entries
 
 
 def _going(
@@ -82,6 +107,8 @@ def _going(
     if holder is None:
         if connection is not None:
             raise not_connected(settings, vault, provider, connection)
+        if doing == "remove" and folder.holds(provider, CLIENT):
+            return []
         show_catalogue(settings).find(provider)
         raise AuthsomeError(
             f"{provider} is not connected", hint=f"authsome login {provider}{again(settings)}", code=ExitCode.MISSING
@@ -99,17 +126,10 @@ def _holds(vault: "Vault", provider: str) -> "Folder | None":
     return next((each for each in vault.folders if any(known == provider for known, _ in each.names())), None)
 
 
-def _defined(catalogue: "Catalogue", provider: str, *, revoking: bool) -> tuple[str | None, str | None]:
-    """Return where keys are made and ended, and the definition if it is the user's own; one may be wrong or gone."""
+def _own_definition(catalogue: "Catalogue", provider: str) -> str | None:
+    """Return the definition if it is the user's own; it may be wrong, or gone."""
     try:
         source, path = catalogue.find(provider)
-        known = catalogue.get(provider)
     except AuthsomeError:
-        return None, None
-    if revoking and known.auth_type != "api_key":
-        raise AuthsomeError(
-            f"{known.display_name} logs in with OAuth, and this version cannot ask it to end a token",
-            hint=f"end it at the provider, then: authsome remove {provider}",
-            code=ExitCode.REFUSED,
-        )
-    return known.keys_url, str(path) if source is Source.CUSTOM else None
+        return None
+    return str(path) if source is Source.CUSTOM else None

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from authsome.cli.frame import Option, Settings, command, data, say, talk
+from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
-from authsome.cli.stations import open_project, open_vault, sealed, show_catalogue
+from authsome.cli.stations import open_project, open_vault, renewing, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION
 
@@ -84,8 +84,6 @@ def _list_available(settings: Settings, catalogue: "Catalogue", connected: set[s
         if category in (None, provider.category):
             rows.append(screen.row(provider, source, connected=name in connected))
     data(screens.as_json("available", providers=rows) if settings.json else screen.available(rows))
-    if any(row["auth_type"] == "oauth2" for row in rows):
-        talk(settings, "Login with OAuth is not in this version.")
 
 
 def _state(held: "tuple[Folder, str | None] | None") -> dict[str, Any]:
@@ -106,9 +104,14 @@ def get(
 ) -> None:
     """Show one connection, without its secret.
 
+    An access token that ends soon is renewed before it is shown.
+
     Example: authsome get openai --field status
     """
+    import time
+
     from authsome import screens
+    from authsome.manifest import undeclared
     from authsome.screens import project as screen
     from authsome.vault import holding
 
@@ -126,9 +129,12 @@ def get(
     if folder is None or entry is None:
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
-    held = known.filled(entry.shown(known)).stand_in(asked, known.key.name)  # what an agent sends for it
-    details = screen.details(holding(entry, known), known, source, held, own=folder.own)
-    details |= entry.fields if show_secret else entry.shown(known)
+    if show_secret and entry.grant and field in (None, known.with_tokens.key.name):
+        entry = renewing(settings, vault)(undeclared(known, connection))
+    seen = entry.of(known)
+    held = seen.stand_in(asked, seen.key.name)  # what an agent sends for it
+    details = screen.details(holding(entry, known), seen, source, held, own=folder.own, now=time.time())
+    details |= entry.fields if show_secret else entry.shown(seen)
     if field is not None:
         if field not in details:
             hint = did_you_mean(field, details, f"fields: {', '.join(details)}")

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from authsome.cli.voice import Settings, say, talk
@@ -17,12 +18,16 @@ from authsome.provider import Catalogue
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import httpx
+
     from authsome.bridge import Around, Human
-    from authsome.manifest import Project
-    from authsome.provider import Provider
-    from authsome.session import Intake, Position, Verdict
+    from authsome.manifest import Declared, Project
+    from authsome.oauth import Client, Tokens
+    from authsome.provider import Flow, Provider
+    from authsome.renewal import Renewal
+    from authsome.session import Intake, Position, Renew, Verdict, Ways
     from authsome.trust import Trust
-    from authsome.vault import Folder, Given, Vault
+    from authsome.vault import Entry, Folder, Given, Grant, Vault
     from authsome.vault.keychain import Keychain
 
 
@@ -241,12 +246,87 @@ def wanted(*, browser: bool, terminal: bool) -> str | None:
     return "browser" if browser else "terminal" if terminal else None
 
 
-def intake(settings: Settings, *, check: bool = True, shared: bool | None = None) -> "Intake":
+def intake(
+    settings: Settings, *, check: bool = True, shared: bool | None = None, ways: "Ways | None" = None
+) -> "Intake":
     """Return how credentials are taken in; with `check` they are shown to their providers first."""
     from authsome.session import Intake
 
     known = open_catalogue(settings).usable
-    return Intake(known, _probe, shared) if check else Intake(known, shared=shared)
+    return Intake(known, _probe, shared, ways) if check else Intake(known, shared=shared, ways=ways)
+
+
+def reconciling(settings: Settings, vault: "Vault", asked: str | None = None, *, early: bool = False) -> "Intake":
+    """Return how a plan becomes credentials: how they are taken in, and how tokens are renewed.
+
+    Args:
+        asked: Whom the options name to answer.
+        early: As for `Intake`.
+    """
+    taking = intake(settings, ways=ways(settings, vault, asked))
+    return taking._replace(renew=renewing(settings, vault), early=early, talk=partial(talk, settings))
+
+
+def ways(
+    settings: Settings,
+    vault: "Vault",
+    wanted: str | None = None,
+    *,
+    flow: "Flow | None" = None,
+    scopes: tuple[str, ...] = (),
+    anew: bool = False,
+) -> "Ways":
+    """Return with what a login with OAuth is done; see `authorization.Ways`."""
+    from authsome.session import Ways
+
+    def browser() -> bool:
+        around = replace(_around(settings, vault.profile), wanted=wanted)
+        return around.answering() == "browser" or around.has_browser()
+
+    return Ways(outside_of, os.environ, flow, scopes, browser, anew)
+
+
+def renewing(settings: Settings, vault: "Vault") -> "Renew":
+    """Return what brings tokens up to date; says so if that takes longer than a moment."""
+    made = renewal(vault)
+
+    def renew(declared: "Declared") -> "Entry":
+        late = Timer(_PATIENCE, talk, (settings, f"Asking {declared.provider.display_name} for new tokens …"))
+        late.daemon = True
+        late.start()
+        try:
+            return made.fresh(declared)
+        finally:
+            late.cancel()
+
+    return renew
+
+
+_PATIENCE = 1.0
+"""Seconds after which a person wonders what is going on."""
+
+
+def renewal(vault: "Vault") -> "Renewal":
+    """Return what brings the tokens of a vault up to date. Nothing is imported for it before some are due."""
+    from authsome.renewal import Renewal
+
+    return Renewal(vault, _talk, environ=os.environ)
+
+
+def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mapping[str, str]") -> "Tokens":
+    from authsome.oauth.conversation import renew
+
+    if provider.oauth is None:
+        raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
+    return renew(provider.oauth, client, grant, fields, outside_of(provider))
+
+
+def outside_of(provider: "Provider") -> "httpx.BaseTransport":
+    """Return how requests reach the hosts of a provider."""
+    from authsome import outside
+    from authsome.proxy import upstream
+
+    return outside.transport(provider, upstream.read(os.environ))
 
 
 def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":

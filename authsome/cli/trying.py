@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from authsome.cli.frame import Argument, Exit, Option, Settings, command, data, say, talk
 from authsome.cli.named import declared, not_connected
-from authsome.cli.stations import again, check_trust, open_catalogue, open_project, open_vault, sealed
+from authsome.cli.stations import again, check_trust, open_catalogue, open_project, open_vault, renewing, sealed
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import DEFAULT_CONNECTION, check_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from authsome.errand import Result
     from authsome.manifest import Project
@@ -34,14 +34,14 @@ def try_keys(
     """Ask providers whether the keys work, as an agent would ask.
 
     Sends the definition's test request with a placeholder through the proxy of a run. Where `allow` does not permit it
-    to an agent, it is sent all the same, and that is said.
+    to an agent, it is sent all the same, and that is said. Tokens that end soon are renewed first.
 
     Ends with 0 when all that can be tested works, with 3 when a person is needed or nothing was tested, and with 8 when
     a provider, the network or a rule refused.
 
     Example: authsome test github
     """
-    from authsome import screens
+    from authsome import screens, session
     from authsome.screens import trial as screen
 
     sealed("test")
@@ -56,7 +56,9 @@ def try_keys(
             code=ExitCode.USAGE,
         )
     position, project = _position(settings, provider, connection and check_name(connection, "connection"))
-    rows = screen.rows(position, _results(settings, position, project, timeout), again(settings))
+    position, failed = session.renewed(position, renewing(settings, position.vault), early=True)
+    results = [*_results(settings, position, project, timeout), *_not_renewed(position, failed)]
+    rows = screen.rows(position, results, again(settings))
     data(screens.as_json("test", connections=screen.data(rows)) if settings.json else screen.text(rows))
     position.check()
     if code := screen.code(rows):
@@ -116,7 +118,7 @@ def _results(settings: Settings, position: "Position", project: "Project", secon
     from authsome import errand, rules, session
 
     live = session.in_place(position)
-    usable = [each for each in position.declared if live.holds(each)]
+    usable = [live.seen(each) for each in position.wanted if live.holds(each)]
     ready = errand.prepare(usable, rules.of_project(live.settled(project), live.holds), live)
     if not ready.sends:
         return ready.known
@@ -130,6 +132,18 @@ def _results(settings: Settings, position: "Position", project: "Project", secon
         return errand.carry(ready, live, outside, log, seconds=seconds, slow=waiting)
     finally:
         log.close()
+
+
+def _not_renewed(position: "Position", failed: "Mapping[tuple[str, str], AuthsomeError]") -> "Iterator[Result]":
+    """Yield why nothing was sent for tokens that have expired and could not be renewed now."""
+    from authsome.errand import Result
+    from authsome.plan import State as Standing
+    from authsome.trial import Finding, State
+
+    states = {(step.provider, step.connection): step.state for step in position.plan.steps}
+    for each in position.declared:
+        if (error := failed.get(each.key)) and states[each.key] is Standing.EXPIRED:
+            yield Result(each, Finding(State.UNAVAILABLE, error.message), hint=error.hint)
 
 
 def _say_who(settings: Settings, names: "Sequence[str]") -> None:

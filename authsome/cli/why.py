@@ -23,7 +23,6 @@ def why(
     Example: authsome why https://api.openai.com/v1/models
     """
     from authsome import rules, screens, why as asking
-    from authsome.plan import State
     from authsome.provider import Host
     from authsome.screens import project as screen
 
@@ -39,7 +38,7 @@ def why(
         project, steps, waiting = open_project(settings, open_catalogue(settings), open_vault(settings)), None, ()
     made = rules.make(
         project.connections,
-        lambda each: steps is None or steps[each.name].state is State.IN_PLACE,
+        lambda each: steps is None or steps[each.name].usable,
         open_egress=project.egress.default == "allow",
         egress=[Host.parse(host) for host in project.egress.allow],
     )

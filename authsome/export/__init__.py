@@ -38,7 +38,7 @@ class Format(StrEnum):
 SECRET_NAME = "authsome"  # noqa: S105  what Kubernetes calls it, not a secret
 """The name of a Kubernetes Secret that was given none."""
 
-_RENEWING = "refresh_token"
+_RENEWING = frozenset({"refresh_token", "former_refresh_token"})
 _LONGEST_NAME = 255
 """As many characters as GitLab takes; YAML ends at 1024."""
 
@@ -74,8 +74,7 @@ def variables(declared: tuple[Declared, ...], session: Session) -> dict[str, str
         if not session.holds(each):
             continue
         for name, field in each.env.items():
-            # NOTE: a definition names no such field today; who can renew a login holds it for good.
-            if field == _RENEWING or field not in session.secrets(*each.key):
+            if not _goes_out(each, field, session):
                 continue
             if (owner := owners.setdefault(name, each)) is not each:
                 raise _claimed(name, owner, each)
@@ -90,8 +89,13 @@ def secret(declared: tuple[Declared, ...], session: Session) -> frozenset[str]:
         for each in declared
         if session.holds(each)
         for name, field in each.env.items()
-        if field not in session.settings(each) and field in session.secrets(*each.key)
+        if field not in session.settings(each) and _goes_out(each, field, session)
     )
+
+
+def _goes_out(declared: Declared, field: str, session: Session) -> bool:
+    """Whether a field is handed out. NOTE: whoever can renew a login has it for good."""
+    return field not in _RENEWING and field in session.secrets(*declared.key)
 
 
 def _claimed(name: str, one: Declared, other: Declared) -> AuthsomeError:

@@ -7,7 +7,7 @@ and the one before the newest stays until the newest tokens have worked. Pure: t
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from authsome.oauth import Tokens
+from authsome.oauth import Client, Tokens
 from authsome.vault import Entry, Grant
 
 ACCESS, REFRESH, FORMER = "access_token", "refresh_token", "former_refresh_token"
@@ -51,6 +51,7 @@ def kept(
         issued_at=now,
         expires_at=None if tokens.expires_in is None else now + tokens.expires_in,
         proven=FORMER not in fields,
+        client_id=before.grant.client_id if before and before.grant else None,
     )
     return fields, grant
 
@@ -68,3 +69,33 @@ def refused(entry: Entry, error: str) -> tuple[dict[str, str], Grant | None]:
         error: Its word for why.
     """
     return dict(entry.fields), entry.grant and replace(entry.grant, refused=error)
+
+
+_MORE = "more_"
+_ID, _SECRET, _REDIRECT, _METHOD, _EXPIRES = "client_id", "client_secret", "redirect_uri", "auth_method", "expires_at"
+
+
+def client_fields(client: Client) -> dict[str, str]:
+    """Return an application as the fields of an entry, secret."""
+    said = {
+        _ID: client.client_id,
+        _SECRET: client.client_secret,
+        _REDIRECT: client.redirect_uri,
+        _METHOD: client.auth_method,
+        _EXPIRES: None if client.expires_at is None else repr(client.expires_at),
+    }
+    more = {_MORE + name: text for name, text in client.more.items()}
+    return {name: text for name, text in said.items() if text is not None} | more
+
+
+def client_from(fields: Mapping[str, str]) -> Client:
+    """Return the application that was kept in these fields."""
+    expires_at = fields.get(_EXPIRES)
+    return Client(
+        fields[_ID],
+        fields.get(_SECRET),
+        fields.get(_REDIRECT),
+        fields.get(_METHOD),
+        None if expires_at is None else float(expires_at),
+        {name.removeprefix(_MORE): text for name, text in fields.items() if name.startswith(_MORE)},
+    )

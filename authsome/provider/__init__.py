@@ -14,6 +14,7 @@ from authsome.provider.definition import (
     CATEGORIES,
     AlsoDefinition,
     ApiKey,
+    AppInstallationDefinition,
     BasicDefinition,
     ClientCredentialsDefinition,
     ClientDefinition,
@@ -23,6 +24,7 @@ from authsome.provider.definition import (
     FieldDefinition,
     Flow,
     InjectDefinition,
+    JwtBearerDefinition,
     OAuthDefinition,
     RevocationDefinition,
     SigV4Definition,
@@ -36,6 +38,7 @@ from authsome.provider.names import (
     PLACEHOLDER,
     READ_BY_PROGRAMS,
     SECRETIVE,
+    SLOT,
     TOKEN,
     VARIABLE,
     Host,
@@ -43,7 +46,7 @@ from authsome.provider.names import (
     covered,
     placeholder,
 )
-from authsome.provider.oauth import PERSONS_PAGE, OAuth, endpoints, hosts as oauth_hosts
+from authsome.provider.oauth import LATER, PERSONS_PAGE, SCOPE, TOKENS, OAuth, endpoints, hosts as oauth_hosts
 from authsome.provider.placement import SIGNATURE_HEADERS, SIGNATURE_QUERY, Placement, Signing, Spot, Value, matches
 from authsome.provider.reading import resolve
 from authsome.provider.resolved import Field, Provider
@@ -53,17 +56,22 @@ __all__ = [
     "CATEGORIES",
     "CLIENT",
     "DEFAULT_CONNECTION",
+    "LATER",
     "NAME",
     "PERSONS_PAGE",
     "PLACEHOLDER",
     "READ_BY_PROGRAMS",
+    "SCOPE",
     "SECRETIVE",
     "SIGNATURE_HEADERS",
     "SIGNATURE_QUERY",
+    "SLOT",
     "TOKEN",
+    "TOKENS",
     "VARIABLE",
     "AlsoDefinition",
     "ApiKey",
+    "AppInstallationDefinition",
     "BasicDefinition",
     "Catalogue",
     "ClientCredentialsDefinition",
@@ -76,6 +84,7 @@ __all__ = [
     "Flow",
     "Host",
     "InjectDefinition",
+    "JwtBearerDefinition",
     "MistakeError",
     "OAuth",
     "OAuthDefinition",

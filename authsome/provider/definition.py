@@ -71,23 +71,28 @@ class DeriveDefinition(Closed):
     Attributes:
         field: The field it is read from.
         response: The member of the token response (RFC 6749, 5.1) it is read from, such as `instance_url`.
+        redirect: The parameter it is read from with which the provider sends a person back (RFC 6749, 4.1.2), such as
+            `realmId`.
         pattern: What finds it there; the one group of it is the setting.
     """
 
     field: str | None = None
     pattern: str = ""
     response: str | None = None
+    redirect: str | None = None
 
     def __post_init__(self) -> None:
-        if (self.field is None) == (self.response is None):
-            raise ValueError("give either `field` or `response`")
+        if sum(each is not None for each in (self.field, self.response, self.redirect)) != 1:
+            raise ValueError("give either `field`, `response` or `redirect`")
         if not self.pattern:
             raise ValueError("`pattern` is missing")
-        if self.response in _TOKENS:
-            raise ValueError(f"`{self.response}` is a secret, and a setting is shown")
+        for said in (self.response, self.redirect):
+            if said in _SECRETS:
+                raise ValueError(f"`{said}` is a secret, and a setting is shown")
 
 
-_TOKENS = frozenset({"access_token", "refresh_token", "id_token"})
+_SECRETS = frozenset({"access_token", "refresh_token", "id_token", "code", "state"})
+"""What a response and a redirect say that nobody else may see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +270,32 @@ class ClientCredentialsDefinition(Closed):
 
 
 @dataclass(frozen=True, slots=True)
+class JwtBearerDefinition(Closed):
+    """How a service account gets a token with its own key (RFC 7523, 2.1), which a login is given as a JSON file.
+
+    Attributes:
+        audience: Whom the signed text is for; left out, `token_url`, which is also what the file has to say.
+        scopes_in: Where the scopes stand: in the `request` (RFC 7521, 4.1) or in the `assertion`.
+        subject: Whether a login may name somebody for whom the account acts.
+    """
+
+    audience: str | None = None
+    scopes_in: Literal["request", "assertion"] = "request"
+    subject: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AppInstallationDefinition(Closed):
+    """How an application gets a token for a place in which it is installed, with its own key, as GitHub has it.
+
+    Attributes:
+        url: Where the token is asked for, over https, with `{installation_id}` in its path.
+    """
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
 class OAuthDefinition(Closed):
     """Where tokens come from, and what they are asked for.
 
@@ -281,6 +312,8 @@ class OAuthDefinition(Closed):
         registration_endpoint: Where an application registers itself (RFC 7591).
         issuer: What the authorization server calls itself, https: where the rest is found (RFC 8414), and what its
             answers are compared with (RFC 9207).
+        resource: What the tokens are for, https, as a server of the Model Context Protocol calls itself: each request
+            names it (RFC 8707), and without an `issuer` it says who that is (RFC 9728).
         base_url: What `{base_url}` stands for in the other URLs, unless a login says otherwise.
         scopes: What is asked for if nobody asks for anything else.
         scope_separator: What stands between them: a space (RFC 6749, 3.3) or a comma.
@@ -295,6 +328,8 @@ class OAuthDefinition(Closed):
         authorization_parameters: What the address of the page carries besides.
         token_parameters: What a request for a token carries besides.
         client_credentials: How an application gets a token for itself; null if it cannot.
+        jwt_bearer: How a service account gets a token with its own key; null if it cannot.
+        app_installation: How an application gets a token for a place in which it is installed; null if it cannot.
         https_redirect: True: the provider sends people back to an https address only, so to none of this machine.
         inject: Where the access token goes if not into `Authorization: Bearer` on all hosts; needed where `inject`
             says where a key goes.
@@ -309,6 +344,7 @@ class OAuthDefinition(Closed):
     device_token_request: Literal["oauth2_form", "json"] = "oauth2_form"  # noqa: S105  a form of body
     registration_endpoint: str | None = None
     issuer: str | None = None
+    resource: str | None = None
     base_url: str | None = None
     scopes: tuple[str, ...] = ()
     scope_separator: Literal[" ", ","] = " "
@@ -321,13 +357,15 @@ class OAuthDefinition(Closed):
     authorization_parameters: dict[str, str] = field(default_factory=dict)
     token_parameters: dict[str, str] = field(default_factory=dict)
     client_credentials: ClientCredentialsDefinition | None = None
+    jwt_bearer: JwtBearerDefinition | None = None
+    app_installation: AppInstallationDefinition | None = None
     https_redirect: bool = False
     inject: tuple[InjectDefinition, ...] = ()
 
     @property
     def flows(self) -> tuple[Flow, ...]:
         """The ways to a token that there are."""
-        known = self.issuer is not None
+        known = self.issuer is not None or self.resource is not None
         coded = known or bool(self.authorization_url and self.token_url)
         device = self.device_authorization_url or (known and self.supports_device_flow)
         registers = self.supports_dcr or (self.supports_dcr is None and self.registration_endpoint)
@@ -336,6 +374,8 @@ class OAuthDefinition(Closed):
             "device_code": bool(device and (known or self.token_url)) and self.supports_device_flow is not False,
             "dcr_pkce": coded and bool(registers),
             "client_credentials": bool(known or self.token_url) and self.client_credentials is not None,
+            "jwt_bearer": self.token_url is not None and self.jwt_bearer is not None,
+            "app_installation": self.app_installation is not None,
         }
         return tuple(flow for flow, is_there in there.items() if is_there)
 

@@ -13,7 +13,7 @@ from authsome.provider import shapes, ways
 from authsome.provider.definition import ApiKey, ClientDefinition, Definition, DeriveDefinition, FieldDefinition
 from authsome.provider.mistakes import MistakeError, at
 from authsome.provider.names import READ_BY_PROGRAMS, SECRETIVE, SLOT, VARIABLE, Host
-from authsome.provider.oauth import TOKENS
+from authsome.provider.oauth import OWN_FIELDS, TOKENS
 from authsome.provider.resolved import Field, Part, has_form
 
 if TYPE_CHECKING:
@@ -72,12 +72,14 @@ def _own_fields(definition: Definition, exported: Mapping[str, Any], *, ours: bo
             raise MistakeError("the secrets of OAuth are its tokens; a setting has `secret: false`", ("fields", name))
         if name in TOKENS and definition.oauth:
             raise MistakeError(f"`{name}` comes by OAuth and is no field of a key", ("fields", name))
+        if name in OWN_FIELDS and definition.oauth and not each.secret:
+            raise MistakeError(f"`{name}` is what a login with OAuth asks for by itself", ("fields", name))
         with at("fields", name):
             pattern = _field_pattern(name, each, ours=ours)
         label = each.label or ("API key" if name == "api_key" else name.replace("_", " "))
         env = flat([exported.get(name, ()), each.env])
         with at("fields", name, "derive"):
-            derive = _part(each.derive, keyed=keyed) if each.derive else None
+            derive = _part(each.derive, definition) if each.derive else None
         with at("fields", name, "placeholder"):
             shape = _shape(each.placeholder)
         made = Field(name, pattern, each.hint, env, label, each.secret, each.default, each.example)
@@ -120,17 +122,25 @@ def check_made(fields: Iterable[Field]) -> None:
             if slot not in known or known[slot].secret or known[slot].value is not None:
                 raise MistakeError(f"`{{{slot}}}` is no setting that is given", ("fields", each.name, "value"))
         part = each.derive
-        if part and not part.in_response and (part.source not in known or not known[part.source].asked):
+        if part and part.of == "field" and (part.source not in known or not known[part.source].asked):
             raise MistakeError(f"`{part.source}` is no field that is given", ("fields", each.name, "derive"))
         for slot in SLOT.findall(each.shape or ""):
             if slot not in known or known[slot].secret:
                 raise MistakeError(f"`{{{slot}}}` is no setting", ("fields", each.name, "placeholder"))
 
 
-def _part(given: DeriveDefinition, *, keyed: bool) -> Part:
-    if given.response is not None and keyed:
-        raise ValueError("`response` is that to a request for tokens, which nobody sends for a key")
-    return Part(given.field or given.response or "", _one_group(given.pattern), given.response is not None)
+def _part(given: DeriveDefinition, definition: Definition) -> Part:
+    pattern = _one_group(given.pattern)
+    if given.field is not None:
+        return Part(given.field, pattern)
+    keyed = definition.auth_type == "api_key"
+    if given.response is not None:
+        if keyed:
+            raise ValueError("`response` is that to a request for tokens, which nobody sends for a key")
+        return Part(given.response, pattern, "response")
+    if keyed or not (definition.oauth and {"pkce", "dcr_pkce"} & set(definition.oauth.flows)):
+        raise ValueError("`redirect` is what ends a login in the browser, of which there is none")
+    return Part(given.redirect or "", pattern, "redirect")
 
 
 def _one_group(text: str) -> re.Pattern[str]:

@@ -33,18 +33,31 @@ OWN_PARAMETERS = frozenset(
 )
 """What a login says by itself (RFC 6749, 7521, 7523, 7636, 8628, 9101; OpenID Connect)."""
 
+SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
+"""One scope (RFC 6749, 3.3)."""
+
+OWN_FIELDS = frozenset(
+    {
+        *("client_id", "client_secret", "service_account", "subject", "app_id", "installation_id", "private_key"),
+        "former_refresh_token",
+    }
+)
+"""What a login with OAuth asks for, and keeps, by itself."""
+
 PERSONS_PAGE = "authorization_url"
 _BASE = "base_url"
-_OF_REVOCATION = ("client_id",)
+LATER = {"revocation": ("client_id",), "app_installation": ("installation_id",)}
+"""What an address names that is no setting, and is known only when it is used."""
 _NEEDED = {
     "pkce": "`authorization_url` and `token_url`",
     "device_code": "`device_authorization_url` and `token_url`",
     "dcr_pkce": "`supports_dcr`, `authorization_url` and `token_url`",
     "client_credentials": "`client_credentials` and `token_url`",
+    "jwt_bearer": "`jwt_bearer` and `token_url`",
+    "app_installation": "`app_installation`",
 }
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
 _URL = re.compile(r"https://([^/?#]*)((?:/[!-~]*)?)")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")  # RFC 6749, 3.3
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
 _SETTING = re.compile(r"[A-Za-z0-9._-]{1,253}")
 
@@ -76,17 +89,19 @@ def endpoints(asks: OAuthDefinition) -> Mapping[str, str]:
     named = (PERSONS_PAGE, "token_url", "refresh_url", "revocation_url", "device_authorization_url")
     found: dict[str, str | None] = {name: getattr(asks, name) for name in named}
     found["revocation"] = asks.revocation.url if asks.revocation else None
+    found["app_installation"] = asks.app_installation.url if asks.app_installation else None
     found["registration_endpoint"] = asks.registration_endpoint
     found["issuer"] = asks.issuer
+    found["resource"] = asks.resource
     return {name: url for name, url in found.items() if url is not None}
 
 
 def hosts(asks: OAuthDefinition) -> frozenset[str]:
     """Return the hosts that get codes, tokens or the client's secret, and slots where settings are missing."""
     base = asks.base_url or f"{{{_BASE}}}"
-    urls = [
-        url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name != PERSONS_PAGE
-    ]
+    # What the tokens are for says where they come from only where nothing else does.
+    none = {PERSONS_PAGE} if asks.issuer is None and asks.token_url is None else {PERSONS_PAGE, "resource"}
+    urls = [url.replace(f"{{{_BASE}}}", base.rstrip("/")) for name, url in endpoints(asks).items() if name not in none]
     return frozenset(url.removeprefix("https://").partition("/")[0].lower() for url in urls)
 
 
@@ -106,14 +121,22 @@ def filled(asks: OAuthDefinition, settings: Mapping[str, str]) -> OAuthDefinitio
     change: dict[str, Any] = {}
     for name, url in endpoints(asks).items():
         with at(name):
-            made = _filled(url, given, _OF_REVOCATION if name == "revocation" else ())
+            made = _filled(url, given, LATER.get(name, ()))
             _endpoint(made, whole=name == "issuer")
             change[name] = made
-    if asks.revocation:
-        change["revocation"] = replace(asks.revocation, url=change["revocation"])
+    for name in ("revocation", "app_installation"):
+        if name in change:
+            change[name] = replace(getattr(asks, name), url=change[name])
     for name in ("authorization_parameters", "token_parameters"):
         with at(name):
             change[name] = {key: _filled(text, given, ()) for key, text in getattr(asks, name).items()}
+    if asks.jwt_bearer and asks.jwt_bearer.audience is not None:
+        with at("jwt_bearer", "audience"):
+            audience = _filled(asks.jwt_bearer.audience, given, ())
+            change["jwt_bearer"] = replace(asks.jwt_bearer, audience=audience)
+    if asks.client_credentials:  # what is no setting is given with the application
+        parameters = {key: _settled(text, given) for key, text in asks.client_credentials.parameters.items()}
+        change["client_credentials"] = replace(asks.client_credentials, parameters=parameters)
     return replace(asks, **change)
 
 
@@ -123,6 +146,10 @@ def _filled(text: str, given: Mapping[str, str], later: Collection[str]) -> str:
     for name in SLOT.findall(text):
         if name not in given and name not in later:
             raise ValueError(f"`{text}`: `{{{name}}}` is no setting; a field is one with `secret: false`")
+    return _settled(text, given)
+
+
+def _settled(text: str, given: Mapping[str, str]) -> str:
     return SLOT.sub(lambda slot: given.get(slot[1], slot[0]).rstrip("/" if slot[1] == _BASE else ""), text)
 
 
@@ -161,6 +188,7 @@ def check(asks: OAuthDefinition, settings: Iterable[str], flow: Flow | None) -> 
     if asks.client_credentials:
         with at("client_credentials", "parameters"):
             _check_parameters(asks.client_credentials.parameters, OWN_PARAMETERS)
+    _check_signed(asks)
 
 
 def _check_flows(asks: OAuthDefinition, flow: Flow | None) -> None:
@@ -174,9 +202,19 @@ def _check_flows(asks: OAuthDefinition, flow: Flow | None) -> None:
         raise MistakeError(f"there is no flow `{strange[0]}`", ("public_flows",))
 
 
+def _check_signed(asks: OAuthDefinition) -> None:
+    if asks.jwt_bearer and asks.jwt_bearer.audience is not None:
+        with at("jwt_bearer", "audience"):
+            if not _printable(asks.jwt_bearer.audience):
+                raise ValueError("`audience` is empty: leave it out")
+    if asks.app_installation and "{installation_id}" not in asks.app_installation.url:
+        message = "`url` names no installation: `{installation_id}` is a part of its path"
+        raise MistakeError(message, ("app_installation", "url"))
+
+
 def _check_scopes(asks: OAuthDefinition) -> None:
     for index, scope in enumerate(asks.scopes):
-        if not _SCOPE.fullmatch(scope) or asks.scope_separator in scope:
+        if not SCOPE.fullmatch(scope) or asks.scope_separator in scope:
             raise MistakeError(f"{ascii(scope)} is not a scope", ("scopes", index))
 
 

@@ -13,7 +13,7 @@ from authsome.provider.names import SLOT, Host, covered
 from authsome.provider.oauth import OAuth, check as check_oauth, endpoints
 from authsome.provider.placement import Placement
 from authsome.provider.places import header_name, header_value, placement, placements_of, template, texts
-from authsome.provider.resolved import Field, Provider
+from authsome.provider.resolved import Field, Part, Provider
 
 if TYPE_CHECKING:
     from authsome.documents import Where
@@ -172,9 +172,18 @@ def _tokens(definition: Definition, asks: OAuthDefinition, hosts: tuple[Host, ..
         for slot in SLOT.findall(text)
     }
     wanted |= {slot for host in hosts for slot in host.slots}
-    kept = tuple(each for each in settings if not keyed or each.value is not None or each.name in wanted)
+    kept = tuple(
+        replace(each, derive=None) if each.derive and _of_key(each.derive, own) else each
+        for each in settings
+        if not keyed or each.value is not None or each.name in wanted
+    )
     token = Field("access_token", None, None, env, "access token")
     return OAuth(asks, definition.client or ClientDefinition(), (token, *kept), placements)
+
+
+def _of_key(part: Part, own: Iterable[Field]) -> bool:
+    """Whether a setting is read out of a key: who has a token instead of one is asked for it."""
+    return part.of == "field" and any(each.secret and each.name == part.source for each in own)
 
 
 def _token_placements(

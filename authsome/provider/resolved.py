@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from authsome.provider import shapes
 from authsome.provider.definition import TestRequest
@@ -18,13 +18,14 @@ class Part(NamedTuple):
     """Where a setting is read.
 
     Attributes:
-        source: A field, or a member of the token response (RFC 6749, 5.1).
+        source: A field, a member of the token response (RFC 6749, 5.1), or a parameter of the redirect (4.1.2).
         pattern: What finds it there: the one group.
+        of: Which of these it is.
     """
 
     source: str
     pattern: re.Pattern[str]
-    in_response: bool = False
+    of: Literal["field", "response", "redirect"] = "field"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +129,15 @@ class Provider:
         made = self.as_written
         if made.oauth is None or made.auth_type == "oauth2":
             return self
-        return replace(made, auth_type="oauth2", fields=made.oauth.fields, placements=made.oauth.placements)
+        # A setting may have been given with an address meanwhile, see `at`; and none is read out of a key.
+        settings = {each.name: each for each in made.fields if not each.secret}
+        fields = tuple(
+            replace(settings[each.name], derive=each.derive and settings[each.name].derive)
+            if each.name in settings
+            else each
+            for each in made.oauth.fields
+        )
+        return replace(made, auth_type="oauth2", fields=fields, placements=made.oauth.placements)
 
     @cached_property
     def as_written(self) -> "Provider":
@@ -190,24 +199,26 @@ class Provider:
         found = (values for host in self.as_written.hosts if name in (values := host.read(text)))
         return next(found, {name: text})[name]
 
-    def derived(self, given: Mapping[str, str], *, response: bool = False) -> Mapping[str, str]:
+    def derived(self, given: Mapping[str, str], *, response: bool = False, redirect: bool = False) -> Mapping[str, str]:
         """Return the settings that are part of what was given; raise `ValueError` where one is not in it.
 
         Args:
-            given: The fields, or the texts of a token response.
+            given: The fields; or the texts of a token response, or of the redirect, to which no setting may be missing.
         """
+        of = "response" if response else "redirect" if redirect else "field"
         made = {}
         left = dict.fromkeys(given, MOST_DERIVED)
         for each in self.fields:
             part = each.derive
-            if part and part.in_response == response and part.source in given:
-                found = part.pattern.search(given[part.source])
+            if part and part.of == of and (part.source in given or of == "redirect"):
+                found = part.pattern.search(given.get(part.source, ""))
                 shown = found[1] if found else None
                 # NOTE: all together. Each of several could show another part, until nothing of a secret is hidden.
-                if not shown or (len(shown) > left[part.source] and not response) or not has_form(each, shown):
+                too_much = of == "field" and shown is not None and len(shown) > left[part.source]
+                if not shown or too_much or not has_form(each, shown):
                     raise ValueError(f"there is no {each.label} in it")
                 made[each.name] = shown
-                left[part.source] -= len(shown)
+                left[part.source] = left.get(part.source, 0) - len(shown)
         return made
 
     def stand_in(self, connection: str, name: str) -> str:

@@ -20,9 +20,12 @@ from authsome.session import Session
 
 if TYPE_CHECKING:
     from authsome.proxy.gate import Gate
+    from authsome.proxy.renewing import Renew
 
 _BACKLOG = 512
 _STOP_SECONDS = 2.0
+SETTLE_SECONDS = 10.0
+"""How long a run that ends waits for tokens that are being renewed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +58,22 @@ class _TooLateError(Exception):
 
 
 class Proxy:
-    """A listening port and the thread behind it."""
+    """A listening port and the thread behind it.
 
-    def __init__(self, rules: Rules, session: Session, authority: Authority, upstream: Upstream) -> None:
+    Args:
+        renew: Brings new tokens for a connection; None where none are ever renewed.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        session: Session,
+        authority: Authority,
+        upstream: Upstream,
+        renew: "Renew | None" = None,
+    ) -> None:
         self._live, self._authority, self._upstream = Live(rules, session), authority, upstream
+        self._renew = renew
         self._gate: Gate | None = None
         self._swapping = threading.Lock()
         self._stop: Callable[[], object] | None = None
@@ -95,7 +110,7 @@ class Proxy:
         with self._swapping:
             self._live = Live(rules, session)
             if self._gate is not None:
-                self._gate.live = self._live
+                self._gate.swap(self._live)
 
     def stop(self) -> None:
         """Break off what is still carried, so that the log is told of all of it; an engine yet to come never begins."""
@@ -103,7 +118,7 @@ class Proxy:
             self._over = True
         if self._stop is not None:
             self._stop()
-            self._stopped.wait(_STOP_SECONDS)
+            self._stopped.wait(SETTLE_SECONDS if self._gate and self._gate.renews else _STOP_SECONDS)
 
     def _check(self) -> None:
         if self._over:
@@ -128,7 +143,7 @@ class Proxy:
 
             self._check()
             with self._swapping:
-                self._gate = gate.Gate(self._live, self._authority, self._upstream, self._password, log)
+                self._gate = gate.Gate(self._live, self._authority, self._upstream, self._password, log, self._renew)
             asyncio.run(engine.serve(self._listener, self._gate, partial(self._begin, begun), self._stopped.set))
         except _TooLateError:
             self._listener.close()

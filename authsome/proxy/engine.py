@@ -28,7 +28,7 @@ from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.tls import TlsData
 
 from authsome.provider import Host
-from authsome.proxy import channel, message, relay
+from authsome.proxy import SETTLE_SECONDS, channel, message, relay
 from authsome.proxy.dial import dial
 from authsome.proxy.gate import Gate
 from authsome.proxy.pipe import AT_MOST, FLOODED, Gone, Pipe
@@ -91,6 +91,8 @@ async def serve(
     for handler in clients:
         handler.hang_up("the run has ended")
     await asyncio.gather(*filter(None, clients.values()), return_exceptions=True)
+    if gate.renewing is not None:
+        await gate.renewing.settle(SETTLE_SECONDS)
     reach.close()
     stopped()
 

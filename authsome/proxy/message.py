@@ -206,7 +206,10 @@ def in_json(refusal: Refusal) -> tuple[Fields, bytes]:
         ]
     )
     # What the SDKs of OpenAI and Anthropic look for before they try again.
-    return (fields if refusal.error == "upstream_failed" else fields.plus((b"X-Should-Retry", b"false"))), content
+    return (fields if refusal.error in _MAY_PASS else fields.plus((b"X-Should-Retry", b"false"))), content
+
+
+_MAY_PASS = ("upstream_failed", "renewal_failed")
 
 
 def misframed(fields: Fields, *, bodiless: bool) -> str | None:

@@ -2,12 +2,14 @@
 
 Promises that `rules` has seen a request before its first octet leaves, that bodies stream in both directions and are
 held up only by who takes them, and that an answer which could not be carried to its end does not look whole. Refuses to
-send a request twice, but for one that changes nothing, on a kept connection that turned out to be dead.
+send a request twice, but for one that changes nothing, on a kept connection that turned out to be dead, and one that an
+API has refused for a token that has been renewed since.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -34,13 +36,14 @@ from authsome.proxy.message import (
 )
 from authsome.proxy.pipe import Pipe
 from authsome.proxy.reach import Reach, broken_off
+from authsome.proxy.renewing import Kept, Renewing
 from authsome.proxy.scrub import Scrubber
 from authsome.proxy.websocket import Frames
-from authsome.rules import Inject, Refusal, Request, Rule, Use, may_trail, not_encrypted, readable, unfit
+from authsome.rules import Inject, Pass, Refusal, Request, Rule, Use, may_trail, not_encrypted, readable, unfit
 from authsome.session import Session
 
 if TYPE_CHECKING:
-    from authsome.proxy import signing
+    from authsome.proxy import Live, signing
 
 
 @dataclass(slots=True)
@@ -115,6 +118,25 @@ async def _serve_many(pipe: Pipe, caller: Caller, gate: Gate, reach: Reach) -> N
         await asyncio.gather(*turns, return_exceptions=True)
 
 
+class _RenewedError(Exception):
+    """An API has refused the token that a request came with, and there is another one by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """The access token that a request has shown.
+
+    Attributes:
+        key: The provider and the connection that it is of.
+        again: Whether it is not the first one.
+    """
+
+    session: Session
+    key: tuple[str, str]
+    token: str = field(repr=False)
+    again: bool
+
+
 class Turn:
     """One request and its answer."""
 
@@ -131,6 +153,8 @@ class Turn:
         self._body: Body = call
         self._signer: signing.Signer | None = None
         self._refused: Refusal | None = None
+        self._shown: _Shown | None = None
+        self._kept: Kept | None = None
 
     async def take(self) -> bool:
         """Carry the request, or say why not; return whether the caller's connection can be used further."""
@@ -148,6 +172,8 @@ class Turn:
         finally:
             if self._signer is not None:
                 self._signer.release()
+            if self._kept is not None:
+                self._kept.release()
             self._call.done()
             self._record()
         return True
@@ -223,22 +249,58 @@ class Turn:
     # Deciding.
 
     async def _carry(self) -> None:
-        caller, live = self._caller, self._gate.live
-        if not caller.encrypted:
-            raise RefusedError(not_encrypted(caller.target))
+        if not self._caller.encrypted:
+            raise RefusedError(not_encrypted(self._caller.target))
         if self._call.asked.wrong:
             raise RefusedError(malformed(self._call.asked.wrong))
-        decision = live.rules.decide(_describe(self._call.asked, caller))
+        live, decision = self._decide()
+        renewing = self._gate.renewing
+        if renewing is None or isinstance(decision, Pass):
+            await self._leave(live, decision)
+            return
+        if renewing.due(live.session, decision.rule.key):
+            await renewing.before(live.session, decision.rule.key)
+            live, decision = self._decide()  # it took its time: what holds now may be something else
+        self._show(live.session, decision, renewing)
+        try:
+            await self._leave(live, decision)
+        except _RenewedError:
+            live, decision = self._decide()
+            self._show(live.session, decision, renewing)
+            await self._leave(live, decision)
+
+    def _decide(self) -> "tuple[Live, Inject | Pass]":
+        """Return what becomes of the request, and under which rules and secrets."""
+        live = self._gate.live
+        decision = live.rules.decide(_describe(self._call.asked, self._caller))
         if isinstance(decision, Refusal):
             raise RefusedError(decision)
         self._rule, self._connection = decision.rule, decision.rule.name
         self._decision = "inject" if isinstance(decision, Inject) else "pass"
+        return live, decision
+
+    def _show(self, session: Session, decision: Inject | Pass, renewing: Renewing) -> None:
+        """Take note of the access token that the request is about to show, if it is one that can be renewed."""
+        again = self._shown is not None
+        key = decision.rule.key
+        token = renewing.token(session, key)
+        signed = isinstance(decision, Inject) and any(place.sigv4 for place in decision.placements)
+        if token is None or isinstance(decision, Pass) or signed:
+            self._shown = None
+            return
+        self._shown = _Shown(session, key, token, again=again)
+        if self._kept is not None:
+            self._kept.rewind()
+        elif not self._call.asked.bodiless:
+            self._body = self._kept = Kept(self._call, renewing.room)
+
+    async def _leave(self, live: "Live", decision: Inject | Pass) -> None:
         self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
-        asked = _for_one_hop(self._call.asked, caller.target, self._exchange)
+        asked = _for_one_hop(self._call.asked, self._caller.target, self._exchange)
         if isinstance(decision, Inject):
             signs = any(place.sigv4 for place in decision.placements)
             asked = await self._sign(asked, decision, live.session) if signs else inject(asked, decision, live.session)
-        await self._ask(asked, private=live.rules.may_be_private(caller.target))
+        await self._ask(asked, private=live.rules.may_be_private(self._caller.target))
 
     async def _sign(self, asked: Asked, decision: Inject, session: Session) -> Asked:
         """Return the request as it leaves; what is signed may have to be read first."""
@@ -354,12 +416,34 @@ class Turn:
                 await self._switch(wire, seen)
                 return
             await call.inform(seen)
+        if answer.status == _UNAUTHORIZED and await self._has_other_token():
+            await self._run_dry(wire)
+            raise _RenewedError
         seen = self._expect(answer)
         await self._begin(seen, bodiless=exchange.bodiless)
         while data := await wire.read(call.flush):
             await self._pass_on(data)
         await self._pass_on(b"")
         await self._finish(exchange.head(wire.trailers))
+
+    async def _has_other_token(self) -> bool:
+        """Whether a request that an API has refused for its token can be sent again with another one."""
+        shown, renewing = self._shown, self._gate.renewing
+        if shown is None or renewing is None:
+            return False
+        if shown.again:
+            renewing.was_pointless(shown.key, shown.token)
+            return False
+        renewed = await renewing.after(shown.session, shown.key, shown.token)
+        return renewed and (self._kept is None or self._kept.whole)
+
+    async def _run_dry(self, wire: Wire) -> None:
+        """Read the rest of an answer that nobody gets, unless it is long, so that its connection can be used again."""
+        left = _SHORT
+        with suppress(UpstreamGoneError, TimeoutError):
+            async with asyncio.timeout(_SHORT_SECONDS):
+                while left > 0 and (data := await wire.read(wire.flush)):
+                    left -= len(data)
 
     async def _pass_on(self, data: bytes) -> None:
         try:
@@ -437,6 +521,8 @@ class Turn:
 _UNREAD = Scrubber({})
 _SWITCHING = 101
 _FAILED = 400
+_UNAUTHORIZED = 401
+_SHORT, _SHORT_SECONDS = 1 << 16, 0.5
 _BODILESS = frozenset({204, 304})  # RFC 9112, 6.3
 _CHANGES_NOTHING = frozenset({b"GET", b"HEAD", b"OPTIONS"})  # RFC 9110, 9.2.1
 # Said of the octets that the upstream compressed, which are not those that the child gets.

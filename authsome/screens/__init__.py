@@ -7,6 +7,7 @@ Every function returns text or plain data; printing is the command line's. What 
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -54,5 +55,15 @@ def either(names: Sequence[str]) -> str:
 
 
 def value(each: Any) -> str:
-    """Return one value as `--field` prints it."""
+    """Return one value as `--field` prints it; of what is not known, nothing."""
+    if each is None:
+        return ""
     return ", ".join(map(str, each)) if isinstance(each, list) else str(each)
+
+
+def moment(seconds: float) -> str:
+    """Return a time in seconds since 1970 as RFC 3339 in UTC; one beyond all calendars as the last there is."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0, min(seconds, _LAST))))
+
+
+_LAST = 253402300799.0  # the end of the year 9999

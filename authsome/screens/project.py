@@ -8,13 +8,15 @@ from authsome.errors import clean
 from authsome.manifest import Egress
 from authsome.plan import Plan, State, Step
 from authsome.provider import DEFAULT_CONNECTION, Provider, Source
-from authsome.screens import table
-from authsome.vault import Holding
+from authsome.screens import moment, table
+from authsome.vault import Grant, Holding
 
 if TYPE_CHECKING:
     from authsome.why import Answer
 
-_MARKS = {State.IN_PLACE: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_MARKS = {State.IN_PLACE: "ok", State.EXPIRED: "ok", State.ABSENT: "--", State.UNUSED: "--"}
+_NOT_SHOWN = frozenset({"options", "source", "lacking"})  # they are in the command, and in the detail
+_NOTHING_TO_DO = (State.IN_PLACE, State.EXPIRED, State.UNUSED)
 
 
 def listing(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -34,14 +36,17 @@ def _cell(row: Mapping[str, Any], name: str, chosen: Collection[str]) -> str:
     return f"{row[name]} (chosen)" if marked else row[name] or ""
 
 
-def details(held: Holding, provider: Provider, source: Source, placeholder: str, *, own: bool) -> dict[str, Any]:
+def details(
+    held: Holding, provider: Provider, source: Source, placeholder: str, *, own: bool, now: float
+) -> dict[str, Any]:
     """Return what `get` shows: everything but the values."""
     return {
         "provider": held.provider,
         "display_name": provider.display_name,
         "connection": held.connection,
-        "status": status(held),
+        "status": status(held, now),
         "auth_type": provider.auth_type,
+        **(granted(held.grant) if held.grant else {}),
         "source": str(source),
         "vault": "home" if own else "project",
         "hosts": list(held.hosts),
@@ -56,11 +61,24 @@ def details(held: Holding, provider: Provider, source: Source, placeholder: str,
 REDACTED = "***"
 
 
-def status(held: Holding) -> str:
-    """Return `connected`, or why the connection cannot be used."""
+def granted(known: Grant) -> dict[str, Any]:
+    """Return what there is to say of tokens."""
+    return {
+        "flow": known.flow,
+        "scopes": list(known.scopes),
+        "expires_at": None if known.expires_at is None else moment(known.expires_at),
+    }
+
+
+def status(held: Holding, now: float) -> str:
+    """Return `connected`, or why the connection cannot be used as it is."""
     if held.off_pattern:
         return "off pattern"
-    return "hosts changed" if held.new_hosts else "connected"
+    if held.new_hosts:
+        return "hosts changed"
+    if held.grant and held.grant.refused is not None:
+        return "refused"
+    return "expired" if held.grant and held.grant.has_ended(now) else "connected"
 
 
 def plan(made: Plan, egress: Egress) -> str:
@@ -88,10 +106,9 @@ def plan_data(made: Plan) -> dict[str, Any]:
     """Return `authsome check --json`."""
     steps = [
         {
-            # What is left out is in the command, and in the detail.
-            **{name: value for name, value in asdict(step).items() if name not in ("options", "source")},
+            **{name: value for name, value in asdict(step).items() if name not in _NOT_SHOWN},
             "needs_person": step.needs_person,
-            "command": None if step.state in (State.IN_PLACE, State.UNUSED) else step.command,
+            "command": None if step.state in _NOTHING_TO_DO else step.command,
         }
         for step in made.steps
     ]

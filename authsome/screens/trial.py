@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from authsome.session import Position
 
 _MARKS = {State.CONNECTED: "ok", State.NO_TEST: "--", Standing.ABSENT: "--"}
+_NO_COMMAND = (Standing.ABSENT, Standing.DAMAGED, Standing.IN_PLACE, Standing.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +55,18 @@ def rows(position: "Position", results: "Iterable[Result]", options: str) -> lis
 
 
 def _of_plan(step: Step) -> str | None:
-    return None if step.state in (Standing.ABSENT, Standing.DAMAGED) else step.command
+    return None if step.state in _NO_COMMAND else step.command
 
 
 def _hint(declared: Declared, result: "Result", options: str) -> str | None:
     """Return what mends a trial that did not go well; a command where there is one."""
     login = f"{login_command(*declared.held_as)} --force{options}"
-    page = declared.provider.keys_url
+    page = declared.provider.keys_url if declared.provider.auth_type == "api_key" else None
     if result.finding.state is State.WRONG_KEY:
         return f"{login}{f'  (a new key: {page})' if page else ''}"
     if result.finding.state is State.WRONG_SCOPE:
+        if declared.provider.auth_type == "oauth2":
+            return f"ask for what it lacks: {login_command(*declared.held_as)} --scopes …{options}"
         return f"give the key what it lacks{f' at {page}' if page else ''}, or use another: {login}"
     if result.finding.state is State.NO_TEST:
         return None

@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Grant:
         expires_at: The same; None if the provider has not said.
         proven: Whether the newest tokens have worked; until then those before are kept.
         refused: The provider's word for why it gives no new ones; a person has to log in.
+        client_id: Of the application that they were given to, no other one can renew them; None if there is none.
     """
 
     flow: str
@@ -49,6 +51,22 @@ class Grant:
     expires_at: float | None = None
     proven: bool = False
     refused: str | None = None
+    client_id: str | None = None
+
+    def end(self, now: float) -> float | None:
+        """Return when the access token expires, None if that is not said, or not to be believed.
+
+        A provider that means `never` says zero, and after the clock was set back every end is too far away.
+        """
+        ends = self.expires_at
+        if ends is None or not isfinite(ends) or ends <= self.issued_at or now < self.issued_at:
+            return None
+        return ends
+
+    def has_ended(self, now: float) -> bool:
+        """Whether the access token has expired, as far as the clock tells."""
+        end = self.end(now)
+        return end is not None and end <= now
 
 
 @dataclass(frozen=True, slots=True)

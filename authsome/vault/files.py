@@ -230,34 +230,49 @@ def _sync(path: Path, flags: int) -> None:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the profile for one writer; a lock on the folder itself leaves no file behind, also not in git."""
-    deadline = time.monotonic() + LOCK_SECONDS
-    descriptor = _locked(folder, deadline)
-    while not _is_at(folder, descriptor):  # somebody removed it and made another one while we waited
+    with _held(folder, os.O_DIRECTORY, LOCK_SECONDS):
+        yield
+
+
+@contextmanager
+def in_turn(path: Path, seconds: float) -> Iterator[None]:
+    """Hold one file, which nobody who reads or replaces it waits for; afterwards its path may lead to another one.
+
+    Args:
+        seconds: How long to wait for whoever holds it.
+    """
+    with _held(path, os.O_NOFOLLOW | os.O_NONBLOCK, seconds):
+        yield
+
+
+@contextmanager
+def _held(path: Path, flags: int, seconds: float) -> Iterator[None]:
+    deadline = time.monotonic() + seconds
+    descriptor = _locked(path, flags, seconds, deadline)
+    while not _is_at(path, descriptor):  # somebody put another one there while we waited
         os.close(descriptor)
-        descriptor = _locked(folder, deadline)
+        descriptor = _locked(path, flags, seconds, deadline)
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _locked(folder: Path, deadline: float) -> int:
-    """Return the descriptor of a folder that nobody else holds."""
-    with file_errors("lock", folder):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def _locked(path: Path, flags: int, seconds: float, deadline: float) -> int:
+    """Return the descriptor of what nobody else holds."""
+    with file_errors("lock", path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise AuthsomeError(
-                        f"{folder} has been in use by another authsome for {LOCK_SECONDS:.0f} s"
-                    ) from None
+                    raise AuthsomeError(f"{path} has been in use by another authsome for {seconds:.0f} s") from None
                 time.sleep(0.02)
             except OSError as error:
                 raise AuthsomeError(
-                    f"cannot lock {folder}: {(error.strerror or '').lower()}",
+                    f"cannot lock {path}: {(error.strerror or '').lower()}",
                     hint="point AUTHSOME_HOME at a local file system",
                 ) from error
             else:
@@ -267,9 +282,9 @@ def _locked(folder: Path, deadline: float) -> int:
         raise
 
 
-def _is_at(folder: Path, descriptor: int) -> bool:
-    """Whether a folder is the one that was opened; one that is gone is for whoever looks into it to tell."""
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether a path leads to what was opened; that it is gone is for whoever looks there to tell."""
     try:
-        return os.path.samestat(folder.stat(), os.fstat(descriptor))
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
     except OSError:
         return True

@@ -11,6 +11,7 @@ profile, a profile that is not the one this machine knows, and a link in the pla
 one, and what is stored or deleted would be somewhere else. Never creates anew what it failed to read.
 """
 
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +28,8 @@ from authsome.vault.files import (
     MAX_ENTRY_BYTES,
     READ_ONLY_HINT,
     TamperedError,
+    drafted,
+    in_turn,
     locked,
     make_folder,
     read,
@@ -186,14 +189,11 @@ class Folder:
             held = (fields, provider.host_names, settings, grant)
             if before and (before.fields, before.hosts, before.settings, before.grant) == held:
                 return False
-            stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
-            newest = self._access.pins.newest(keys, provider.name, connection)
-            if exposure := keys.exposed.get(f"{provider.name}/{connection}"):
-                newest = max(newest, exposure.generation)
+            stamp = _stamp(now)
             entry = Entry(
                 provider=provider.name,
                 connection=connection,
-                generation=max(newest, before.generation if before else 0) + 1,
+                generation=self._next(keys, provider.name, connection, before),
                 hosts=provider.host_names,
                 fields=dict(fields),
                 created_at=before.created_at if before else stamp,
@@ -201,15 +201,67 @@ class Folder:
                 settings=settings,
                 grant=grant,
             )
-            plaintext = render(entry, keys, self.profile)
-            if len(plaintext) > MAX_ENTRY_BYTES:
-                raise AuthsomeError("the secret is too large to be one", code=ExitCode.USAGE)
-            make_folder(path.parent)
-            for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed; ours is the lock
-                left.unlink(missing_ok=True)
-            replace(path, encrypt(plaintext, [keys.identity.recipient], keys.identity))
+            self._put(keys, path, entry)
         self._access.pins.saw(keys, provider.name, connection, entry.generation)
         return True
+
+    def renew(self, before: Entry, fields: Mapping[str, str], now: float, grant: Grant | None) -> Entry | None:
+        """Store what took the place of an entry's tokens; return it, or None if somebody else has changed it meanwhile.
+
+        NOTE: its hosts and settings stay those that a person agreed to, whatever the definition says by now. And a
+        login or a logout that came in between is not undone.
+
+        Args:
+            now: Seconds since 1970.
+        """
+        name = before.provider, before.connection
+        path = self._file(*name)
+        with self.changing() as keys:
+            held = self.read(*name)
+            if held is None or held.generation != before.generation:
+                return None
+            generation = self._next(keys, *name, held)
+            entry = dataclasses.replace(
+                held, generation=generation, fields=dict(fields), updated_at=_stamp(now), grant=grant
+            )
+            self._put(keys, path, entry)
+        self._access.pins.saw(keys, *name, entry.generation)
+        return entry
+
+    @contextmanager
+    def turn(self, provider: str, connection: str, seconds: float) -> Iterator[None]:
+        """Hold an entry for who is about to renew it; who only reads or replaces it does not wait.
+
+        Args:
+            seconds: How long to wait for whoever does so already.
+        """
+        with in_turn(self._file(provider, connection), seconds):
+            yield
+
+    def check_room(self, entry: Entry) -> None:
+        """Raise unless something of an entry's size can be written in its place."""
+        path = self._file(entry.provider, entry.connection)
+        with file_errors("read", path):
+            size = 2 * path.stat().st_size
+        with drafted(path, bytes(size)):
+            pass
+
+    def _next(self, keys: Keyring, provider: str, connection: str, before: Entry | None) -> int:
+        """Return the number of the credential that follows."""
+        newest = self._access.pins.newest(keys, provider, connection)
+        if exposure := keys.exposed.get(f"{provider}/{connection}"):
+            newest = max(newest, exposure.generation)
+        return max(newest, before.generation if before else 0) + 1
+
+    def _put(self, keys: Keyring, path: Path, entry: Entry) -> None:
+        """Write an entry, by who holds the folder."""
+        plaintext = render(entry, keys, self.profile)
+        if len(plaintext) > MAX_ENTRY_BYTES:
+            raise AuthsomeError("the secret is too large to be one", code=ExitCode.USAGE)
+        make_folder(path.parent)
+        for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed; ours is the lock
+            left.unlink(missing_ok=True)
+        replace(path, encrypt(plaintext, [keys.identity.recipient], keys.identity))
 
     def delete(self, provider: str, connection: str) -> bool:
         """Forget a credential; return False if there was none. Needs no identity."""
@@ -368,6 +420,10 @@ class Folder:
         except TamperedError as error:
             error.add(_history(error.path))
             raise
+
+
+def _stamp(now: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 
 def _damage(path: str) -> str | None:

@@ -33,6 +33,11 @@ class Browser:
         """Wait for an element."""
         WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(lambda _: self.one(selector))
 
+    def arrives(self, where: str) -> None:
+        """Wait until it is at an address that begins so."""
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05)
+        wait.until(lambda _: self.driver.current_url.startswith(where), where)
+
     def sees(self, text: str) -> bool:
         """Wait for a text."""
         wait = WebDriverWait(
@@ -45,7 +50,7 @@ class Browser:
         self.one(f"#field-{line}-api_key").send_keys(text)
 
     def presses(self, act: str) -> None:
-        self.one(f'button[value="{act}"]').click()
+        self.one(f'button[value="{act}"]:not(.unseen)').click()
 
     def state(self, line: int) -> str:
         return str(self.one(f"#line-{line}").get_attribute("data-state"))

@@ -1,0 +1,282 @@
+"""One connection's way to tokens: what a person is asked for, where they agree, and what is stored then.
+
+Promises that an application is stored only after it has got tokens, that a connection which asks for more keeps what it
+has, and that tokens are stored before they are used. Refuses to ask for what the environment or the vault already says.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
+
+from authsome import pasted
+from authsome.bridge import Answer, Blank, Question
+from authsome.errors import AuthsomeError, ExitCode
+from authsome.manifest import Declared
+from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, asked, kept
+from authsome.provider import CLIENT, Field, Host, OAuth, Provider
+from authsome.vault import Entry, Vault
+
+if TYPE_CHECKING:
+    from authsome.oauth.login import Login
+    from authsome.session import Ways
+
+KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
+"""Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
+definition asks for one, so does a manifest that names others."""
+
+BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
+"""The flows in which a person agrees at the provider."""
+
+
+type _Step = Tokens | AuthorizationRequest | DeviceAuthorization
+
+
+class Authorization:
+    """The login of one connection.
+
+    Args:
+        wanted: With the provider as its definition has it, or for one address.
+        before: The entry that is replaced.
+        known: Finds all providers, to tell whose key something is.
+    """
+
+    def __init__(
+        self,
+        wanted: Declared,
+        before: Entry | None,
+        vault: Vault,
+        ways: "Ways",
+        known: Callable[[], Iterable[Provider]],
+    ) -> None:
+        from authsome.oauth import flows  # noqa: PLC0415  whoever asks for keys alone needs none of it
+
+        if wanted.provider.oauth is None:
+            raise AuthsomeError(
+                f"{wanted.provider.display_name} has no login with OAuth, it takes a key",
+                hint=f"authsome login {wanted.provider.name}",
+                code=ExitCode.USAGE,
+            )
+        self._wanted, self._before, self._vault, self._ways, self._known = wanted, before, vault, ways, known
+        self._provider = wanted.provider.with_tokens
+        self._oauth = _oauth_of(self._provider)
+        had = before.grant if before else None
+        usual = had.flow if had else self._provider.flow
+        self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
+        self._held = self._application()
+        self._login: Login | None = None
+        self._settled: Provider = self._provider
+        self._extra: Mapping[str, str] = {}
+        self._tokens: Tokens | None = None
+        self._returned: str | None = None
+
+    def _application(self) -> Client | None:
+        """Return the application that the environment names, or the profile has kept."""
+        if found := asked.environ_client(self._oauth, self._ways.environ):
+            return found
+        entry = self._vault.own.read(self._provider.name, CLIENT) if self._vault.own.exists else None
+        # NOTE: kept for the hosts that it was given for. A definition that names another one asks anew.
+        if entry is None or not _token_hosts(self._oauth) <= set(entry.hosts):
+            return None
+        client = kept.client_from(entry.fields)
+        return None if client.expires_at is not None and client.expires_at <= self._ways.clock() else client
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What is asked for: what was named, what the manifest says or the usual, and what is held already."""
+        usual = self._oauth.asks.scopes
+        named = self._ways.scopes or self._wanted.scopes
+        wanted = (*named, *(each for each in usual if each in KEPT_BY_DEFAULT)) if named else usual
+        had = self._before.grant.scopes if self._before and self._before.grant else ()
+        return tuple(dict.fromkeys((*wanted, *had)))
+
+    @property
+    def flows(self) -> tuple[str, ...]:
+        """The flows that need nobody's consent."""
+        return tuple(each for each in self._oauth.asks.flows if each not in BY_PERSON)
+
+    @property
+    def asked(self) -> tuple[Field, ...]:
+        """What has to be filled in: the provider's settings, then what the flow needs."""
+        settings = tuple(each for each in self._provider.fields if each.asked and not each.secret)
+        if not (self._ways.anew and self._held):
+            return (*settings, *asked.asked_for(self._oauth, self.flow, self._held, self._ways.environ))
+        # What is left as it is goes on being used.
+        own = asked.asked_for(self._oauth, self.flow, None, self._ways.environ)
+        return (*settings, *(_as_held(each, self._held) for each in own))
+
+    def question(self) -> Question:
+        """Return what a person is asked."""
+        provider = self._provider
+        return Question(
+            provider=provider.name,
+            display_name=provider.display_name,
+            connection=self._wanted.connection,
+            required=self._wanted.required,
+            why=self._wanted.why,
+            scopes=self.scopes,
+            hosts=provider.filled({}).host_names,
+            new_hosts=self._before.of(provider).beyond(self._before.hosts) if self._before else (),
+            keys_url=provider.docs,
+            blanks=tuple(
+                Blank(each.name, _label(each), masked=each.secret, default=each.default, optional=each.optional)
+                for each in self.asked
+            ),
+            flow=self.flow,
+            whither=self._whither,
+        )
+
+    def _whither(self, given: Mapping[str, str]) -> tuple[str, ...]:
+        return self._provider.filled(self._settings(given, some=True)).host_names
+
+    def _settings(self, given: Mapping[str, str], *, some: bool = False) -> dict[str, str]:
+        """Return the provider's settings, each as it may be stored.
+
+        Args:
+            some: Leave out what was not given yet.
+        """
+        found = {}
+        for each in self._provider.fields:
+            if each.asked and not each.secret and not (some and each.name not in given):
+                said = given.get(each.name, "")
+                said = said if said.strip() or each.default is None else each.default
+                found[each.name] = pasted.check(self._provider, said, each, others=self._known)
+        return found
+
+    def take(self, answer: Answer) -> _Step:
+        """Go one step: to the provider, or back from it with tokens, which are then to be stored."""
+        if self._tokens is not None and answer.accepted:
+            return self._tokens
+        if self._login is None or not (answer.polls or answer.returned):
+            return self._begun(answer)
+        try:
+            made = self._login.poll() if answer.polls else self._login.returned(answer.returned or "")
+            self._returned = answer.returned
+        except DeniedError as error:
+            raise self._explained(error) from None
+        return self._noted(made)
+
+    def _begun(self, answer: Answer) -> _Step:
+        from authsome.oauth.login import Login  # noqa: PLC0415  as above
+
+        self._tokens = self._returned = None
+        given = self._settings(answer.fields)
+        self._settled = self._provider.filled(given)
+        self._oauth = _oauth_of(self._settled)
+        own = {name: text for name, text in answer.fields.items() if name not in given}
+        held = None if self._ways.anew else self._held
+        client = asked.client_given(self._oauth, self.flow, self._told(own), held, self._ways.environ)
+        self._extra = {**given, **(client.more if self.flow in asked.SIGNED else {})}
+        self._login = Login(
+            self._oauth,
+            self.flow,
+            self.scopes,
+            client if client.client_id else None,  # one that registers itself has none yet
+            self._ways.transport(self._settled),
+            clock=self._ways.clock,
+            token=self._ways.token,
+        )
+        try:
+            return self._noted(self._login.begin(answer.redirect_uri))
+        except DeniedError as error:
+            raise self._explained(error) from None
+
+    def _told(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return what was filled in for the flow: what was left as it is, as it was."""
+        held = _said(self._held) if self._ways.anew and self._held else {}
+        return {name: held.get(name, "") if not text.strip() else text for name, text in own.items()}
+
+    def _noted(self, made: _Step) -> _Step:
+        if isinstance(made, Tokens):
+            self._tokens = made
+        return made
+
+    def _explained(self, error: DeniedError) -> DeniedError:
+        """Return the error of a stored application with how to replace it."""
+        if error.error in _OF_APPLICATION and self._held is not None and not self._ways.anew:
+            account = "" if self._wanted.connection == "default" else f" --connection {self._wanted.connection}"
+            error.hint = f"to give another application: authsome login {self._provider.name}{account} --force"
+        return error
+
+    @property
+    def settled(self) -> Provider:
+        """The provider with the settings of this connection, those that it has told itself among them."""
+        if self._tokens is None:
+            return self._settled
+        try:
+            derived = {**self._settled.derived(self._tokens.said, response=True)}
+            if self._returned is not None:
+                said = dict(parse_qsl(urlsplit(self._returned).query))
+                derived |= self._settled.derived(said, redirect=True)
+        except ValueError as error:
+            raise AuthsomeError(
+                f"{self._settled.display_name} did not say all that its tokens are used with: {error}",
+                hint="nothing was stored; start again",
+                code=ExitCode.REFUSED,
+            ) from None
+        return self._settled.filled({**self._settled.settings, **derived})
+
+    def fields(self, tokens: Tokens) -> dict[str, str]:
+        """Return what is shown to the provider to try the tokens; secret."""
+        return {**self.settled.settings, kept.ACCESS: tokens.access_token}
+
+    def store(self, tokens: Tokens) -> None:
+        """Write the application that has got the tokens, and the tokens."""
+        provider, now = self.settled, self._ways.clock()
+        shown = {name: text for name, text in provider.settings.items() if _is_kept(provider, name)}
+        client = (self._login.client if self._login else None) or Client("")
+        fields, grant = kept.kept(
+            tokens,
+            None,
+            flow=self.flow,
+            hosts=_token_hosts(_oauth_of(provider)),
+            asked=self.scopes,
+            now=now,
+            extra={**self._extra, **shown},
+        )
+        self._keep_application(client, provider, now)
+        grant = replace(grant, client_id=client.client_id or None)
+        self._vault.write(provider, self._wanted.connection, fields, now, grant=grant)
+
+    def _keep_application(self, client: Client, provider: Provider, now: float) -> None:
+        if not client.client_id or self.flow in asked.SIGNED:
+            return
+        hosts = tuple(Host.parse(name) for name in sorted(_token_hosts(_oauth_of(provider))))
+        before = self._vault.own.read(provider.name, CLIENT) if self._vault.own.exists else None
+        if before:  # other connections' addresses, where each customer has one
+            hosts = tuple(dict.fromkeys((*map(Host.parse, before.hosts), *hosts)))
+        of_application = replace(provider, hosts=hosts, fields=())
+        self._vault.own.write(of_application, CLIENT, kept.client_fields(client), now)
+
+
+_OF_APPLICATION = frozenset({"invalid_client", "unauthorized_client"})  # RFC 6749, 5.2
+
+
+def _is_kept(provider: Provider, name: str) -> bool:
+    return any(each.name == name and each.kept and not each.secret for each in provider.fields)
+
+
+def _as_held(field: Field, held: Client) -> Field:
+    """Return a field of the application that may be left as it is."""
+    if field.secret:
+        return replace(field, optional=True, label=f"{field.label}, if it is another one")
+    return replace(field, default=_said(held).get(field.name, field.default))
+
+
+def _said(held: Client) -> dict[str, str]:
+    """Return what was given for an application, by the names of the fields; secret."""
+    return {**kept.client_fields(held), **held.more}
+
+
+def _label(field: Field) -> str:
+    return f"{field.label} (for example {field.example})" if field.example else field.label
+
+
+def _oauth_of(provider: Provider) -> OAuth:
+    if provider.oauth is None:
+        raise ValueError(f"{provider.name} has no tokens")
+    return provider.oauth
+
+
+def _token_hosts(oauth: OAuth) -> frozenset[str]:
+    return oauth.token_hosts
