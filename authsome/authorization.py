@@ -99,7 +99,7 @@ class Authorization:
     def asked(self) -> tuple[Field, ...]:
         """What has to be filled in: the provider's settings, then what the flow needs."""
         settings = tuple(each for each in self._provider.fields if each.asked and not each.secret)
-        if not (self._ways.anew and self._held):
+        if self.flow in asked.SIGNED or not (self._ways.anew and self._held):
             return (*settings, *asked.asked_for(self._oauth, self.flow, self._held, self._ways.environ))
         # What is left as it is goes on being used.
         own = asked.asked_for(self._oauth, self.flow, None, self._ways.environ)

@@ -87,6 +87,10 @@ class Session:
             for field, secret in self._all(key).items()
         }
 
+    def tokens(self) -> frozenset[str]:
+        """Return the secrets that are replaced by themselves every now and then."""
+        return frozenset(secret for key in self._granted for secret in self._all(key).values())
+
     def _all(self, key: tuple[str, str]) -> Mapping[str, str]:
         """Return every secret of a connection, also what no request gets."""
         granted = self._granted.get(key)
@@ -745,7 +749,7 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
     from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
     from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
-    from authsome.oauth import Tokens  # noqa: PLC0415  the same
+    from authsome.oauth import Tokens, asked  # noqa: PLC0415  the same
 
     login = _login(wanted, before, vault, intake)
     if login.flow in BY_PERSON:
@@ -754,8 +758,11 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
             hint=f"authsome login {wanted.provider.name}, or another --flow: {', '.join(login.flows)}",
             code=ExitCode.USAGE,
         )
-    several = _several(replace(wanted.provider, fields=login.asked), given)
-    answer = Answer({each.name: text for each, text in several})
+    if whole := asked.key_file(login.asked, given):
+        answer = Answer(whole)
+    else:
+        several = _several(replace(wanted.provider, fields=login.asked), given)
+        answer = Answer({each.name: text for each, text in several})
     made = login.take(answer)
     if not isinstance(made, Tokens):
         raise AssertionError(login.flow)  # noqa: TRY004  no mistake of the caller's: see `BY_PERSON`

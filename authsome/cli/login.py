@@ -38,7 +38,7 @@ _Address = Annotated[
 ]
 _Flow = Annotated[
     str | None,
-    Option("--flow", metavar="FLOW", help="How to come by tokens: pkce, device_code, client_credentials, ..."),
+    Option("--flow", metavar="FLOW", help="How to come by tokens, for example device_code."),
 ]
 _Scopes = Annotated[
     str | None,
