@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from agreeing import APPLICATION, Agreeing, login
 from asking import DOUBTED, HOSTILE, KEY, opened, question, take
-from chromium import Browser, chromium
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from authsome.bridge import Answer, Blank, Question, Taken
 from authsome.oauth import AuthorizationRequest, DeviceAuthorization
 from canary import sings
+from chromium import Browser, chromium
 from conftest import EXECUTABLE, CommandLine
 from node import Install
 from node_fixtures import install  # noqa: F401  a fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from agreeing import APPLICATION, AT_ONCE, CLIENT_SECRET, HOSTILE_ERROR, STORED, Agreeing, login, provider
 from asking import KEY, Open, opened, question, take
-from chromium import Browser, chromium
 from selenium.webdriver.common.keys import Keys
 
 from authsome.bridge import Answer, Question, Taken
 from canary import sings
+from chromium import Browser, chromium
 
 pytestmark = pytest.mark.browser
 
