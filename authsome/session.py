@@ -772,9 +772,8 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 
 def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
-    from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
     from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
-    from authsome.oauth import Tokens, asked  # noqa: PLC0415  the same
+    from authsome.oauth import BY_PERSON, Tokens, asked  # noqa: PLC0415  the same
 
     if intake.ways is not None:  # what is given replaces what is held
         intake = intake._replace(ways=replace(intake.ways, anew=True))
