@@ -464,3 +464,52 @@ def test_list_names_no_application_and_nothing_says_that_there_is_no_oauth(acme:
         ("acme", "default", "connected")
     ]
     assert acme("list", "--available").err == ""
+
+
+# Definitions that nobody has agreed to.
+
+
+def _brought_along(acme: Acme, definition: dict[str, Any]) -> None:
+    """Have the working folder bring a definition of its own."""
+    acme.line.declare("version: 1\nproviders: {acme: }\n")
+    folder = acme.line.project / ".authsome" / "providers"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "acme.json").write_text(json.dumps(definition))
+    (acme.line.home / "providers" / "acme.json").unlink()
+
+
+def _definition(acme: Acme, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((acme.line.home / "providers" / "acme.json").read_text())
+    found["oauth"] |= more
+    return found
+
+
+def test_a_definition_that_a_folder_brings_gets_no_tokens_by_their_revocation(acme: Acme) -> None:
+    acme.hold()
+    _brought_along(acme, _definition(acme, revocation_url=f"{acme.server.url}/elsewhere"))
+    done = acme("revoke", "acme")
+    assert (done.code, done.out, bool(acme.server.calls)) == (7, "", False), done
+    assert "authsome trust" in done.err
+    assert acme.vault.own.holds("acme", "default")
+
+
+def test_a_definition_that_a_folder_brings_gets_no_tokens_by_their_renewal(acme: Acme) -> None:
+    acme.hold(left=-1)
+    _brought_along(acme, _definition(acme, token_url=f"{acme.server.url}/elsewhere"))
+    done = acme("get", "acme", "--show-secret")
+    assert (done.code, done.out, bool(acme.server.calls)) == (7, "", False), done
+
+
+def test_tokens_are_ended_at_hosts_that_somebody_has_agreed_to(acme: Acme) -> None:
+    issued = acme.hold()
+    acme.line.env["ACME_ID"] = CLIENT.client_id
+    changed = {
+        **_definition(acme, revocation_url="https://elsewhere.example/revoke"),
+        "client": {"client_id_env": "ACME_ID"},
+    }
+    (acme.line.home / "providers" / "acme.json").write_text(json.dumps(changed))
+    done = acme("revoke", "acme")
+    assert (done.code, done.out, bool(acme.server.calls)) == (8, "", False), done
+    assert "which nobody agreed to" in done.err
+    assert _ended(acme, issued) == (False, False)
+    assert acme.vault.own.holds("acme", "default")

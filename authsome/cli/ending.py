@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from authsome.cli.stations import again, outside_of, renewing
 from authsome.cli.voice import Settings
 from authsome.errors import AuthsomeError, ExitCode
+from authsome.provider import oauth_hosts as hosts
 
 if TYPE_CHECKING:
     from authsome.provider import Catalogue, OAuthDefinition, Provider
@@ -68,6 +69,10 @@ def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
         raise _cannot(settings, provider, entry, words)
     if not (asks.revocation or asks.revocation_url or asks.issuer or asks.resource):
         raise _cannot(settings, provider, entry, "has no way to end a token")
+    # NOTE: a definition may name other addresses by now; what is ended is sent there whole.
+    if strange := sorted(hosts(asks) - set(grant.hosts)):
+        words = f"would be sent what it is to end at {', '.join(strange)}, which nobody agreed to"
+        raise _cannot(settings, provider, entry, words)
 
 
 def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry") -> "Ended":
@@ -86,6 +91,7 @@ def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry"
         # NOTE: whoever renews them meanwhile would come back with tokens that nobody has ended.
         with vault.own.turn(entry.provider, entry.connection, _TURN_SECONDS):
             entry = vault.own.read(entry.provider, entry.connection) or entry
+            check(settings, provider, entry)
             _ask(settings, vault, entry.of(provider), entry)
             vault.own.delete(entry.provider, entry.connection)
     except (DeniedError, UnavailableError) as error:
@@ -128,7 +134,7 @@ def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry
         asks = known(replace(oauth, asks=replace(asks, token_url=None)), outside)[0]
     if not (asks.revocation or asks.revocation_url):
         raise _cannot(settings, provider, entry, "has no way to end a token")
-    client = client_of(vault, provider, os.environ)
+    client = client_of(vault, provider, os.environ, grant.client_id)
     if client is None:
         words = "ends tokens for the application only that they were given to, which is not known here any more"
         raise _cannot(settings, provider, entry, words)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 from authsome.cli.ending import check, check_known, defined, end, glance
 from authsome.cli.frame import Option, Settings, command, data, talk
 from authsome.cli.named import Name, forget_choice, not_connected
-from authsome.cli.stations import again, confirm, open_project, open_vault, sealed, show_catalogue
+from authsome.cli.stations import again, confirm, open_catalogue, open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import CLIENT, Source, check_name
 
@@ -68,8 +68,8 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
     ending = _to_end(settings, vault, provider, known, going) if doing == "revoke" else {}
     gone, ended = [], {}
     for name in going:
-        if known and name in ending:
-            ended[name] = end(settings, vault, known, ending[name])
+        if name in ending:
+            ended[name] = end(settings, vault, *ending[name])
         if folder.delete(provider, name) or name in ended:
             gone.append(name)
     left = _holds(vault, provider)
@@ -85,15 +85,19 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
 
 def _to_end(
     settings: Settings, vault: "Vault", provider: str, known: "Provider | None", going: list[str]
-) -> "dict[str, Entry]":
+) -> "dict[str, tuple[Provider, Entry]]":
     """Return the connections of tokens, or raise before anything is done if the provider cannot end one of them."""
     if known is None or known.oauth is None:
         check_known(settings, vault, provider, going)
         return {}
     entries = {name: entry for name in going if (entry := vault.own.read(provider, name)) and entry.grant}
+    if not entries:
+        return {}
+    # NOTE: tokens are sent to be ended. What may only be shown, as a project's that nobody trusts, gets none.
+    trusted = open_catalogue(settings).get(provider)
     for entry in entries.values():
-        check(settings, known, entry)
-    return entries
+        check(settings, trusted, entry)
+    return {name: (trusted, entry) for name, entry in entries.items()}
 
 
 def _going(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
-from authsome.cli.stations import open_project, open_vault, renewing, sealed, show_catalogue
+from authsome.cli.stations import open_catalogue, open_project, open_vault, renewing, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
 from authsome.provider import DEFAULT_CONNECTION
 
@@ -130,7 +130,8 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     if show_secret and entry.grant and field in (None, known.with_tokens.key.name):
-        entry = renewing(settings, vault)(undeclared(known, connection))
+        # NOTE: what renews a token is sent away. A definition that may only be shown gets nothing.
+        entry = renewing(settings, vault)(undeclared(open_catalogue(settings).get(provider), connection))
     seen = entry.of(known)
     held = seen.stand_in(asked, seen.key.name)  # what an agent sends for it
     details = screen.details(holding(entry, known), seen, source, held, own=folder.own, now=time.time())
