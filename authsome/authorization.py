@@ -69,6 +69,7 @@ class Authorization:
         had = before.grant if before else None
         usual = had.flow if had else self._provider.flow
         self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
+        self._kept_for: frozenset[str] | None = None
         self._held = self._application()
         self._login: Login | None = None
         self._settled: Provider = self._provider
@@ -85,6 +86,7 @@ class Authorization:
         if entry is None or not _token_hosts(self._oauth) <= set(entry.hosts):
             return None
         client = kept.client_from(entry.fields)
+        self._kept_for = frozenset(entry.hosts)
         return None if client.expires_at is not None and client.expires_at <= self._ways.clock() else client
 
     @property
@@ -175,8 +177,9 @@ class Authorization:
         self._settled = self._provider.filled(given)
         self._oauth = _oauth_of(self._settled)
         own = {name: text for name, text in answer.fields.items() if name not in given}
-        held = None if self._ways.anew else self._held
-        client = asked.client_given(self._oauth, self.flow, self._told(own), held, self._ways.environ)
+        held = self._held_there()
+        told = self._told(own, held)
+        client = asked.client_given(self._oauth, self.flow, told, None if self._ways.anew else held, self._ways.environ)
         self._extra = {**given, **(client.more if self.flow in asked.SIGNED else {})}
         self._login = Login(
             self._oauth,
@@ -192,10 +195,29 @@ class Authorization:
         except DeniedError as error:
             raise self._explained(error) from None
 
-    def _told(self, own: Mapping[str, str]) -> dict[str, str]:
+    def _held_there(self) -> Client | None:
+        """Return the application that is known, if it was given for the address that was filled in.
+
+        Raises (exit code 2) where it was not, and nobody was asked for another one.
+        """
+        if self._held is None or self._kept_for is None:
+            return self._held
+        strange = sorted(_token_hosts(self._oauth) - self._kept_for)
+        if not strange:
+            return self._held
+        if self.flow in asked.SIGNED or self.flow == "dcr_pkce" or self._ways.anew:
+            return None
+        account = "" if self._wanted.connection == "default" else f" --connection {self._wanted.connection}"
+        raise AuthsomeError(
+            f"the application that is kept for {self._provider.name} was not given for {', '.join(strange)}",
+            hint=f"authsome login {self._provider.name}{account} --force, and give the one that is known there",
+            code=ExitCode.USAGE,
+        )
+
+    def _told(self, own: Mapping[str, str], held: Client | None) -> dict[str, str]:
         """Return what was filled in for the flow: what was left as it is, as it was."""
-        held = _said(self._held) if self._ways.anew and self._held else {}
-        return {name: held.get(name, "") if not text.strip() else text for name, text in own.items()}
+        known = _said(held) if self._ways.anew and held else {}
+        return {name: known.get(name, "") if not text.strip() else text for name, text in own.items()}
 
     def _noted(self, made: _Step) -> _Step:
         if isinstance(made, Tokens):
@@ -254,7 +276,7 @@ class Authorization:
             return
         hosts = tuple(Host.parse(name) for name in sorted(_token_hosts(_oauth_of(provider))))
         before = self._vault.own.read(provider.name, CLIENT) if self._vault.own.exists else None
-        if before:  # other connections' addresses, where each customer has one
+        if before and kept.client_from(before.fields).client_id == client.client_id:  # known at several addresses
             hosts = tuple(dict.fromkeys((*map(Host.parse, before.hosts), *hosts)))
         of_application = replace(provider, hosts=hosts, fields=())
         self._vault.own.write(of_application, CLIENT, kept.client_fields(client), now)
