@@ -33,6 +33,11 @@ ROOM = 32 << 20
 _PATIENCE_SECONDS = 2.0  # for a renewal, while the old token is good
 _REST_SECONDS = 10.0  # after which a request waits again, as long as the old token is good
 _POINTLESS_SECONDS = 300.0
+_REFUSALS, _REFUSALS_SECONDS = 3, 360.0
+"""How many times in how long a token is renewed because an API refuses it.
+
+NOTE: an agent can have an API answer 401 whenever it likes, and see to it that the new token is never tried. At this
+pace an hour's tokens are still among those that answers are searched for (see `gate`)."""
 
 type Key = tuple[str, str]
 
@@ -60,6 +65,7 @@ class Renewing:
         self._under_way: dict[Key, asyncio.Future[None]] = {}
         self._not_before: dict[Key, float] = {}
         self._pointless: dict[Key, tuple[str, float]] = {}
+        self._counted: dict[Key, dict[str, float]] = {}
         self.room = Room(ROOM)
 
     def token(self, session: Session, key: Key) -> str | None:
@@ -97,11 +103,27 @@ class Renewing:
         for _ in range(2):  # what was under way already may have been content with it
             if self._has_another(key, seen):
                 return True
+            if self._is_spent(key):
+                return False
             try:
                 await self._result(key, self._start(key, seen))
             except _NothingToRenewError:
                 return False
+            self._count(key, seen)
         return self._has_another(key, seen)
+
+    def _is_spent(self, key: Key) -> bool:
+        """Whether tokens were renewed so often lately that a refusal is no reason for it any more."""
+        now = self._clock()
+        self._counted[key] = {
+            token: at for token, at in self._counted.get(key, {}).items() if now - _REFUSALS_SECONDS < at <= now
+        }
+        return len(self._counted[key]) >= _REFUSALS
+
+    def _count(self, key: Key, seen: str) -> None:
+        newest = self.token(self._live().session, key) if self._has_another(key, seen) else None
+        if newest is not None:
+            self._counted.setdefault(key, {}).setdefault(newest, self._clock())
 
     def _has_another(self, key: Key, seen: str) -> bool:
         session = self._live().session

@@ -213,6 +213,7 @@ def test_what_is_kept_of_bodies_has_an_end(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, protocol: str
 ) -> None:
     monkeypatch.setattr(renewing, "ROOM", 10)
+    monkeypatch.setattr(renewing, "_REFUSALS", 1000)
     desk: Desk = request.getfixturevalue("desk")
     stage: Stage = request.getfixturevalue("stage")
     desk.begin()
@@ -289,6 +290,25 @@ def test_a_new_token_that_is_refused_as_well_is_no_reason_for_another_one(
     assert _shown(stage) == [OLD, NEW, NEW, NEW]
     assert desk.asked == 1
     assert _told(stage, 3) == [("inject", 401)] * 3
+
+
+@pytest.mark.parametrize("size", [5, (1 << 20) + 1])
+def test_an_agent_cannot_have_tokens_renewed_as_often_as_it_likes(
+    stage: Stage, desk: Desk, protocol: str, size: int
+) -> None:
+    """Each one ends the one before; and of those that are replaced, not all are looked for in answers for ever."""
+    desk.begin()
+    desk.steps = [Tokens(f"CANARY-access-{number}", f"CANARY-refresh-{number}", LIFE) for number in range(1, 9)]
+    refused = b"/not-permitted"
+
+    def script(arrived: Arrived) -> Reply:
+        return Reply((b"no",), status=401, sized=True) if arrived.path == refused else Reply((b"ok",), sized=True)
+
+    stage.origin.script = script
+    for _ in range(5):
+        assert stage.ask(protocol, "POST", refused.decode(), HELD, bytes(size)).status == 401
+        assert stage.ask(protocol).status == 200
+    assert desk.asked == (1 if size < renewing.LONGEST else 3)
 
 
 def test_a_token_that_nothing_can_renew_is_refused_by_the_api_and_nobody_else(
@@ -495,8 +515,9 @@ def test_a_run_that_ends_waits_for_tokens_that_are_under_way(stage: Stage, desk:
 
 
 def test_tokens_that_have_long_been_replaced_are_no_longer_looked_for_and_the_last_ones_are(
-    stage: Stage, desk: Desk
+    stage: Stage, desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(renewing, "_REFUSALS", 1000)
     desk.begin()
     shown: list[bytes] = []
     for number in range(1, 61):
