@@ -121,6 +121,19 @@ def test_a_setting_can_come_with_the_person_who_is_sent_back() -> None:
             provider.derived(wrong, redirect=True)
 
 
+@pytest.mark.parametrize("name", ["refresh_token", "authed_user.refresh_token", "app.client_secret"])
+def test_a_setting_is_no_secret_of_a_token_response(name: str) -> None:
+    with pytest.raises(ValueError, match="is a secret, and a setting is shown"):
+        DeriveDefinition(response=name, pattern="(.*)")
+
+
+def test_a_setting_is_no_token_by_another_name_either() -> None:
+    provider = _oauth(response="copy", pattern="(.*)")
+    token = "token-CANARY-0123456789"
+    with pytest.raises(ValueError, match="there is no host in it"):
+        provider.derived({"refresh_token": token, "copy": token[:-1]}, response=True)
+
+
 def test_only_a_login_in_the_browser_sends_anybody_back() -> None:
     realm = FieldDefinition(secret=False, derive=DeriveDefinition(redirect="realmId", pattern="(x)"))
     asks = OAuthDefinition(token_url="https://x.example/t", client_credentials=ClientCredentialsDefinition())

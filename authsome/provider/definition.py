@@ -87,11 +87,11 @@ class DeriveDefinition(Closed):
         if not self.pattern:
             raise ValueError("`pattern` is missing")
         for said in (self.response, self.redirect):
-            if said in _SECRETS:
+            if said is not None and said.rpartition(".")[2] in _SECRETS:  # also of an object in the response
                 raise ValueError(f"`{said}` is a secret, and a setting is shown")
 
 
-_SECRETS = frozenset({"access_token", "refresh_token", "id_token", "code", "state"})
+_SECRETS = frozenset({"access_token", "refresh_token", "id_token", "client_secret", "code", "state"})
 """What a response and a redirect say that nobody else may see."""
 
 

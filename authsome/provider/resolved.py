@@ -208,6 +208,7 @@ class Provider:
         of = "response" if response else "redirect" if redirect else "field"
         made = {}
         left = dict.fromkeys(given, MOST_DERIVED)
+        tokens = [text for name, text in given.items() if response and name.endswith("token")]
         for each in self.fields:
             part = each.derive
             if part and part.of == of and (part.source in given or of == "redirect"):
@@ -215,6 +216,8 @@ class Provider:
                 shown = found[1] if found else None
                 # NOTE: all together. Each of several could show another part, until nothing of a secret is hidden.
                 too_much = of == "field" and shown is not None and len(shown) > left[part.source]
+                # A provider may say a token by another name as well.
+                too_much |= shown is not None and len(shown) > MOST_DERIVED and any(shown in each for each in tokens)
                 if not shown or too_much or not has_form(each, shown):
                     raise ValueError(f"there is no {each.label} in it")
                 made[each.name] = shown
