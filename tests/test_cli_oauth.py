@@ -14,6 +14,7 @@ from jsonschema import Draft7Validator
 from authsome.oauth.kept import client_fields
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Host, Provider
 from authsome.vault import Grant, Vault
+from authsome.vault.age import Identity
 from canary import sings
 from conftest import CommandLine, Done
 from quirks import CLIENT, Fault, Issued, Server
@@ -513,3 +514,53 @@ def test_tokens_are_ended_at_hosts_that_somebody_has_agreed_to(acme: Acme) -> No
     assert "which nobody agreed to" in done.err
     assert _ended(acme, issued) == (False, False)
     assert acme.vault.own.holds("acme", "default")
+
+
+# The application, which is an entry of the vault and no connection.
+
+
+def test_a_vault_that_holds_an_application_is_sound(acme: Acme) -> None:
+    acme.hold()
+    done = acme("vault", "verify")
+    assert (done.code, "is not named as" in done.out) == (0, False), done
+
+
+def test_a_backup_brings_back_tokens_and_the_application(acme: Acme) -> None:
+    issued = acme.hold()
+    identity = acme.line.root / "offline.txt"
+    offline = Identity.generate("offline")
+    identity.write_text(offline.file_text())
+    identity.chmod(0o600)
+    kept = acme.line.root / "backup.age"
+    assert acme("vault", "export", "--to", str(kept), "--recipient", str(offline.recipient)).code == 0
+    acme.line.env["AUTHSOME_HOME"] = str(acme.line.root / "other")
+    done = acme("vault", "import", str(kept), "--identity", str(identity))
+    assert done.code == 0, done
+    brought = Vault(acme.line.root / "other", "default", {"HOME": str(acme.line.root)})
+    entry, application = brought.read("acme", "default"), brought.own.read("acme", APPLICATION)
+    assert entry
+    assert application
+    assert (entry.fields["refresh_token"], application.fields["client_id"]) == (issued.refresh_token, CLIENT.client_id)
+
+
+def test_an_application_that_a_removed_member_knows_is_given_anew_by_a_login(acme: Acme) -> None:
+    acme.hold()
+    bob = str(Identity.generate("bob").recipient)
+    assert acme("recipients", "add", bob, "--name", "bob").code == 0
+    assert acme("recipients", "remove", bob, "--yes").code == 0
+    rows = answer(acme("list", "--exposed", "--json"), "exposed")["connections"]
+    assert [(each["name"], each["command"]) for each in rows] == [
+        ("acme/default", "authsome login acme --force"),
+        ("acme/oauth-client", "authsome login acme --force"),
+    ]
+    assert acme.holds_application()
+
+
+@pytest.mark.parametrize("command", ["get", "logout", "login", "export", "set-default"])
+def test_no_command_takes_an_application_for_a_connection(acme: Acme, command: str) -> None:
+    acme.hold()
+    named = ["oauth-client"] if command == "set-default" else ["--connection", "oauth-client"]
+    done = acme(command, "acme", *named)
+    assert (done.code, done.out) == (2, "")
+    assert "`oauth-client` is no connection" in done.err
+    assert acme.holds_application()
