@@ -220,6 +220,7 @@ def logout(
     from authsome.vault import Grant
 
     sealed("logout")
+    check_name(connection, "connection")
     catalogue = show_catalogue(settings)
     vault = open_vault(settings, open_project(settings, catalogue))
     grant = glance(vault, defined(catalogue, provider), connection, shared=shared)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
 from authsome.cli.stations import again, agrees, confirm, given, home, open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean
+from authsome.provider import CLIENT, DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -327,7 +328,8 @@ def _exposed_rows(
             keys_url = catalogue.get(provider).keys_url
         except AuthsomeError:  # a definition that is no longer there hides no exposure
             keys_url = None
-        login = login_command(provider, connection) + " --force" + again(settings, shared=shared or None)
+        account = DEFAULT_CONNECTION if connection == CLIENT else connection  # who logs in gives the application anew
+        login = login_command(provider, account) + " --force" + again(settings, shared=shared or None)
         rows.append(
             {
                 "name": name,

@@ -6,7 +6,7 @@ from authsome.cli.frame import Option, Settings, command, data, say
 from authsome.cli.named import Connection, Name, not_connected
 from authsome.cli.stations import open_catalogue, open_project, open_vault, renewing, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
-from authsome.provider import DEFAULT_CONNECTION
+from authsome.provider import DEFAULT_CONNECTION, check_name
 
 if TYPE_CHECKING:
     from authsome.provider import Catalogue
@@ -117,6 +117,7 @@ def get(
 
     if show_secret:
         sealed("get --show-secret")
+    check_name(connection, "connection")
     catalogue = show_catalogue(settings)
     source, _ = catalogue.find(provider)
     project = open_project(settings, catalogue)
