@@ -117,12 +117,11 @@ def get(
 
     if show_secret:
         sealed("get --show-secret")
-    check_name(connection, "connection")
     catalogue = show_catalogue(settings)
     source, _ = catalogue.find(provider)
     project = open_project(settings, catalogue)
     vault = open_vault(settings, project)
-    asked = connection
+    asked = check_name(connection, "connection")
     if asked == DEFAULT_CONNECTION:
         connection = project.choices.get(provider, asked)
     folder = vault.holder(provider, connection)
@@ -131,7 +130,7 @@ def get(
         raise not_connected(settings, vault, provider, connection)
     known = catalogue.get(provider)
     if show_secret and entry.grant and field in (None, known.with_tokens.key.name):
-        # NOTE: what renews a token is sent away. A definition that may only be shown gets nothing.
+        # NOTE: it is sent to its provider; a definition that may only be shown gets nothing.
         entry = renewing(settings, vault)(undeclared(open_catalogue(settings).get(provider), connection))
     seen = entry.of(known)
     held = seen.stand_in(asked, seen.key.name)  # what an agent sends for it
