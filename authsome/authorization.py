@@ -156,7 +156,7 @@ class Authorization:
 
     def take(self, answer: Answer) -> _Step:
         """Go one step: to the provider, or back from it with tokens, which are then to be stored."""
-        if self._tokens is not None and answer.accepted:
+        if self._tokens is not None and pasted.REFUSED in answer.accepted:
             return self._tokens
         if self._login is None or not (answer.polls or answer.returned):
             return self._begun(answer)
@@ -195,7 +195,7 @@ class Authorization:
     def _told(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return what was filled in for the flow: what was left as it is, as it was."""
         held = _said(self._held) if self._ways.anew and self._held else {}
-        return {name: held.get(name, "") if not text.strip() else text for name, text in own.items()}
+        return {**held, **{name: text for name, text in own.items() if text.strip()}}
 
     def _noted(self, made: _Step) -> _Step:
         if isinstance(made, Tokens):
@@ -219,13 +219,16 @@ class Authorization:
             if self._returned is not None:
                 said = dict(parse_qsl(urlsplit(self._returned).query))
                 derived |= self._settled.derived(said, redirect=True)
+            made = self._settled.filled({**self._settled.settings, **derived})
+            if made.is_open:
+                raise ValueError("the host is missing")  # noqa: TRY301  as what is in the answer, and not what it should be
         except ValueError as error:
             raise AuthsomeError(
                 f"{self._settled.display_name} did not say all that its tokens are used with: {error}",
                 hint="nothing was stored; start again",
                 code=ExitCode.REFUSED,
             ) from None
-        return self._settled.filled({**self._settled.settings, **derived})
+        return made
 
     def fields(self, tokens: Tokens) -> dict[str, str]:
         """Return what is shown to the provider to try the tokens; secret."""

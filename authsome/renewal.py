@@ -123,13 +123,14 @@ class Renewal:
         self._failures: dict[_Key, _Failure] = {}
         self._unwritten: dict[_Key, tuple[int, Mapping[str, str], Grant]] = {}
 
-    def fresh(self, declared: Declared, seen: str | None = None) -> Entry:
+    def fresh(self, declared: Declared, seen: str | None = None, *, worked: str | None = None) -> Entry:
         """Return a connection's entry with tokens that are good for a while, after asking for them where need be.
 
         If none are to be had, it is the one with the old ones as long as those hold.
 
         Args:
             seen: The access token that an API has refused: one that is renewed whatever the clock says.
+            worked: One that an API was content with: those before it are of no use any more.
 
         Raises `DeniedError` if somebody has to log in, `UnavailableError` if it may work later.
         """
@@ -137,7 +138,7 @@ class Renewal:
         if not self._wanted(entry, seen):
             return entry
         try:
-            return self._renewed(declared, entry, seen)
+            return self._renewed(declared, entry, seen, worked)
         except LoggedOutError:
             raise
         except AuthsomeError:
@@ -158,7 +159,7 @@ class Renewal:
             return False
         return due(entry.grant, self._clock()) if seen is None else entry.fields.get(ACCESS) == seen
 
-    def _renewed(self, declared: Declared, entry: Entry, seen: str | None) -> Entry:
+    def _renewed(self, declared: Declared, entry: Entry, seen: str | None, worked: str | None) -> Entry:
         _, grant = self._check(declared, entry)
         spare = seen is None and holds(grant, self._clock())
         with self._vault.own.turn(*declared.held_as, _SHORT_TURN_SECONDS if spare else _TURN_SECONDS):
@@ -173,7 +174,7 @@ class Renewal:
                 # NOTE: a token that rotates is lost with an answer that cannot be kept.
                 self._vault.own.check_room(entry)
             try:
-                tokens, used = self._tokens(provider, client, grant, entry)
+                tokens, used = self._tokens(provider, client, grant, entry, worked)
             except DeniedError as error:
                 raise self._give_up(declared, provider, client, entry, error.error) from None
             except AuthsomeError as error:  # also what is wrong with the definition, or with this machine
@@ -218,14 +219,20 @@ class Renewal:
             )
         return found
 
-    def _tokens(self, provider: Provider, client: Client, grant: Grant, entry: Entry) -> tuple[Tokens, dict[str, str]]:
-        """Return new tokens, and the fields that have brought them."""
+    def _tokens(
+        self, provider: Provider, client: Client, grant: Grant, entry: Entry, worked: str | None
+    ) -> tuple[Tokens, dict[str, str]]:
+        """Return new tokens, and the fields that have brought them.
+
+        NOTE: a former token is shown only while the newest may never have been any good: to a provider, one that comes
+        back after it was replaced is a stolen one (RFC 9700, 4.14.2).
+        """
         former = entry.fields.get(FORMER)
         used = {name: text for name, text in entry.fields.items() if name != FORMER}
         try:
             return self._patiently(provider, client, grant, used), used
         except DeniedError as error:
-            if former is None or grant.proven or error.error in _NOT_OF_THE_TOKEN:
+            if former is None or entry.fields.get(ACCESS) == worked or error.error in _NOT_OF_THE_TOKEN:
                 raise
             denied = error
         used = {**used, REFRESH: former}

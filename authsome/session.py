@@ -560,15 +560,16 @@ def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Ta
     if not isinstance(made, Tokens):
         return made
     verdict = _tried(login, made, answer, intake)
-    return Outcome(verdict.stored + _whither(login.settled, {}), checked=verdict.good is True)
+    settled = login.settled
+    return Outcome(verdict.stored + _whither(settled.as_written, settled.settings), checked=verdict.good is True)
 
 
 def _tried(login: "Authorization", made: "Tokens", answer: "Answer", intake: Intake) -> Verdict:
     """Store what its provider takes, or what a person wants stored all the same."""
     verdict = intake.probe(login.settled, login.fields(made))
-    if verdict.good is False and REFUSED not in answer.accepted:
+    if verdict.good is False and pasted.REFUSED not in answer.accepted:
         raise Doubt(
-            REFUSED,
+            pasted.REFUSED,
             f"{login.settled.display_name} gave a token and refuses it: {verdict.words}",
             hint="it may have too few scopes, or be for another account",
             offer="Store it all the same",
@@ -604,9 +605,9 @@ def _stored(
     """Store what its provider takes, or what a person wants stored all the same."""
     provider = provider.filled(fields)
     verdict = intake.probe(provider, fields)
-    if verdict.good is False and REFUSED not in accepted:
+    if verdict.good is False and pasted.REFUSED not in accepted:
         raise Doubt(
-            REFUSED,
+            pasted.REFUSED,
             f"{provider.display_name} refuses this key: {verdict.words}",
             hint="make a new one there, or look whether all of it was copied",
             offer="Store it all the same",
@@ -702,16 +703,15 @@ def _whole(provider: Provider, given: Mapping[str, str]) -> dict[str, str]:
     return {each.name: found[each.name] for each in provider.fields if each.name in found}
 
 
-TWIN, REFUSED = "twin", "refused"
-"""What a person may decide: to hold one key twice, to store what its provider refuses."""
-
-
 def _refuse_twin(fields: Mapping[str, str], held: Mapping[str, Mapping[str, str]], accepted: Collection[str]) -> None:
     """Raise if the same credential is held already: two names for one key are mostly a mistake in copying."""
     twin = next((name for name, known in held.items() if known == fields), None)
-    if twin and TWIN not in accepted:
+    if twin and pasted.TWIN not in accepted:
         raise Doubt(
-            TWIN, f"This is the key of {twin}.", hint="for another account, take its own key", offer="Use it here too"
+            pasted.TWIN,
+            f"This is the key of {twin}.",
+            hint="for another account, take its own key",
+            offer="Use it here too",
         )
 
 

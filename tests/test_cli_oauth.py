@@ -76,9 +76,7 @@ class Acme:
             fields["refresh_token"] = issued.refresh_token
         known: dict[str, Any] = {"flow": "pkce", "scopes": ("read", "write"), "asked": ("read", "write")} | more
         ends = None if left is None else now + left
-        grant = Grant(
-            hosts=(self.server.host,), issued_at=min(now, ends or now) - HOUR, expires_at=ends, proven=True, **known
-        )
+        grant = Grant(hosts=(self.server.host,), issued_at=min(now, ends or now) - HOUR, expires_at=ends, **known)
         self.vault.write(self.provider, connection, fields, now, grant=grant)
         application = replace(self.provider, hosts=(Host.parse(self.server.host),), fields=())
         self.vault.own.write(application, APPLICATION, client_fields(CLIENT), now)
