@@ -13,7 +13,7 @@ from jsonschema import Draft7Validator
 
 from authsome.oauth.kept import client_fields
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Host, Provider
-from authsome.vault import Grant, Vault
+from authsome.vault import Grant, Identity, Vault
 from canary import sings
 from conftest import CommandLine, Done
 from quirks import CLIENT, Fault, Issued, Server
@@ -464,3 +464,32 @@ def test_list_names_no_application_and_nothing_says_that_there_is_no_oauth(acme:
         ("acme", "default", "connected")
     ]
     assert acme("list", "--available").err == ""
+
+
+# The application in the vault, which is no connection.
+
+
+def test_a_vault_with_an_application_is_sound_and_comes_back_from_a_backup(acme: Acme) -> None:
+    acme.hold()
+    assert acme("vault", "verify").code == 0
+    key = json.loads(acme("identity", "show", "--json").out)["public_key"]
+    saved = acme("vault", "export", "--to", "b.age", "--recipient", key)
+    assert saved.code == 0, saved
+    before = acme.fields()
+    acme.line.home.rename(acme.line.root / "outside")
+    restored = acme("vault", "import", "b.age", "--identity", str(acme.line.root / "outside" / "identity.txt"))
+    assert restored.code == 0, restored
+    assert (acme.fields(), acme.holds_application()) == (before, True)
+
+
+def test_what_a_removed_member_could_read_names_a_command_for_the_application_too(acme: Acme) -> None:
+    acme.hold()
+    assert acme("recipients", "add", str(Identity.generate("a test").recipient), "--name", "bob").code == 0
+    assert acme("recipients", "remove", "bob", "--yes").code == 0
+    rows = json.loads(acme("list", "--exposed", "--json").out)["connections"]
+    assert [(row["name"], row["command"]) for row in rows] == [
+        ("acme/default", "authsome login acme --force"),
+        ("acme/oauth-client", "authsome login acme --force"),
+    ]
+    assert acme("vault", "verify").code == 0
+    assert acme("get", "acme", "--field", "status").out == "connected\n"
