@@ -13,7 +13,16 @@ from authsome import pasted
 from authsome.bridge import Answer, Blank, Question
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
-from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, asked, kept
+from authsome.oauth import (
+    BY_PERSON,
+    AuthorizationRequest,
+    Client,
+    DeniedError,
+    DeviceAuthorization,
+    Tokens,
+    asked,
+    kept,
+)
 from authsome.provider import CLIENT, Field, Host, OAuth, Provider
 from authsome.vault import Entry, Vault
 
@@ -24,9 +33,6 @@ if TYPE_CHECKING:
 KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
 """Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
 definition asks for one, so does a manifest that names others."""
-
-BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
-"""The flows in which a person agrees at the provider."""
 
 
 type _Step = Tokens | AuthorizationRequest | DeviceAuthorization
@@ -96,10 +102,15 @@ class Authorization:
         return tuple(each for each in self._oauth.asks.flows if each not in BY_PERSON)
 
     @property
+    def alone(self) -> bool:
+        """Whether it needs no person: nothing is to be agreed to, and nothing to be filled in."""
+        return self.flow not in BY_PERSON and not self._ways.anew and not any(each.needed for each in self.asked)
+
+    @property
     def asked(self) -> tuple[Field, ...]:
         """What has to be filled in: the provider's settings, then what the flow needs."""
         settings = tuple(each for each in self._provider.fields if each.asked and not each.secret)
-        if not (self._ways.anew and self._held):
+        if self.flow in asked.SIGNED or not (self._ways.anew and self._held):
             return (*settings, *asked.asked_for(self._oauth, self.flow, self._held, self._ways.environ))
         # What is left as it is goes on being used.
         own = asked.asked_for(self._oauth, self.flow, None, self._ways.environ)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from authsome import documents, grants, provider
 from authsome.documents import Document, Misfit, Where
 from authsome.errors import AuthsomeError
-from authsome.provider import Definition, Field, Host, Provider, check_name
+from authsome.provider import Definition, Field, Host, OAuthDefinition, Provider, check_name
 
 _LONG = 256
 """Characters of a pattern that somebody may still read."""
@@ -125,12 +125,29 @@ def _mistakes(document: Document) -> Iterator[Misfit]:
 def _found(document: Document) -> tuple[Misfit, ...]:
     """Return what a reader of the document finds: what has a wrong form, else the first that has no meaning."""
     if misfits := documents.misfits(Definition, document):
-        return misfits
+        return tuple(_told(each) for each in misfits)
     try:
         grants.of(documents.shape(Definition, document))
     except provider.MistakeError as error:
         return (Misfit(error.where, str(error)),)
     return ()
+
+
+_NO_PART = {
+    "client_id": "a login asks for it, or `client.client_id_env` names the variable that it is in",
+    "client_secret": "a login asks for it, or `client.client_secret_env` names the variable that it is in",
+    "redirect_uri": "it is http://127.0.0.1:7998/callback, with which the application has to be registered",
+    "state": "a login makes its own",
+}
+"""What other programs have in such a file."""
+
+
+def _told(found: Misfit) -> Misfit:
+    """Return what is wrong, with where it belongs instead."""
+    match found.where:
+        case ("oauth", str(name)) if name in _NO_PART:
+            return Misfit(found.where, f"`{name}` is no part of a definition", _NO_PART[name])
+    return found
 
 
 def _mend(data: dict[str, Any], where: Where) -> bool:
@@ -146,6 +163,10 @@ def _mend(data: dict[str, Any], where: Where) -> bool:
             _mend_hosts(data, place)
         case ("test", *_):
             data.pop("test", None)
+        case ("flow",) if data.get("auth_type") == "oauth2":
+            _mend_oauth(data, ())
+        case ("oauth", *place):
+            _mend_oauth(data, tuple(place))
         case ("inject", int(index), *_):
             data["inject"][index] = {"header": f"X-Mended-{index}", "value": f"{{{_secret(data)}}}"}
         case ("fields", name):
@@ -155,6 +176,41 @@ def _mend(data: dict[str, Any], where: Where) -> bool:
         case _:
             _take_out(data, where)
     return True
+
+
+_MENDED = "https://mended.invalid/"
+
+
+def _mend_oauth(data: dict[str, Any], place: Where) -> None:
+    """Take out what stands in a place of `oauth`, or put in something right where its lack would be a mistake, too."""
+    asks = data.get("oauth")
+    if not isinstance(asks, dict):
+        asks = data["oauth"] = {}
+        place = ()
+    match place:
+        case ():  # whatever leads to no token, or to another than the flow needs
+            asks |= {"authorization_url": _MENDED, "token_url": _MENDED}
+            if data.get("auth_type") == "oauth2":
+                data["flow"] = "pkce"
+            elif data.get("inject"):
+                asks.setdefault("inject", [{"value": "{access_token}"}])
+        case (("jwt_bearer" | "client_credentials") as name,):
+            asks[name] = {}
+        case ("app_installation", *_):
+            asks["app_installation"] = {"url": f"{_MENDED}{{installation_id}}"}
+        case (str(name),) if name in _ADDRESSES:
+            asks[name] = _MENDED
+        case ("inject", int(index), *_):
+            asks["inject"][index] = {"header": f"X-Mended-{index}", "value": "{access_token}"}
+        case ("revocation", *_):
+            asks.pop("revocation", None)
+        case _:
+            _take_out(asks, place)
+
+
+_ADDRESSES = frozenset(
+    {each.name for each in fields(OAuthDefinition) if each.name.endswith("_url")} | {"registration_endpoint", "issuer"}
+)
 
 
 def _take_out(data: Any, where: Where) -> None:
@@ -172,7 +228,8 @@ def _mend_hosts(data: dict[str, Any], place: list[str | int]) -> None:
     else:
         hosts = data["host_url"] = ["mended.invalid"]
     with suppress(TypeError, KeyError, AttributeError):  # as long as their own form is wrong
-        named = [host for each in data.get("inject", ()) for host in each.get("hosts", ())]
+        ways = (*data.get("inject", ()), *(data.get("oauth") or {}).get("inject", ()))
+        named = [host for each in ways for host in each.get("hosts", ())]
         named += [urlsplit(data["test"]["url"]).netloc] if "test" in data else []
         hosts += [host for host in named if _is_host(host)]
 
@@ -222,6 +279,8 @@ def _all_unwise(document: Document, given: Provider, known: Known) -> Iterator[M
     yield from _test(given)
     if definition.auth_type == "api_key":
         yield from _keys(definition, given)
+    if definition.oauth:
+        yield from _tokens(definition, definition.oauth, given)
 
 
 def _links(definition: Definition) -> Iterator[Misfit]:
@@ -241,6 +300,17 @@ def _keys(definition: Definition, given: Provider) -> Iterator[Misfit]:
     for field in given.fields:
         where: Where = ("api_key", "key_pattern") if short else ("fields", field.name, "pattern")
         yield from (Misfit(where, message) for message in _pattern(field, str(where[-1])))
+
+
+def _tokens(definition: Definition, asks: OAuthDefinition, given: Provider) -> Iterator[Misfit]:
+    if set(asks.flows) - {"dcr_pkce"} and definition.docs is None:
+        yield Misfit((), "`docs` is missing: a login cannot say where an application is made")
+    if definition.auth_type == "oauth2" and not given.env:
+        yield Misfit((), "`export` is missing: programs are not told that there is a token")
+    if definition.client and definition.client.client_secret_env and not definition.client.client_id_env:
+        yield Misfit(("client",), "`client_id_env` is missing: a secret without its application is not read")
+    if asks.pkce is False and asks.auth_methods == ("none",):
+        yield Misfit(("oauth", "pkce"), "without a secret and without PKCE, whoever sees a code has the token")
 
 
 def _pattern(field: Field, key: str) -> Iterator[str]:

@@ -115,6 +115,86 @@ def test_what_could_only_be_a_mistakes_consequence_is_not_said(definition: Any, 
     assert report.provider is None
 
 
+WRONG_TOKENS = """{
+  "name": "acme",
+  "auth_type": "oauth2",
+  "flow": "device_code",
+  "host_url": "api.acme.example",
+  "oauth": {
+    "token_url": "http://acme.example/token",
+    "client_secret": "CANARY",
+    "redirect_uri": "http://localhost:3000",
+    "token_endpoint_auth_method": "private_key_jwt",
+    "scopes": ["a b"],
+    "revocation": {"url": "https://acme.example/revoke"},
+    "jwt_bearer": {"scope_in": "request"},
+    "app_installation": {"url": "https://acme.example/installations"},
+    "authorization_parameters": {"state": "x"},
+    "inject": [{"value": "{nothing}"}, {"value": "{access_token}", "hosts": ["evil.example"]}]
+  }
+}"""
+
+
+def test_every_mistake_of_an_oauth_is_said_and_no_consequence() -> None:
+    report = _report(WRONG_TOKENS)
+    found = _said(report, Severity.ERROR)
+    assert [line for line, _ in found] == [6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 16]
+    said = "\n".join(f"{each.message} {each.hint}" for each in report.findings)
+    assert "the flow `device_code` needs `device_authorization_url`" in said
+    assert "a login asks for it, or `client.client_secret_env` names the variable" in said
+    assert "http://127.0.0.1:7998/callback" in said
+    assert "CANARY" not in said
+
+
+ASKS = {"authorization_url": "https://a.example/page", "token_url": "https://a.example/token"}
+TOKENS = {"name": "acme", "auth_type": "oauth2", "flow": "pkce", "host_url": "api.acme.example", "oauth": ASKS}
+
+
+@pytest.mark.parametrize(
+    ("definition", "count"),
+    [
+        (TOKENS | {"oauth": None}, 1),
+        (TOKENS | {"oauth": {}}, 1),
+        (TOKENS | {"oauth": "https://a.example"}, 1),
+        (TOKENS | {"flow": "magic"}, 1),
+        (TOKENS | {"flow": None}, 1),
+        ({name: value for name, value in TOKENS.items() if name != "flow"}, 1),
+        (TOKENS | {"flow": "jwt_bearer"}, 1),
+        (TOKENS | {"flow": "jwt_bearer", "oauth": {**ASKS, "jwt_bearer": True}}, 1),
+        (TOKENS | {"flow": "app_installation", "oauth": {"app_installation": {"url": "ftp://x"}}}, 1),
+        (TOKENS | {"flow": "app_installation", "oauth": {"app_installation": 7}}, 1),
+        (TOKENS | {"oauth": {**ASKS, "token_url": 5}}, 1),
+        (TOKENS | {"oauth": {**ASKS, "authorization_url": "http://a.example"}}, 1),
+        (TOKENS | {"oauth": {**ASKS, "inject": [7]}}, 1),
+        (TOKENS | {"oauth": {**ASKS, "inject": [{"value": "{access_token}", "hosts": ["other.example"]}]}}, 1),
+        (_without(oauth=ASKS, inject=[{"value": "{api_key}", "paths": ["/me"]}]), 1),
+        (_without(oauth={**ASKS, "revocation": {"url": 1}, "revocation_url": "https://a.example/end"}), 1),
+    ],
+)
+def test_what_could_only_be_a_consequence_of_a_mistake_in_oauth_is_not_said(definition: Any, count: int) -> None:
+    report = _report(definition)
+    assert len(_said(report, Severity.ERROR)) == count, report
+    assert report.provider is None
+
+
+@pytest.mark.parametrize(
+    ("definition", "words"),
+    [
+        (TOKENS, "`docs` is missing: a login cannot say where an application is made"),
+        (TOKENS, "`export` is missing"),
+        (_without(oauth=ASKS, client={"client_secret_env": "ACME_SECRET"}), "`client_id_env` is missing"),
+        (
+            TOKENS | {"oauth": {**ASKS, "pkce": False, "token_endpoint_auth_method": "none"}},
+            "sees a code has the token",
+        ),
+    ],
+)
+def test_what_is_unwise_about_tokens_is_a_warning(definition: Any, words: str) -> None:
+    report = _report(definition)
+    assert report.provider, report
+    assert [each for each in _said(report, Severity.WARNING) if words in each[1]], report
+
+
 def test_many_mistakes_are_not_all_counted() -> None:
     report = _report({f"key{number}": number for number in range(20_000)})
     assert len(report.findings) <= documents.MAX_MISFITS
@@ -173,6 +253,7 @@ def test_what_loads_and_is_unwise_is_a_warning(definition: Any, line: int, words
             "flow": "device_code",
             "oauth": {"token_url": "https://a.example/token", "device_authorization_url": "https://a.example/device"},
             "export": {"env": {"access_token": "ACME_TOKEN"}},
+            "docs": "https://acme.example/docs",
         },
     ],
 )
@@ -202,6 +283,7 @@ WISE_ENOUGH = (
     "is missing: a wrong key is not noticed before it is used",
     "would be stored",
     "a login cannot say where a key comes from",
+    "programs are not told that there is a token",
 )
 """What holds for a service whose vendor does not say more."""
 
@@ -215,7 +297,12 @@ _PARTS = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["value", "hosts", "paths", "path", "env", "url", "pattern", "api_key", "header_name"]),
+            st.sampled_from(
+                [
+                    *("value", "hosts", "paths", "path", "env", "url", "pattern", "api_key", "header_name", "scopes"),
+                    *("token_url", "jwt_bearer", "app_installation", "inject", "revocation", "client_id"),
+                ]
+            ),
             inner,
             max_size=3,
         )
@@ -236,6 +323,10 @@ _KEYS = st.sampled_from(
         "packages",
         "category",
         "x",
+        "oauth",
+        "flow",
+        "client",
+        "auth_type",
     ]
 )
 

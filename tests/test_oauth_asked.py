@@ -4,7 +4,7 @@ import pytest
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import Client
-from authsome.oauth.asked import asked_for, client_given, environ_client
+from authsome.oauth.asked import asked_for, client_given, environ_client, key_file
 from authsome.provider import Catalogue, OAuth
 
 SECRET = "CANARY-client-secret-0001"
@@ -141,3 +141,11 @@ def test_a_variable_with_a_slip_in_it_is_named_and_not_repeated(tokens: Tokens) 
     assert trimmed == Client("a", SECRET)
     assert environ_client(tokens.of("paypal"), {"PAYPAL_CLIENT_ID": "", "PAYPAL_CLIENT_SECRET": SECRET}) is None
     assert environ_client(tokens.of("google"), VARIABLES) is None
+
+
+def test_the_file_of_a_key_is_one_value_and_not_several(tokens: Tokens) -> None:
+    wanted = asked_for(tokens.of("google"), "jwt_bearer", None, {})
+    for text in ('{"type": "service_account"}', '{"installed": {}}', "[]", "not JSON", "[" * 100_000, ""):
+        assert key_file(wanted, text) == {"service_account": text}
+    assert key_file(wanted, '{"service_account": "{}", "subject": "me@acme.example"}') == {}
+    assert key_file(asked_for(tokens.of("github"), "app_installation", None, {}), '{"type": "service_account"}') == {}

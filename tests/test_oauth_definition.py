@@ -214,6 +214,7 @@ def test_settings_are_filled_into_an_audience_and_into_what_an_application_asks_
 
 # What does not load.
 
+ONLY_DEVICES = OAuthDefinition(token_url="https://a.example/t", device_authorization_url="https://a.example/d")
 JUST_ISSUED = OAuthDefinition(issuer="https://acme.example", jwt_bearer=JwtBearerDefinition())
 END = RevocationDefinition("https://acme.example/end", authorization="Bearer {access_token}")
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -311,14 +312,16 @@ def test_an_oauth_that_could_leak_or_lead_nowhere_does_not_load(change: dict[str
         ({"oauth": None}, "`oauth` is missing"),
         ({"api_key": ApiKey()}, "`auth_type` is `api_key`"),
         *(({"flow": flow}, f"the flow `{flow}` needs") for flow in ("api_key", "device_code", "client_credentials")),
-        ({"flow": "dcr_pkce", "oauth": replace(ASKS, supports_dcr=False)}, "the flow `dcr_pkce` needs"),
+        ({"flow": "dcr_pkce", "oauth": replace(ASKS, supports_dcr=False)}, "needs `supports_dcr` to be no `false`$"),
+        ({"flow": "dcr_pkce"}, "the flow `dcr_pkce` needs `supports_dcr`$"),
+        ({"flow": "pkce", "oauth": ONLY_DEVICES}, "the flow `pkce` needs `authorization_url`$"),
         ({"fields": {"key": FieldDefinition()}}, "the secrets of OAuth are its tokens"),
         *(
             ({"fields": {name: FieldDefinition(secret=False)}}, f"`{name}` is what a login with OAuth asks for")
             for name in ("client_id", "client_secret", "service_account", "private_key", "former_refresh_token")
         ),
         ({"flow": "jwt_bearer", "oauth": replace(ASKS, jwt_bearer=None)}, "the flow `jwt_bearer` needs"),
-        ({"flow": "jwt_bearer", "oauth": JUST_ISSUED}, "the flow `jwt_bearer` needs `jwt_bearer` and `token_url`"),
+        ({"flow": "jwt_bearer", "oauth": JUST_ISSUED}, "the flow `jwt_bearer` needs `token_url`$"),
         ({"flow": "app_installation"}, "the flow `app_installation` needs `app_installation`"),
         ({"export": Export({"api_key": "ACME_KEY"})}, "a field that does not exist: api_key"),
         ({"client": ClientDefinition("ACME-ID")}, "not an environment variable"),

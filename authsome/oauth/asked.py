@@ -4,8 +4,9 @@ Promises that nothing is asked for that is known already, from the vault or from
 names. Pure: the environment is an argument. Refuses what can be no part of a request for a token, and repeats nothing.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from authsome.errors import AuthsomeError, ExitCode
@@ -17,6 +18,7 @@ SIGNED = frozenset({"jwt_bearer", "app_installation"})
 """The flows in which a key is signed with. What they ask for belongs to the connection, not to the provider: two
 service accounts are two connections."""
 
+_KEY_FILE = "service_account"
 _VISIBLE = re.compile(r"[!-~]{1,4096}")  # RFC 6749, A.1 and A.2, but for the space, which is a slip in copying
 _NUMBER = re.compile(r"[0-9]{1,20}")
 _APPLICATION = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -63,7 +65,7 @@ def asked_for(
 def _signing(oauth: OAuth, flow: str, page: str | None) -> Iterator[Field]:
     if flow == "jwt_bearer":
         hint = _hint("It is the JSON file of a service account's key, as it was downloaded.", page)
-        yield Field("service_account", None, hint, (), "Service account key (JSON)")
+        yield Field(_KEY_FILE, None, hint, (), "Service account key (JSON)")
         if oauth.asks.jwt_bearer and oauth.asks.jwt_bearer.subject:
             hint = _hint("It is the address of somebody for whom the account may act; it may stay empty.", page)
             yield Field("subject", _VISIBLE, hint, (), "Acts for", secret=False, optional=True)
@@ -123,6 +125,20 @@ def _has(known: Client | None, field: Field) -> bool:
     return field.name == "client_id" or field.name in known.more
 
 
+def key_file(wanted: Iterable[Field], given: str) -> Mapping[str, str]:
+    """Return the field that a piped text is for by itself, as the file of a key is JSON like several fields are.
+
+    Empty where it holds several, or is for another field.
+    """
+    if not any(each.name == _KEY_FILE for each in wanted):
+        return {}
+    try:
+        said = json.loads(given)
+    except (ValueError, RecursionError):
+        return {_KEY_FILE: given}  # whoever reads it says what it is
+    return {} if isinstance(said, dict) and _KEY_FILE in said else {_KEY_FILE: given}
+
+
 def client_given(
     oauth: OAuth, flow: str, fields: Mapping[str, str], held: Client | None, environ: Mapping[str, str]
 ) -> Client:
@@ -152,9 +168,9 @@ def _signer(oauth: OAuth, flow: str, given: Mapping[str, str]) -> Client:
         key = keys.written(given["private_key"])
         keys.loaded(key, rsa=True)
         return Client(given["app_id"], more={**given, "private_key": key})
-    account = keys.service_account(given["service_account"], oauth.asks.token_url or "")
+    account = keys.service_account(given[_KEY_FILE], oauth.asks.token_url or "")
     keys.loaded(account.key)
-    return Client(account.email, more={**given, "service_account": account.text})
+    return Client(account.email, more={**given, _KEY_FILE: account.text})
 
 
 def _checked(field: Field, given: str) -> str:

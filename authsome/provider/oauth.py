@@ -48,14 +48,15 @@ PERSONS_PAGE = "authorization_url"
 _BASE = "base_url"
 LATER = {"revocation": ("client_id",), "app_installation": ("installation_id",)}
 """What an address names that is no setting, and is known only when it is used."""
-_NEEDED = {
-    "pkce": "`authorization_url` and `token_url`",
-    "device_code": "`device_authorization_url` and `token_url`",
-    "dcr_pkce": "`supports_dcr`, `authorization_url` and `token_url`",
-    "client_credentials": "`client_credentials` and `token_url`",
-    "jwt_bearer": "`jwt_bearer` and `token_url`",
-    "app_installation": "`app_installation`",
+_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "pkce": ("authorization_url", "token_url"),
+    "device_code": ("device_authorization_url", "token_url"),
+    "dcr_pkce": ("supports_dcr", "authorization_url", "token_url"),
+    "client_credentials": ("client_credentials", "token_url"),
+    "jwt_bearer": ("jwt_bearer", "token_url"),
+    "app_installation": ("app_installation",),
 }
+_RULED_OUT = {"device_code": "supports_device_flow", "dcr_pkce": "supports_dcr"}
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
 _URL = re.compile(r"https://([^/?#]*)((?:/[!-~]*)?)")
 _PARAMETER = re.compile(r"[A-Za-z0-9_.~-]+")
@@ -193,13 +194,28 @@ def check(asks: OAuthDefinition, settings: Iterable[str], flow: Flow | None) -> 
 
 def _check_flows(asks: OAuthDefinition, flow: Flow | None) -> None:
     if asks.supports_device_flow and "device_code" not in asks.flows:
-        raise MistakeError(f"`supports_device_flow` needs {_NEEDED['device_code']}", ("supports_device_flow",))
+        raise MistakeError(f"`supports_device_flow` needs {_lacking(asks, 'device_code')}", ("supports_device_flow",))
     if not asks.flows:
-        raise MistakeError(f"`oauth` leads to no token: give {_NEEDED['pkce']}", ())
+        raise MistakeError(f"`oauth` leads to no token: give {_listed(_NEEDED['pkce'])}", ())
     if flow is not None and flow not in asks.flows:
-        raise MistakeError(f"the flow `{flow}` needs {_NEEDED.get(flow, 'a key: `api_key` is none of OAuth')}", ())
+        raise MistakeError(f"the flow `{flow}` needs {_lacking(asks, flow)}", ())
     if strange := sorted(set(asks.public_flows) - set(asks.flows)):
         raise MistakeError(f"there is no flow `{strange[0]}`", ("public_flows",))
+
+
+def _lacking(asks: OAuthDefinition, flow: Flow) -> str:
+    """Return what a flow that does not exist needs."""
+    if flow not in _NEEDED:
+        return f"a key; what this `oauth` makes possible is {' or '.join(asks.flows)}"
+    missing = [name for name in _NEEDED[flow] if getattr(asks, name) is None]
+    if "supports_dcr" in missing and asks.registration_endpoint is not None:
+        missing.remove("supports_dcr")
+    return _listed(missing) if missing else f"`{_RULED_OUT[flow]}` to be no `false`"
+
+
+def _listed(names: Collection[str]) -> str:
+    *more, last = (f"`{name}`" for name in names)
+    return f"{', '.join(more)} and {last}" if more else last
 
 
 def _check_signed(asks: OAuthDefinition) -> None:

@@ -36,6 +36,7 @@ from authsome.provider.oauth import filled
 from authsome.proxy.upstream import Upstream
 from authsome.vault import Grant
 from canary import CANARY
+from conftest import CommandLine
 from octets import Arrived
 from scripted import Origin, Reply
 
@@ -433,6 +434,76 @@ def test_an_installation_s_settings_are_part_of_its_address_only_as_they_are(sig
         with pytest.raises(AuthsomeError) as caught:
             client_given(signing.oauth(), "app_installation", _installation(installation_id=wrong), None, {})
         assert caught.value.code is ExitCode.USAGE
+
+
+# As a person and a program do it.
+
+
+@pytest.fixture
+def line(authsome: CommandLine, signing: Signing) -> CommandLine:
+    """Return a command line whose own provider signs for its tokens."""
+    signing.now = time.time()
+    authsome.env = {"SSL_CERT_FILE": str(signing.origin.roots)}
+    made = {
+        "name": "acme",
+        "auth_type": "oauth2",
+        "flow": "jwt_bearer",
+        "host_url": f"localhost:{signing.origin.port}",
+        "oauth": {
+            "token_url": f"{signing.url}/token",
+            "scopes": ["read"],
+            "jwt_bearer": {"subject": True},
+            "app_installation": {"url": f"{signing.url}/app/installations/{{installation_id}}/tokens"},
+        },
+        "export": {"env": {"access_token": "ACME_TOKEN"}},
+    }
+    own = authsome.home / "providers"
+    own.mkdir(parents=True)
+    (own / "acme.json").write_text(json.dumps(made))
+    return authsome
+
+
+def test_a_key_file_is_piped_in_and_renews_the_tokens_from_then_on(line: CommandLine, signing: Signing) -> None:
+    signing.more = {"expires_in": 0.01}
+    done = line("login", "acme", "--stdin", given=signing.key_file())
+    assert done.code == 0, done.err
+    assert CANARY not in done.out + done.err
+    assert len(signing.signs) == 1
+    again = line("get", "acme", "--field", "access_token", "--show-secret", reveals=True)
+    assert again.out == f"ya29.{CANARY}-2\n", again.err
+    signing.more = {}
+    exported = line("export", "acme", "--format", "env", reveals=True)
+    assert exported.out == f"ACME_TOKEN=ya29.{CANARY}-3\n", exported.err
+    shown = line("get", "acme", "--json")
+    assert CANARY not in shown.out
+    assert "PRIVATE" not in shown.out + exported.out + again.out
+    assert [each["iss"] for each in signing.signs] == [EMAIL] * 3
+
+
+def test_an_installation_is_piped_in_as_what_it_needs(line: CommandLine, signing: Signing) -> None:
+    login = ("login", "acme", "--flow", "app_installation", "--scopes", "contents:read", "--stdin")
+    done = line(*login, given=json.dumps(_installation()))
+    assert done.code == 0, done.err
+    assert line("get", "acme", "--field", "access_token", "--show-secret", reveals=True).out == f"{TOKEN}\n"
+    assert json.loads(signing.origin.arrived[0].body) == {"permissions": {"contents": "read"}}
+    refused = line(*login, "--force", given=json.dumps(_installation(installation_id="4712")))
+    assert (refused.code, refused.out) == (8, "")
+    assert "is not installed there" in refused.err
+    assert (
+        line("get", "acme", "--field", "access_token", "--show-secret", reveals=True).out == f"{TOKEN}\n"
+    )  # as it was
+
+
+def test_a_file_that_is_no_key_is_refused_before_anything_is_sent(line: CommandLine, signing: Signing) -> None:
+    for given, said in (
+        (json.dumps({"type": "authorized_user", "refresh_token": CANARY}), "gcloud's own login"),
+        (json.dumps({"service_account": signing.key_file(), "subjet": "x"}), "has no field 'subjet'"),
+    ):
+        done = line("login", "acme", "--stdin", given=given)
+        assert (done.code, done.out) == (2, ""), done.err
+        assert said in done.err
+        assert CANARY not in done.err
+    assert not signing.origin.arrived
 
 
 def test_a_skew_that_is_forgiven_is_less_than_what_is_signed() -> None:
