@@ -466,6 +466,23 @@ def test_list_names_no_application_and_nothing_says_that_there_is_no_oauth(acme:
     assert acme("list", "--available").err == ""
 
 
+def test_a_provider_of_tokens_is_found_in_the_code_and_declared(acme: Acme) -> None:
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["ACME_TOKEN"]\n')
+    done = acme("init", "--yes")
+    assert (done.code, "it declares acme." in done.out) == (0, True), done
+    assert acme("check", "--drift").code == 0
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["LINKEDIN_ACCESS_TOKEN"]\n')
+    assert acme("check", "--drift").code == 3
+
+
+def test_a_token_that_lies_around_is_no_key_to_import(acme: Acme) -> None:
+    (acme.line.project / ".env").write_text("ACME_TOKEN=CANARY-0123456789abcdef\n")
+    done = acme("import", ".env", "--yes")
+    assert "Acme logs in with OAuth: authsome login acme" in done.out + done.err, done
+    assert acme.fields() is None
+    (acme.line.project / ".env").unlink()
+
+
 # The application in the vault, which is no connection.
 
 
