@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from authsome.oauth.kept import client_fields
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Host, Provider
 from authsome.vault import Grant, Identity, Vault
-from canary import sings
+from canary import GITHUB_TOKEN, sings
 from conftest import CommandLine, Done
 from quirks import CLIENT, Fault, Issued, Server
 from schemas import FOLDER
@@ -445,6 +445,26 @@ def test_remove_asks_nobody_and_forgets_the_application_with_the_last_connection
     assert "The application that logs in to acme is forgotten here" in done.err
     assert not acme.holds_application()
     assert not acme.server.calls
+
+
+def test_a_shared_key_that_is_revoked_leaves_tokens_of_one_s_own_alone(acme: Acme) -> None:
+    acme.line.declare("version: 1\nproviders: {github: }\n")
+    acme.line.login("github", GITHUB_TOKEN, "--shared")
+    provider = Catalogue(acme.line.home).get("github").filled({})
+    grant = Grant("device_code", ("api.github.com", "github.com"), ("repo",), ("repo",), time.time())
+    acme.vault.write(provider.with_tokens, "default", {"access_token": "gho_CANARY"}, time.time(), grant=grant)
+    done = acme("revoke", "github", "--shared")
+    assert (done.code, done.out) == (0, "Removed github (default).\n"), done
+    assert acme.vault.own.holds("github", "default")
+
+
+def test_a_logout_runs_no_program_to_say_until_when_a_token_holds(acme: Acme) -> None:
+    acme.hold()
+    (acme.line.home / "identity.txt").rename(acme.line.root / "outside-identity.txt")
+    acme.line.env["AUTHSOME_IDENTITY_COMMAND"] = "touch asked; false"
+    done = acme("logout", "acme")
+    assert (done.code, "the access token is valid there, and what renews it" in done.err) == (0, True), done
+    assert not (acme.line.project / "asked").exists()
 
 
 def test_an_application_that_a_logout_has_left_can_be_removed(acme: Acme) -> None:
