@@ -13,8 +13,8 @@ from jsonschema import Draft7Validator
 
 from authsome.oauth.kept import client_fields
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Host, Provider
-from authsome.vault import Grant, Vault
-from canary import sings
+from authsome.vault import Grant, Identity, Vault
+from canary import GITHUB_TOKEN, sings
 from conftest import CommandLine, Done
 from quirks import CLIENT, Fault, Issued, Server
 from schemas import FOLDER
@@ -445,6 +445,26 @@ def test_remove_asks_nobody_and_forgets_the_application_with_the_last_connection
     assert not acme.server.calls
 
 
+def test_a_shared_key_that_is_revoked_leaves_tokens_of_one_s_own_alone(acme: Acme) -> None:
+    acme.line.declare("version: 1\nproviders: {github: }\n")
+    acme.line.login("github", GITHUB_TOKEN, "--shared")
+    provider = Catalogue(acme.line.home).get("github").filled({})
+    grant = Grant("device_code", ("api.github.com", "github.com"), ("repo",), ("repo",), time.time())
+    acme.vault.write(provider.with_tokens, "default", {"access_token": "gho_CANARY"}, time.time(), grant=grant)
+    done = acme("revoke", "github", "--shared")
+    assert (done.code, done.out) == (0, "Removed github (default).\n"), done
+    assert acme.vault.own.holds("github", "default")
+
+
+def test_a_logout_runs_no_program_to_say_until_when_a_token_holds(acme: Acme) -> None:
+    acme.hold()
+    (acme.line.home / "identity.txt").rename(acme.line.root / "outside-identity.txt")
+    acme.line.env["AUTHSOME_IDENTITY_COMMAND"] = "touch asked; false"
+    done = acme("logout", "acme")
+    assert (done.code, "the access token is valid there, and what renews it" in done.err) == (0, True), done
+    assert not (acme.line.project / "asked").exists()
+
+
 def test_an_application_that_a_logout_has_left_can_be_removed(acme: Acme) -> None:
     acme.hold()
     acme("logout", "acme")
@@ -462,3 +482,49 @@ def test_list_names_no_application_and_nothing_says_that_there_is_no_oauth(acme:
         ("acme", "default", "connected")
     ]
     assert acme("list", "--available").err == ""
+
+
+def test_a_provider_of_tokens_is_found_in_the_code_and_declared(acme: Acme) -> None:
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["ACME_TOKEN"]\n')
+    done = acme("init", "--yes")
+    assert (done.code, "it declares acme." in done.out) == (0, True), done
+    assert acme("check", "--drift").code == 0
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["LINKEDIN_ACCESS_TOKEN"]\n')
+    assert acme("check", "--drift").code == 3
+
+
+def test_a_token_that_lies_around_is_no_key_to_import(acme: Acme) -> None:
+    (acme.line.project / ".env").write_text("ACME_TOKEN=CANARY-0123456789abcdef\n")
+    done = acme("import", ".env", "--yes")
+    assert "Acme logs in with OAuth: authsome login acme" in done.out + done.err, done
+    assert acme.fields() is None
+    (acme.line.project / ".env").unlink()
+
+
+# The application in the vault, which is no connection.
+
+
+def test_a_vault_with_an_application_is_sound_and_comes_back_from_a_backup(acme: Acme) -> None:
+    acme.hold()
+    assert acme("vault", "verify").code == 0
+    key = json.loads(acme("identity", "show", "--json").out)["public_key"]
+    saved = acme("vault", "export", "--to", "b.age", "--recipient", key)
+    assert saved.code == 0, saved
+    before = acme.fields()
+    acme.line.home.rename(acme.line.root / "outside")
+    restored = acme("vault", "import", "b.age", "--identity", str(acme.line.root / "outside" / "identity.txt"))
+    assert restored.code == 0, restored
+    assert (acme.fields(), acme.holds_application()) == (before, True)
+
+
+def test_what_a_removed_member_could_read_names_a_command_for_the_application_too(acme: Acme) -> None:
+    acme.hold()
+    assert acme("recipients", "add", str(Identity.generate("a test").recipient), "--name", "bob").code == 0
+    assert acme("recipients", "remove", "bob", "--yes").code == 0
+    rows = json.loads(acme("list", "--exposed", "--json").out)["connections"]
+    assert [(row["name"], row["command"]) for row in rows] == [
+        ("acme/default", "authsome login acme --force"),
+        ("acme/oauth-client", "authsome login acme --force"),
+    ]
+    assert acme("vault", "verify").code == 0
+    assert acme("get", "acme", "--field", "status").out == "connected\n"

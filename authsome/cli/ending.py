@@ -34,21 +34,21 @@ def defined(catalogue: "Catalogue", provider: str) -> "Provider | None":
 def glance(vault: "Vault", provider: "Provider | None", connection: str, *, shared: bool) -> "Grant | bool | None":
     """Return what is known of a connection's tokens, None for a key.
 
-    Where only a person could open it: whether it is tokens, as far as the definition tells.
+    Where it does not open without a word: whether it is tokens, as far as the definition tells.
     """
     if shared or provider is None or provider.oauth is None:
         return None
     with suppress(AuthsomeError):
-        if entry := vault.again().own.read(provider.name, connection):
+        if entry := vault.silent().own.read(provider.name, connection):
             return entry.grant
     return provider.auth_type == "oauth2"
 
 
 def check_known(settings: Settings, vault: "Vault", provider: str, names: "list[str]") -> None:
     """Raise (exit code 8) if there are tokens among connections of which no definition says how they are ended."""
-    folder, entry = vault.again().own, None
+    folder, entry = vault.silent().own, None
     for name in names:
-        with suppress(AuthsomeError):  # what only a person could open is forgotten as a key is
+        with suppress(AuthsomeError):  # what does not open without a word is forgotten as a key is
             entry = folder.read(provider, name)
         if entry and entry.grant:
             raise AuthsomeError(

@@ -319,6 +319,7 @@ def _exposed_rows(
     settings: Settings, catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
 ) -> "Sequence[Mapping[str, Any]]":
     from authsome.manifest import login_command
+    from authsome.provider import CLIENT, DEFAULT_CONNECTION
 
     rows = []
     for name, each in exposed.items():
@@ -327,7 +328,9 @@ def _exposed_rows(
             keys_url = catalogue.get(provider).keys_url
         except AuthsomeError:  # a definition that is no longer there hides no exposure
             keys_url = None
-        login = login_command(provider, connection) + " --force" + again(settings, shared=shared or None)
+        # The application is asked for with any of its provider's connections.
+        account = DEFAULT_CONNECTION if connection == CLIENT else connection
+        login = login_command(provider, account) + " --force" + again(settings, shared=shared or None)
         rows.append(
             {
                 "name": name,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authsome.errors import AuthsomeError
-from authsome.provider import check_name
+from authsome.provider import check_entry
 from authsome.vault import joining, preset
 from authsome.vault.age import check_recipient
 from authsome.vault.armor import FormError, conflicted, look
@@ -190,7 +190,7 @@ def _entry_of_folder(found: "os.DirEntry[str]", what: str, *, private: bool) -> 
 
 def _legal(path: Path, name: str, what: str) -> Iterator[Problem]:
     try:
-        check_name(name, what)
+        check_entry(name, what)
     except AuthsomeError:
         yield Problem(path, f"is not named as a {what} can be")
 
