@@ -13,7 +13,16 @@ from authsome import pasted
 from authsome.bridge import Answer, Blank, Question
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
-from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, asked, kept
+from authsome.oauth import (
+    BY_PERSON,
+    AuthorizationRequest,
+    Client,
+    DeniedError,
+    DeviceAuthorization,
+    Tokens,
+    asked,
+    kept,
+)
 from authsome.provider import CLIENT, Field, Host, OAuth, Provider
 from authsome.vault import Entry, Vault
 
@@ -24,9 +33,6 @@ if TYPE_CHECKING:
 KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
 """Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
 definition asks for one, so does a manifest that names others."""
-
-BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
-"""The flows in which a person agrees at the provider."""
 
 
 type _Step = Tokens | AuthorizationRequest | DeviceAuthorization
@@ -94,6 +100,11 @@ class Authorization:
     def flows(self) -> tuple[str, ...]:
         """The flows that need nobody's consent."""
         return tuple(each for each in self._oauth.asks.flows if each not in BY_PERSON)
+
+    @property
+    def alone(self) -> bool:
+        """Whether it needs no person: nothing is to be agreed to, and nothing to be filled in."""
+        return self.flow not in BY_PERSON and not self._ways.anew and not any(each.needed for each in self.asked)
 
     @property
     def asked(self) -> tuple[Field, ...]:

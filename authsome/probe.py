@@ -20,8 +20,8 @@ from authsome.proxy.upstream import Upstream
 from authsome.session import Verdict
 from authsome.web import OutsideError, httpx
 
-SECONDS = 5.0
-"""How long a person waits for it: a name, a connection, an answer."""
+SECONDS = 8.0
+"""How long a person waits for all of it: a name, a connection, an answer."""
 
 
 def ask(provider: Provider, fields: Mapping[str, str], outside: Upstream, *, seconds: float = SECONDS) -> Verdict:

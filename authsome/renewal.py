@@ -28,7 +28,7 @@ _PAUSES = (0.5, 1.0, 2.0)  # between one try and the next
 _LONGEST_PAUSE = 5.0  # a provider that wants more than this is asked some other time
 _REST_SECONDS = 10.0  # after which one that failed may be asked again
 _LONGEST_REST = 3600.0
-_TURN_SECONDS = 120.0
+_TURN_SECONDS, _SHORT_TURN_SECONDS = 120.0, 5.0  # for another process that asks; where the token is still good
 # RFC 6749, 5.2: what is said of the application or of the request, not of the token that was shown.
 _NOT_OF_THE_TOKEN = frozenset(
     {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
@@ -93,6 +93,10 @@ class _Failure:
         return entry.generation == self.generation and (self.until is None or self.at <= now < self.until)
 
 
+class LoggedOutError(DeniedError):
+    """There is no such connection any more, and nothing of it is to be used."""
+
+
 class Renewal:
     """Renews the connections of a vault. May be used by several threads.
 
@@ -117,6 +121,7 @@ class Renewal:
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
         self._opening = threading.Lock()
         self._failures: dict[_Key, _Failure] = {}
+        self._unwritten: dict[_Key, tuple[int, Mapping[str, str], Grant]] = {}
 
     def fresh(self, declared: Declared, seen: str | None = None) -> Entry:
         """Return a connection's entry with tokens that are good for a while, after asking for them where need be.
@@ -133,6 +138,8 @@ class Renewal:
             return entry
         try:
             return self._renewed(declared, entry, seen)
+        except LoggedOutError:
+            raise
         except AuthsomeError:
             if seen is None and entry.grant and holds(entry.grant, self._clock()):
                 return entry
@@ -142,7 +149,8 @@ class Renewal:
         with self._opening:
             entry = self._vault.read(*declared.held_as)
         if entry is None:
-            raise DeniedError("logged_out", f"{declared.name} was logged out", hint=login_command(*declared.held_as))
+            hint = login_command(*declared.held_as)
+            raise LoggedOutError("logged_out", f"{declared.name} was logged out", hint=hint)
         return entry
 
     def _wanted(self, entry: Entry, seen: str | None) -> bool:
@@ -151,12 +159,15 @@ class Renewal:
         return due(entry.grant, self._clock()) if seen is None else entry.fields.get(ACCESS) == seen
 
     def _renewed(self, declared: Declared, entry: Entry, seen: str | None) -> Entry:
-        self._check(declared, entry)
-        with self._vault.own.turn(*declared.held_as, _TURN_SECONDS):
+        _, grant = self._check(declared, entry)
+        spare = seen is None and holds(grant, self._clock())
+        with self._vault.own.turn(*declared.held_as, _SHORT_TURN_SECONDS if spare else _TURN_SECONDS):
             entry = self._read(declared)
             if not self._wanted(entry, seen):  # somebody else was faster
                 return entry
             provider, grant = self._check(declared, entry)
+            if (left := self._unwritten.get(declared.held_as)) and left[0] == entry.generation:
+                return self._write(declared, entry, *left[1:])
             client = self._client(declared, provider, grant)
             with self._opening:
                 # NOTE: a token that rotates is lost with an answer that cannot be kept.
@@ -240,8 +251,14 @@ class Renewal:
         # What brought them has worked; what was kept beside it is not needed any more.
         before = replace(entry, fields=used)
         fields, known = kept(tokens, before, flow=grant.flow, hosts=grant.hosts, asked=grant.asked, now=now)
+        # NOTE: what cannot be written now is written the next time: a token that rotates is not given again.
+        self._unwritten[declared.held_as] = entry.generation, fields, known
+        return self._write(declared, entry, fields, known)
+
+    def _write(self, declared: Declared, entry: Entry, fields: Mapping[str, str], grant: Grant) -> Entry:
         with self._opening:
-            made = self._vault.own.renew(entry, fields, now, known)
+            made = self._vault.own.renew(entry, fields, self._clock(), grant)
+        del self._unwritten[declared.held_as]
         self._failures.pop(declared.held_as, None)
         return made or self._read(declared)  # of a login that was faster, or that it was logged out
 

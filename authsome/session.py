@@ -87,6 +87,10 @@ class Session:
             for field, secret in self._all(key).items()
         }
 
+    def tokens(self) -> frozenset[str]:
+        """Return the secrets that are replaced by themselves every now and then."""
+        return frozenset(secret for key in self._granted for secret in self._all(key).values())
+
     def _all(self, key: tuple[str, str]) -> Mapping[str, str]:
         """Return every secret of a connection, also what no request gets."""
         granted = self._granted.get(key)
@@ -386,7 +390,7 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
     from authsome.bridge import Nobody  # noqa: PLC0415  a run with everything in place needs no door to a person
 
     blocking = position.plan.blocking
-    if isinstance(answering, Nobody):
+    if isinstance(answering, Nobody) and not _need_nobody(position, intake):
         lines = "\n".join(dict.fromkeys(f"  {step.command}" for step in blocking))
         raise _lacking(
             position.plan, "missing or unusable, and nobody to ask", f"run where a person can answer:\n{lines}"
@@ -396,6 +400,16 @@ def _ask(position: Position, answering: "Human", intake: Intake) -> None:
     # A required one first: two that one credential fills are asked for once.
     once = {each.key: each for each in sorted(wanted, key=lambda each: each.required)}
     collect(position.vault, [once.pop(each.key) for each in wanted if each.key in once], answering, intake)
+
+
+def _need_nobody(position: Position, intake: Intake) -> bool:
+    """Whether everything that a run waits for is got without a person: tokens for applications that are known."""
+    blocking = {(step.provider, step.connection) for step in position.plan.blocking}
+    for each in (each.stored for each in position.wanted if each.key in blocking):
+        before = replaced(position.vault, each.provider, each.connection, intake.shared)
+        if not by_tokens(each.provider, before, intake) or not _login(each, before, position.vault, intake).alone:
+            return False
+    return True
 
 
 def _lacking(made: plan.Plan, words: str, hint: str) -> AuthsomeError:
@@ -476,8 +490,9 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
     for each in wanted:
         before = replaced(vault, each.provider, each.connection, intake.shared)
         if by_tokens(each.provider, before, intake):
-            logins[each.key] = _login(each, before, vault, intake)
-            questions.append(logins[each.key].question())
+            login = logins[each.key] = _login(each, before, vault, intake)
+            if not (login.alone and _got_alone(login, human, intake)):
+                questions.append(login.question())
             continue
         provider = _as_before(each.provider, before).as_written
         asked[each.key] = provider, dict(_held(vault, provider, each.connection))
@@ -494,7 +509,21 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         verdict = _stored(vault, provider, question.connection, fields, intake, answer.accepted)
         return Outcome(verdict.stored + _whither(provider, fields), checked=verdict.good is True)
 
-    human.ask(questions, take)
+    if questions:
+        human.ask(questions, take)
+
+
+def _got_alone(login: "Authorization", human: "Human", intake: Intake) -> bool:
+    """Log in an application for itself; return whether it worked, where a person can see to it otherwise."""
+    from authsome.bridge import Answer, Nobody  # noqa: PLC0415  as in `_ask`
+
+    try:
+        _authorized(login, Answer(), intake)
+    except AuthsomeError:
+        if isinstance(human, Nobody):
+            raise
+        return False
+    return True
 
 
 def by_tokens(provider: Provider, before: Entry | None, intake: Intake) -> bool:
@@ -743,10 +772,11 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 
 def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
-    from authsome.authorization import BY_PERSON  # noqa: PLC0415  as in `_login`
     from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
-    from authsome.oauth import Tokens, asked  # noqa: PLC0415  the same
+    from authsome.oauth import BY_PERSON, Tokens, asked  # noqa: PLC0415  the same
 
+    if intake.ways is not None:  # what is given replaces what is held
+        intake = intake._replace(ways=replace(intake.ways, anew=True))
     login = _login(wanted, before, vault, intake)
     if login.flow in BY_PERSON:
         other = f", or another --flow: {', '.join(login.flows)}" if login.flows else ""

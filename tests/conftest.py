@@ -23,6 +23,7 @@ _LONG = (
     *("test_soak.py", "test_relay.py", "test_page_browser.py", "test_keychain.py", "test_vault_backup.py"),
     *("test_identity.py", "test_clients_curl.py", "test_docs.py", "test_contract.py", "test_roster.py"),
     *("test_vault_resolve.py", "test_clients_runtimes.py", "test_schemas_editor.py", "test_sdks.py"),
+    "test_oauth_journey.py",
 )
 
 

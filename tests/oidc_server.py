@@ -87,7 +87,8 @@ class Certified:
         clients = folder / "clients.json"
         clients.write_text(json.dumps([each.metadata() for each in (PUBLIC, BASIC, POST)]))
         files = [f"--certificate={certificate}", f"--key={key}", f"--clients={clients}"]
-        with (folder / "stderr").open("wb") as log:
+        self._log = folder / "stderr"
+        with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [node, HERE / "server.mjs", *files],
                 stdin=subprocess.PIPE,
@@ -101,7 +102,9 @@ class Certified:
 
     def _read(self) -> dict[str, Any]:
         assert self._process.stdout is not None
-        said: dict[str, Any] = json.loads(self._process.stdout.readline())
+        line = self._process.stdout.readline()
+        assert line, f"the server has ended, and {self._log} says why"
+        said: dict[str, Any] = json.loads(line)
         return said
 
     def _ask(self, act: str, **more: Any) -> dict[str, Any]:

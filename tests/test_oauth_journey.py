@@ -288,10 +288,10 @@ def test_a_login_at_the_terminal(world: World, flow: str) -> None:
     assert world.oidc.knows(world.token())
 
 
-def _logs_in(world: World) -> None:
+def _logs_in(world: World, *more: str) -> None:
     """Log in with a code for another device, at a terminal."""
     world.oidc.settle(interval=1)
-    person = world.at_terminal("login", "certified", "--flow", "device_code")
+    person = world.at_terminal("login", "certified", "--flow", "device_code", *more)
     assert person.sees(f"{world.oidc.issuer}/device"), person.screen
     person.sees("never", seconds=0.3)
     code = re.search(r"\b[B-Z]{4}-[B-Z]{4}\b", person.screen)
@@ -324,6 +324,20 @@ def test_an_agent_works_on_when_its_token_ends_until_a_person_takes_it_back(worl
     assert ran.code == 125
     assert "authsome login certified" in ran.err
     assert world.oidc.calls("refresh_token") == asked
+
+
+def test_what_is_held_is_widened_and_ended_at_the_provider(world: World) -> None:
+    _logs_in(world)
+    _logs_in(world, "--scopes", "write")
+    held = world.token(), world.token("refresh_token")
+    assert held[0].startswith("CANARY-AccessToken")
+    shown = json.loads(world.authsome("get", "certified", "--json").out)
+    assert {"openid", "read", "write"} == set(shown["scopes"]), shown
+    assert all(map(world.oidc.knows, held))
+    done = world.authsome("revoke", "certified", "--yes")
+    assert done.code == 0, done
+    assert not any(map(world.oidc.knows, held))
+    assert world.authsome("get", "certified").code == 3
 
 
 # An application that acts for itself has nobody to ask.

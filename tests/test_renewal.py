@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from authsome import renewal as renewal_module
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared
 from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
 from authsome.provider import Provider
 from authsome.renewal import NOTHING_TO_RENEW, Renewal, client_of, due, holds
+from authsome.session import Session, of_entry
 from authsome.vault import Entry, Grant, Vault
 from beside import all_end, beside
 from canary import sings
@@ -239,8 +241,9 @@ def test_a_login_that_comes_in_between_is_not_written_over(vault: Vault, acme: D
     assert entry.fields == {"access_token": given.access_token, "refresh_token": given.refresh_token}
 
 
-def test_a_logout_that_comes_in_between_is_not_undone(vault: Vault, acme: Declared, clock: Clock) -> None:
-    clock.now += LIFE
+@pytest.mark.parametrize("age", [LIFE, LIFE - 1])
+def test_a_logout_that_comes_in_between_is_not_undone(vault: Vault, acme: Declared, clock: Clock, age: float) -> None:
+    clock.now += age
 
     def slow(*_: object) -> Tokens:
         Vault(vault.home, "default", {}).own.delete("acme", "default")
@@ -271,6 +274,22 @@ def test_what_renews_goes_to_no_host_that_nobody_agreed_to(vault: Vault, acme: D
     assert (caught.value.error, caught.value.hint) == ("hosts_changed", "authsome login acme --force")
     assert told.asked == []
     assert _grant(_held(vault)).refused is None
+
+
+def test_who_has_a_token_that_holds_does_not_wait_long_for_another_process(
+    vault: Vault, acme: Declared, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal_module, "_SHORT_TURN_SECONDS", 0.05)
+    monkeypatch.setattr(renewal_module, "_TURN_SECONDS", 0.1)
+    told = Told(NEW)
+    clock.now += LIFE - 1
+    with Vault(vault.home, "default", {}).own.turn("acme", "default", 1):
+        assert _renewal(vault, clock, told).fresh(acme).fields["access_token"] == ACCESS
+        clock.now += 1
+        with pytest.raises(AuthsomeError, match="has been in use by another authsome"):
+            _renewal(vault, clock, told).fresh(acme)
+    assert told.asked == []
+    assert _renewal(vault, clock, told).fresh(acme).fields["access_token"] == NEW.access_token
 
 
 # A no.
@@ -460,6 +479,27 @@ def test_nothing_is_asked_for_that_could_not_be_kept(tmp_path: Path, clock: Cloc
     assert told.asked == []
 
 
+def test_tokens_that_cannot_be_written_are_written_later_and_not_asked_for_again(tmp_path: Path, clock: Clock) -> None:
+    with small_disk(tmp_path / "disk", 256) as disk:
+        vault = Vault(disk / "home", "default", {})
+        acme = hold(vault, provider_at(1), clock.now - LIFE)
+        ballast: list[Path] = []
+
+        def talk(*_: object) -> Tokens:
+            ballast.append(fill(disk, 0))
+            return NEW
+
+        renewal = _renewal(vault, clock, talk)
+        for _ in range(2):
+            with pytest.raises(AuthsomeError, match="no space left"):
+                renewal.fresh(acme)
+            assert _held(vault).fields["refresh_token"] == REFRESH
+        ballast.pop().unlink()
+        assert renewal.fresh(acme).fields["refresh_token"] == NEW.refresh_token
+        assert _held(vault).fields["refresh_token"] == NEW.refresh_token
+        assert ballast == []  # it was asked once
+
+
 _RENEW = """
 import sys
 from pathlib import Path
@@ -532,3 +572,48 @@ def test_killed_between_the_answer_and_the_write_it_tries_again_with_the_token_t
     entry = _renewal(vault, clock, speak(endpoint.roots)).fresh(acme)
     assert (endpoint.asked, endpoint.ended) == ([REFRESH, REFRESH], False)
     assert entry.fields["refresh_token"] == endpoint.good[-1]
+
+
+# What a run has of it.
+
+
+def test_a_run_holds_what_goes_along_with_requests_and_takes_newer_tokens_only(
+    vault: Vault, acme: Declared, clock: Clock
+) -> None:
+    old = of_entry(acme, _held(vault))
+    new = of_entry(acme, _renewal(vault, clock, Told(NEW)).fresh(acme, seen=ACCESS))
+    assert old.secrets("acme", "default") == {"access_token": ACCESS}
+    assert set(new.stand_ins()) == {NEW.access_token, NEW.refresh_token, REFRESH}
+    assert repr(new) == "Session(acme/default)"
+    assert not sings(repr(new.holding("acme", "default")).encode())
+    held = new.holding("acme", "default")
+    assert held
+    assert held.renewable
+    assert held.grant
+    assert held.grant.expires_at == clock.now + LIFE
+    assert old.renewed(new).secrets("acme", "default") == {"access_token": NEW.access_token}
+    assert new.renewed(old) is new
+    assert Session({}).renewed(new).stand_ins() == {}
+    key = Session({acme.key: {"access_token": ACCESS}})
+    assert key.renewed(new) is key
+
+
+def test_whoever_waits_for_a_file_that_is_replaced_waits_for_the_one_in_its_place(vault: Vault, acme: Declared) -> None:
+    order: list[str] = []
+
+    def wait() -> None:
+        with Vault(vault.home, "default", {}).own.turn(*acme.key, 10):
+            order.append("who waited")
+
+    waiting = threading.Thread(target=wait)
+    with vault.own.turn(*acme.key, 10):
+        waiting.start()
+        waiting.join(0.05)
+        hold(Vault(vault.home, "default", {}), acme.provider, 0.0, NEW)
+        other = vault.own.turn(*acme.key, 10)
+        other.__enter__()
+    waiting.join(0.1)
+    order.append("who holds the new one")
+    other.__exit__(None, None, None)
+    waiting.join()
+    assert order == ["who holds the new one", "who waited"]

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from authsome.errors import AuthsomeError, ExitCode, clean
 from authsome.manifest import full_name
-from authsome.oauth import AuthorizationRequest, DeviceAuthorization
+from authsome.oauth import BY_PERSON, AuthorizationRequest, DeviceAuthorization
 
 ATTEMPTS = 3
 """How often a person may mistype before the command ends."""
@@ -130,7 +130,9 @@ class Nobody:
         named = next(question.provider for question in questions)
         raise AuthsomeError(
             f"nobody to ask for {named}: no terminal and no display, CI, --no-input or a profile that asks nobody",
-            hint=f"authsome login {named} --stdin < FILE",
+            hint=f"run where a person can answer: authsome login {named}"
+            if any(question.flow in BY_PERSON for question in questions)
+            else f"authsome login {named} --stdin < FILE",
             code=ExitCode.MISSING,
         )
 

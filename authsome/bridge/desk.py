@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from authsome.bridge import Answer, Take
+from authsome.bridge import Answer, Outcome, Take
 from authsome.bridge.sheet import Line, Sheet, check_hosts
 from authsome.errors import AuthsomeError, ExitCode
 
@@ -142,10 +142,16 @@ class Desk:
             each.done.set_result(None)
 
     def _take(self, take: Take, line: Line, answer: Answer) -> None:
+        code = line.code
         try:
             check_hosts(line.question, answer)
-            line.settle(take(line.question, answer), self._clock())
+            taken = take(line.question, answer)
+            # Who has put a login off does not want to hear that it still waits; that it was done, they do.
+            if isinstance(taken, Outcome) or not answer.polls or line.code is code:
+                line.settle(taken, self._clock())
         except AuthsomeError as error:
+            if answer.polls and line.code is not code and error.code in _IN_PLACE:
+                return
             if not (answer.polls and line.puts_off(error, self._clock())):
                 line.refuse(error, answer)
             if error.code not in _IN_PLACE:

@@ -11,6 +11,8 @@ from authsome.oauth import DeviceAuthorization, UnavailableError
 
 SLOWEST = 60.0
 """Seconds from one question to the next, at most, where a provider does not answer and does not say how long."""
+LONGEST = 3600.0
+"""Seconds for which a code is waited for, whatever its provider says; 900 and 1800 are usual."""
 
 
 @dataclass(slots=True)
@@ -34,7 +36,7 @@ class Code:
         for url in (device.verification_uri, device.verification_uri_complete):
             if url is not None:
                 safe(url, display_name)
-        return cls(device, now + device.interval, now + device.expires_in, now, device.interval)
+        return cls(device, now + device.interval, now + min(device.expires_in, LONGEST), now, device.interval)
 
     def goes_on(self, device: DeviceAuthorization, now: float) -> None:
         """Take it that the provider said "not yet"; it may want more time from now on."""
@@ -53,4 +55,4 @@ class Code:
     @property
     def minutes(self) -> int:
         """How long it holds from its beginning, in whole minutes."""
-        return max(1, round(self.device.expires_in / 60))
+        return max(1, round(min(self.device.expires_in, LONGEST) / 60))

@@ -53,7 +53,7 @@ def pasted(text: str, request: AuthorizationRequest) -> str:
     if before not in ("", own, own.partition("://")[2]) or "=" not in query:
         raise AuthsomeError(
             "This is not the address that the login comes back to.",
-            hint=f"copy the whole address once the browser shows one that begins with {own}?",
+            hint=f"copy the whole address once the browser shows one that begins with {own}",
             code=ExitCode.USAGE,
         )
     state = state_of(query)
@@ -72,7 +72,9 @@ def safe(url: str, display_name: str) -> str:
         host = urlsplit(url).hostname
     except ValueError:
         host = None
-    if not url.startswith("https://") or not host or not url.isascii() or not url.isprintable() or " " in url:
+    # NOTE: a backslash is a slash to a browser, so that the host would be another one than is shown here.
+    strange = not url.isascii() or not url.isprintable() or " " in url or "\\" in url
+    if strange or not url.startswith("https://") or not host:
         raise AuthsomeError(
             f"{display_name} would send you to an address that is not https.",
             hint="nobody was sent there; look at its definition with `authsome inspect`",

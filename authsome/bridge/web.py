@@ -7,6 +7,7 @@ inside: the words may hold a value, and the thread that asked knows them.
 import base64
 import hashlib
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -48,20 +49,27 @@ RETURNED_HEADERS = {"Referrer-Policy": "no-referrer"}
 """NOTE: the address that a login comes back with has the code in it; not even this site's own pages get to read it."""
 
 
+@cache
+def _templates() -> jinja2.Environment:
+    """Return the pages, compiled before somebody waits for them."""
+    found = jinja2.Environment(
+        autoescape=True,
+        loader=jinja2.PackageLoader(__package__),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.filters |= {"clean": clean, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
+    for name in found.list_templates():
+        found.get_template(name)
+    return found
+
+
 class Answers(ABC):
     """An application of the server; a subclass says what it answers."""
 
     def __init__(self) -> None:
-        self._templates = jinja2.Environment(
-            autoescape=True,
-            loader=jinja2.PackageLoader(__package__),
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.filters |= {"clean": clean, "capitalize_first": lambda text: text[:1].upper() + text[1:]}
-        for name in self._templates.list_templates():  # compiled before somebody waits for them
-            self._templates.get_template(name)
+        self._templates = _templates()
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         """Answer one request."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 
 from authsome.errors import AuthsomeError, ExitCode
 
+BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
+"""The flows in which a person agrees at the provider."""
+
 
 @dataclass(frozen=True, slots=True)
 class Client:

@@ -36,8 +36,8 @@ DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 INTERVAL, MORE = 5.0, 5.0
 """Seconds between two polls where nothing is said, and those that `slow_down` adds (RFC 8628, 3.2 and 3.5)."""
 MOST_INTERVAL = 60.0
-CODE_SECONDS = 900.0
-"""For how long a code for another device holds where nothing is said."""
+CODE_SECONDS, MOST_CODE_SECONDS = 900.0, 3600.0
+"""For how long a code for another device holds where nothing is said, and for how long at most anybody waits for it."""
 
 _TOKENS = ("refresh_token", "access_token")
 _MOST_RETURNED = 1 << 14
@@ -64,9 +64,10 @@ class Conversation:
         flow: str = "pkce",
         issuer_said: bool = False,
     ) -> None:
-        for name, url in endpoints(asks).items():
+        parameters = (*asks.authorization_parameters.values(), *asks.token_parameters.values())
+        for name, url in (*endpoints(asks).items(), *(("", text) for text in parameters)):
             if slots := [slot for slot in SLOT.findall(url) if slot not in LATER.get(name, ())]:
-                raise AuthsomeError(f"the address of the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
+                raise AuthsomeError(f"the way to the provider's tokens lacks `{slots[0]}`", code=ExitCode.USAGE)
         if not all(_sendable(text) for text in (client.client_id, client.client_secret or "", *client.more.values())):
             raise AuthsomeError("the id or the secret of the application holds what neither does", code=ExitCode.USAGE)
         self._asks = asks
@@ -97,7 +98,7 @@ class Conversation:
 
         Raises `AuthsomeError` (exit code 2) for what does not come from this login, which leaves it as it is.
         """
-        given = self.checked(url_or_query, request)
+        given = self.returned(url_or_query, request)
         host = urlsplit(self._asks.authorization_url or "").hostname or "the provider"
         issuer = self._asks.issuer
         if issuer is not None and ("iss" in given or self._issuer_said) and given.get("iss") != issuer:
@@ -112,7 +113,7 @@ class Conversation:
         return self._fetched("authorization_code", parameters, (code, verifier, request.state))
 
     @staticmethod
-    def checked(url_or_query: str, request: AuthorizationRequest) -> Mapping[str, str]:
+    def returned(url_or_query: str, request: AuthorizationRequest) -> Mapping[str, str]:
         """Return what a redirect says, if it answers this request; nothing is sent."""
         given = _parameters(url_or_query, request.redirect_uri)
         if "state" not in given or not (given.get("code") or given.get("error")):
@@ -475,7 +476,7 @@ def _device(said: Mapping[str, Any], host: str) -> tuple[DeviceAuthorization, st
         raise UnavailableError(f"{host} gave no code for another device")
     whole = _page(said.get("verification_uri_complete", said.get("verification_url_complete")))
     interval = seconds(said.get("interval")) or INTERVAL
-    until = seconds(said.get("expires_in")) or CODE_SECONDS
+    until = min(seconds(said.get("expires_in")) or CODE_SECONDS, MOST_CODE_SECONDS)
     return (
         DeviceAuthorization(str(user_code), page, whole, min(max(interval, 1.0), MOST_INTERVAL), until),
         device_code,

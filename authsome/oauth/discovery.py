@@ -1,8 +1,8 @@
 """Where an authorization server keeps its endpoints, found out where a definition does not say (RFC 8414, 9728).
 
-Promises that metadata can add a path and no place: every endpoint that it names is https, and on a host that the
-definition names. Refuses, with the reason and the line to write, metadata of somebody else (an `issuer` that is not the
-one asked), and a server that does not bind a code to its login (S256). Nothing secret is sent.
+Promises that metadata can add a path and no place: every endpoint that is taken from it is https, and on a host that
+the definition names. Refuses, with the reason and the line to write, metadata of somebody else (an `issuer` that is not
+the one asked), and a server that does not bind a code to its login (S256). Nothing secret is sent.
 """
 
 import json
@@ -67,7 +67,12 @@ def known(oauth: OAuth, transport: httpx.BaseTransport, *needed: str) -> tuple[O
     change: dict[str, Any] = {}
     for name, key in _NAMES.items():
         if getattr(asks, key) is None and found.get(name) is not None and not (asks.revocation and "revocation" in key):
-            change[key] = _endpoint(name, found[name], key, allowed)
+            try:
+                change[key] = _endpoint(name, found[name], key, allowed)
+            except AuthsomeError:
+                # What nobody needs now is left out: to make it usable is no reason to trust one more host.
+                if key == "token_url" or key in needed:
+                    raise
     shown = found.get("token_endpoint_auth_methods_supported")
     ways = tuple(each for each in shown if isinstance(each, str)) if isinstance(shown, list) else ()
     made = replace(asks, issuer=issuer, **change)

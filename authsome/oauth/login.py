@@ -7,6 +7,7 @@ take, before a person has typed anything.
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
@@ -105,7 +106,7 @@ class Login:
         """
         if self._asked is None or self._spoken is None:
             raise DeniedError("used_already", "this login is over: its answer was used already")
-        self._spoken.checked(url, self._asked)
+        self._spoken.returned(url, self._asked)
         asked, self._asked = self._asked, None  # RFC 6749, 4.1.2: a code is used once, whatever comes of it
         return self._spoken.code(url, asked, self._verifier)
 
@@ -141,11 +142,12 @@ class Login:
                 code=ExitCode.USAGE,
             )
         registers = self._flow == "dcr_pkce"
-        fixed = not registers and (self.client is None or self.client.redirect_uri is None)
-        if redirect_uri is None or (fixed and redirect_uri != REDIRECT):
+        fixed = None if registers else ((self.client and self.client.redirect_uri) or REDIRECT)
+        if redirect_uri is None or fixed not in (None, redirect_uri):
+            goal = fixed or REDIRECT
             raise AuthsomeError(
-                f"the provider sends people back to {REDIRECT}, and port 7998 is not this program's now",
-                hint="end what listens on port 7998 and try again",
+                f"the provider sends people back to {goal}, and port {urlsplit(goal).port} is not this program's now",
+                hint=f"end what listens on port {urlsplit(goal).port} and try again",
                 code=ExitCode.USAGE,
             )
         needed = ("authorization_url", *(("registration_endpoint",) if registers else ()))

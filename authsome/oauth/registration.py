@@ -20,6 +20,7 @@ NAME = "authsome"
 
 _METHODS = ("none", "client_secret_basic", "client_secret_post")
 _MOST = 2048
+_END_OF_TIME = 1e11
 
 
 def register(
@@ -75,20 +76,15 @@ def _client(said: Mapping[str, Any], wanted: str, redirect_uri: str, host: str) 
     client_id, secret = said.get("client_id"), said.get("client_secret")
     if not _usable(client_id) or not (secret is None or _usable(secret)):
         raise UnavailableError(f"{host} registered an application without an id that can be used")
-    method = said.get("token_endpoint_auth_method", wanted)
-    if method not in _METHODS:
+    # One that gives a secret and says nothing of it wants to see it, in the way of the definition.
+    method = said.get("token_endpoint_auth_method", wanted if secret is None else None)
+    if method not in (None, *_METHODS):
         raise UnavailableError(f"{host} registered an application that shows itself in a way authsome does not know")
-    if secret is None and method != "none":
-        method = "none"
+    if secret is None or method == "none":
+        return Client(str(client_id), None, redirect_uri, "none")
     until = said.get("client_secret_expires_at")
-    ends = isinstance(until, int | float) and not isinstance(until, bool) and until > 0 and method != "none"
-    return Client(
-        str(client_id),
-        secret if method != "none" else None,
-        redirect_uri,
-        method,
-        min(float(until), 1e12) if ends and until is not None else None,
-    )
+    ends = isinstance(until, int | float) and not isinstance(until, bool) and 0 < until < _END_OF_TIME
+    return Client(str(client_id), secret, redirect_uri, method, float(until or 0) if ends else None)
 
 
 def _usable(text: object) -> bool:

@@ -1,7 +1,8 @@
 """What one run's engine works with, whatever carries a request.
 
-Promises that what is looked for in answers only ever grows: a key that was rotated away can still be said back. Refuses
-nothing; it decides nothing.
+Promises that what is looked for in answers only grows: a key that was rotated away can still be said back. Of tokens
+that replace each other every few minutes, for weeks, those that have long ended are forgotten. Refuses nothing; it
+decides nothing.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from authsome.proxy.upstream import Upstream
 from authsome.session import Session
 
 _LONG_BODIES = 4
+_REMEMBERED = 64  # tokens that have been replaced, the newest ones: to look for a thousand takes seconds to prepare
 
 
 @dataclass
@@ -39,10 +41,10 @@ class Gate:
     def __post_init__(self) -> None:
         self.room = asyncio.Semaphore(_LONG_BODIES)
         self.renewing = Renewing(self.renew, lambda: self.live, self._take) if self.renew else None
-        self._swapping = threading.Lock()
-        self._scrubbed: Live | None = None
+        self._swapping, self._preparing = threading.Lock(), threading.Lock()
+        self._scrubbed: tuple[Live | None, Scrubber] = None, Scrubber({})
+        self._tokens: dict[str, None] = {}
         self._stand_ins: dict[str, str] = {}
-        self._scrubber = Scrubber({})
 
     @property
     def renews(self) -> bool:
@@ -59,12 +61,25 @@ class Gate:
         with self._swapping:
             session = self.live.session.renewed(newest)
             if session is not self.live.session:
-                self.live = Live(self.live.rules, session)
+                live = Live(self.live.rules, session)
+                self.scrubber(live)  # in this thread, in which nobody waits for it
+                self.live = live
 
     def scrubber(self, live: Live) -> Scrubber:
         """Return what to look for in answers: every secret the run has had, whichever of them a request carried."""
-        if live is not self._scrubbed:
+        scrubbed, scrubber = self._scrubbed
+        return scrubber if live is scrubbed else self._prepare(live)
+
+    def _prepare(self, live: Live) -> Scrubber:
+        with self._preparing:
             # A key that was rotated away can still be said back: by a slow answer, or by a provider that remembers it.
-            self._stand_ins |= live.session.stand_ins()
-            self._scrubbed, self._scrubber = live, Scrubber(self._stand_ins)
-        return self._scrubber
+            now = live.session.stand_ins()
+            self._stand_ins |= now
+            self._tokens |= dict.fromkeys(live.session.tokens())
+            replaced = [token for token in self._tokens if token not in now]
+            for token in replaced[:-_REMEMBERED]:
+                del self._tokens[token]
+                del self._stand_ins[token]
+            scrubber = Scrubber(self._stand_ins)
+            self._scrubbed = live, scrubber
+        return scrubber

@@ -31,7 +31,7 @@ ROOM = 32 << 20
 """Octets of all bodies that are kept at once."""
 
 _PATIENCE_SECONDS = 2.0  # for a renewal, while the old token is good
-_REST_SECONDS = 1.0
+_REST_SECONDS = 10.0  # after which a request waits again, as long as the old token is good
 _POINTLESS_SECONDS = 300.0
 
 type Key = tuple[str, str]

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import DOUBTED, HOSTILE, KEY, opened, question
-from chromium import Browser, chromium
+from agreeing import APPLICATION, Agreeing, login
+from asking import DOUBTED, HOSTILE, KEY, opened, question, take
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
-from authsome.bridge import Blank
+from authsome.bridge import Answer, Blank, Question, Taken
+from authsome.oauth import AuthorizationRequest, DeviceAuthorization
 from canary import sings
+from chromium import Browser, chromium
 from conftest import EXECUTABLE, CommandLine
 from node import Install
 from node_fixtures import install  # noqa: F401  a fixture
@@ -295,8 +297,25 @@ def test_axe_finds_nothing_to_complain_about(
         question("beta", connection="team", hosts=("a.example", "b.example"), new_hosts=("b.example",)),
         question("gamma", required=False, blanks=(Blank("api_key"), Blank("account", "Account id", masked=False))),
         question("delta", held=("delta of the profile work",), scopes=("repo", "read:user")),
+        *(
+            login(
+                "epsilon",
+                required=False,
+                blanks=APPLICATION,
+                keys_url="https://acme.example/apps",
+                connection=f"no-{n}",
+            )
+            for n in "12"
+        ),
+        login("zeta", required=False, flow="device_code", connection="team"),
     )
-    with opened(*asked) as page:
+    waiting = DeviceAuthorization("WDJB-MJHT", "https://acme.example/device", "https://acme.example/d?c=1", 500, 900)
+    agreeing = Agreeing(code=waiting)
+
+    def taking(asked: Question, answer: Answer) -> Taken:
+        return agreeing(asked, answer) if asked.flow else take(asked, answer)
+
+    with opened(*asked, taking=taking) as page:
         browser = browse()
         browser.wide(width, dark=dark)
         browser.opens(page.guard.link)
@@ -310,6 +329,17 @@ def test_axe_finds_nothing_to_complain_about(
                 browser.sees("2 to look at")
                 browser.types(3, KEY + Keys.ENTER)
                 browser.sees("1 of 3 required stored")
+                browser.presses("go-6")
+                browser.sees("WDJB-MJHT")
+                page.sheet.lines[5].settle(AuthorizationRequest("https://acme.example/", "CANARY-state", "x"), 0.0)
+                browser.presses("again-6")
+                browser.waits('#line-6[data-state="open"]')
+                browser.driver.get(browser.driver.current_url)
+                browser.one("summary").click()
+                browser.presses("returned-5")
+                browser.sees("This is not the address that the login comes back to.")
+                browser.presses("go-6")
+                browser.sees("WDJB-MJHT")
             if step == "done":
                 browser.presses("leave")
                 browser.sees("Go back to the terminal")

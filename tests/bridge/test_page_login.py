@@ -1,11 +1,13 @@
 """Logins on the page: every attack on what comes back, by sockets, and what waits for another device, by the clock."""
 
+import contextlib
 import os
 import queue
 import re
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
@@ -350,6 +352,8 @@ def test_an_application_is_asked_for_with_its_callback_address() -> None:
         "https://",
         "https://a b/",
         "https://acme.example/\x00",
+        "https://evil.example\\@acme.example/",
+        "https://[acme.example/",
         "data:text/html,https://x",
     ],
 )
@@ -470,6 +474,7 @@ class Simulated:
     code: DeviceAuthorization = GIVEN
     asked: list[float] = field(default_factory=list)
     clock: Clock = field(default_factory=Clock)
+    while_asked: Callable[[Line], None] = lambda _: None
 
     def runs(self, seconds: float = 600.0) -> Line:
         """Get a code and wait for what becomes of it; raise how the page ends."""
@@ -482,6 +487,7 @@ class Simulated:
         def taking(asked: Question, answer: Answer) -> Taken:
             if answer.polls:
                 self.asked.append(self.clock.now - begin)
+                self.while_asked(self.line)
             return agreeing(asked, answer)
 
         self.line = sheet.lines[0]
@@ -513,6 +519,26 @@ def test_a_code_that_nobody_confirms_ends_in_place_and_the_page_later() -> None:
     assert told.line.words == "The code has expired before it was confirmed."
     assert len(told.asked) == 179
     assert told.clock.now - 1000 == 900 + 600
+
+
+def test_a_code_that_is_said_to_hold_for_ever_is_waited_for_an_hour() -> None:
+    told = Simulated([UNAVAILABLE], code=replace(GIVEN, expires_in=1e12))
+    with pytest.raises(AuthsomeError, match="nobody answered"):
+        told.runs()
+    assert told.clock.now - 1000 == 3600 + 600
+    assert told.asked[-1] - told.asked[-2] == 60
+
+
+def test_a_login_that_is_put_off_while_its_provider_is_asked_stays_put_off() -> None:
+    for said in (GIVEN, DeniedError("access_denied", "Acme says no"), UNAVAILABLE):
+        told = Simulated([said])
+        told.while_asked = lambda line: line.again()
+        with pytest.raises(AuthsomeError, match="nobody answered"):
+            told.runs()
+        assert (told.line.state, told.line.words, told.asked) == (State.OPEN, "", [5])
+    told = Simulated([STORED])
+    told.while_asked = lambda line: line.again()
+    assert told.runs().state is State.STORED
 
 
 def test_a_no_from_another_device_is_said_in_place() -> None:
@@ -558,9 +584,17 @@ def test_who_waits_for_another_device_when_the_page_ends_is_let_go() -> None:
         page.post(cookie, {"act": "go-0"})
         waits = threading.Thread(target=lambda: replies.append(page.post(cookie, {"act": "poll-0"})))
         waits.start()
+        time.sleep(0.2)  # until it waits; else it finds the page closed, which is as well
         assert "Left" in page.post(cookie, {"act": "leave"}).text
         waits.join(5)
-    assert [each.status for each in replies] == [500]
+    assert [each.status in (410, 500) for each in replies] == [True]
+
+
+def test_leaving_ends_a_login_that_somebody_may_still_come_back_from(away: Away) -> None:
+    assert "Left" in away.page.post(away.cookie, {"act": "leave"}).text
+    with contextlib.suppress(ConnectionError):
+        assert away.back(code=CODE, state=away.state).status in (0, 410)
+    assert len(away.agreeing.answers) == 1
 
 
 def test_the_states_of_two_logins_are_told_apart() -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
@@ -243,6 +244,9 @@ def test_what_is_said_of_a_code_stays_within_reason(quirky: Server, opened: Open
     quirky.fail("/device", Fault(200, json.dumps(said | {"interval": 3600, "expires_in": "600"}).encode()))
     shown, _ = opened(PUBLIC, "device_code").device(())
     assert (shown.interval, shown.expires_in) == (60.0, 600.0)
+    quirky.fail("/device", Fault(200, json.dumps(said | {"interval": 0.001, "expires_in": 1e8}).encode()))
+    shown, _ = opened(PUBLIC, "device_code").device(())
+    assert (shown.interval, shown.expires_in) == (1.0, 3600.0)
 
 
 def test_both_tokens_are_ended_the_refresh_token_first(quirky: Server, opened: Opened) -> None:
@@ -282,6 +286,19 @@ def test_a_provider_ends_tokens_in_its_own_way(quirky: Server, opened: Opened) -
     with pytest.raises(DeniedError) as refused:
         opened(revocation_url=None, revocation=bearer).revoke({"access_token": issued.access_token})
     assert refused.value.error == "invalid_auth"
+
+
+def test_what_is_sent_and_what_comes_back_is_in_no_log(
+    quirky: Server, opened: Opened, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    tokens = _by_code(quirky, opened(token_endpoint_auth_method="client_secret_basic"))
+    opened().revoke({"refresh_token": tokens.refresh_token or ""})
+    with pytest.raises(DeniedError):
+        opened().renew(tokens.refresh_token or "")
+    logged = "\n".join(each.getMessage() for each in caplog.records if not each.name.startswith("authlib"))
+    assert "connect_tcp" in logged  # Authlib's is the server's here
+    assert not sings(logged.encode())
 
 
 def test_a_token_in_an_address_is_in_no_log(quirky: Server, opened: Opened, caplog: pytest.LogCaptureFixture) -> None:
@@ -452,9 +469,13 @@ def test_a_connection_is_renewed_as_it_was_made(quirky: Server) -> None:
 
 
 def test_an_address_with_a_setting_missing_is_not_asked(quirky: Server) -> None:
-    asks = replace(quirky.asks(), token_url="https://{shop}.acme.example/token")
-    with pytest.raises(AuthsomeError, match="lacks `shop`"):
-        Conversation(asks, CLIENT, transport(quirky.provider(), quirky.outside))
+    for change in (
+        {"token_url": "https://{shop}.acme.example/token"},
+        {"token_parameters": {"audience": "https://{shop}.acme.example"}},
+        {"authorization_parameters": {"audience": "{shop}"}},
+    ):
+        with pytest.raises(AuthsomeError, match="lacks `shop`"):
+            Conversation(quirky.asks(**change), CLIENT, transport(quirky.provider(), quirky.outside))
 
 
 @pytest.mark.parametrize(
@@ -471,3 +492,36 @@ def test_nothing_secret_is_in_what_can_be_printed(quirky: Server, opened: Opened
     url = made.url(SCOPES, REDIRECT, STATE, VERIFIER)
     tokens = made.code(quirky.agree(url), _request(url), VERIFIER)
     assert not sings(repr((tokens, CLIENT, _request(url), made)).encode())
+
+
+_PIECES = st.sampled_from(
+    [
+        REDIRECT,
+        "http://127.0.0.1:7998",
+        "?",
+        "&",
+        "=",
+        "#",
+        "/",
+        "code",
+        "state",
+        "error",
+        STATE,
+        "%",
+        "%00",
+        "[",
+        "]",
+        "@",
+    ]
+)
+
+
+@given(st.lists(_PIECES | st.text(max_size=5), max_size=12).map("".join))
+def test_whatever_is_pasted_is_an_answer_or_an_error(pasted: str) -> None:
+    try:
+        said = Conversation.returned(pasted, _request())
+    except AuthsomeError as error:
+        assert error.code is ExitCode.USAGE
+        assert not sings(f"{error.message} {error.hint}".encode())
+    else:
+        assert said["state"] == STATE

@@ -6,13 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.oauth import UnavailableError
 from authsome.oauth.discovery import Server as Said, known
 from authsome.oauth.login import REDIRECT, Login
 from authsome.outside import transport
-from authsome.provider import OAuth, OAuthDefinition, Provider
+from authsome.provider import ClientDefinition, OAuth, OAuthDefinition, Provider
+from authsome.web import httpx
 from quirks import CLIENT, Fault, Server
 
 pytest_plugins = ["quirks_fixtures"]
@@ -114,9 +116,6 @@ def test_a_server_of_the_model_context_protocol_is_logged_in_to(quirky: Server) 
         ({"token_endpoint": ["https://{h}/token"]}, "no address with https", ""),
         ({"token_endpoint": None}, "does not say its `token_url`", ""),
         ({"authorization_endpoint": "https://login.evil.example/"}, "does not name login.evil.example", ""),
-        ({"registration_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
-        ({"revocation_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
-        ({"device_authorization_endpoint": "https://evil.example/r"}, "does not name evil.example", ""),
         ({"code_challenge_methods_supported": ["plain"]}, "with S256", '"pkce": null'),
         ({"code_challenge_methods_supported": None}, "with S256", '"pkce": null'),
         ({"code_challenge_methods_supported": "S256"}, "with S256", '"pkce": null'),
@@ -136,6 +135,26 @@ def test_metadata_that_leads_elsewhere_is_refused_with_the_line_to_write(
     assert refused.value.code is ExitCode.REFUSED
     assert refused.value.message.isprintable()
     assert not isinstance(refused.value, UnavailableError)
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("registration_endpoint", "registration_endpoint"),
+        ("revocation_endpoint", "revocation_url"),
+        ("device_authorization_endpoint", "device_authorization_url"),
+    ],
+)
+def test_an_endpoint_elsewhere_is_no_reason_to_trust_its_host_while_nobody_needs_it(
+    quirky: Server, name: str, key: str
+) -> None:
+    quirky.metadata[name] = "https://evil.example/r"
+    asks, _ = _known(quirky)
+    assert getattr(asks, key) is None
+    provider = quirky.provider(**NOTHING, issuer=quirky.url)
+    with pytest.raises(AuthsomeError, match=r"does not name evil\.example") as refused:
+        known(_oauth(provider), transport(provider, quirky.outside), key)
+    assert f'"{key}": "https://evil.example/r"' in (refused.value.hint or "")
 
 
 def test_a_line_that_was_written_is_followed(quirky: Server) -> None:
@@ -206,3 +225,30 @@ def test_an_application_is_not_shown_while_an_endpoint_is_looked_for(quirky: Ser
     with pytest.raises(AuthsomeError):
         login.begin(REDIRECT)
     assert all(not seen.body and not seen.query for seen in quirky.seen)
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["https://auth.acme.example", "https://["]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+_KEYS = ("issuer", "token_endpoint", "authorization_endpoint", "code_challenge_methods_supported", "resource")
+_MORE = ("authorization_servers", "token_endpoint_auth_methods_supported", "revocation_endpoint")
+
+
+@given(
+    st.sampled_from([None, "https://auth.acme.example", "https://auth.acme.example/x"]),
+    st.dictionaries(st.sampled_from([*_KEYS, *_MORE]), _ANY).map(lambda said: json.dumps(said).encode())
+    | st.binary(max_size=50),
+    st.sampled_from([200, 201, 301, 404, 500]),
+)
+def test_whatever_metadata_says_ends_as_endpoints_or_as_an_error(issuer: str | None, body: bytes, status: int) -> None:
+    asks = OAuthDefinition(issuer=issuer, resource="https://auth.acme.example/mcp")
+    oauth = OAuth(asks, ClientDefinition(), (), ())
+    way = httpx.MockTransport(lambda _: httpx.Response(status, content=body))
+    try:
+        found, _ = known(oauth, way, *NEEDED)
+    except AuthsomeError as error:
+        assert f"{error.message} {error.hint}".isprintable()
+    else:
+        assert str(found.token_url).startswith("https://auth.acme.example")

@@ -130,6 +130,13 @@ def test_an_application_that_a_person_registered_has_one_way_back(opened: Opened
     assert refused.value.code is ExitCode.USAGE
 
 
+def test_an_application_that_registered_itself_keeps_its_way_back_in_every_flow(opened: Opened) -> None:
+    own = Client(CLIENT_ID, None, "http://127.0.0.1:40001/callback", "none")
+    assert _asked(opened("pkce", own), "http://127.0.0.1:40001/callback").url
+    with pytest.raises(AuthsomeError, match="port 40001"):
+        opened("pkce", own).begin(REDIRECT)
+
+
 def test_a_provider_that_sends_people_to_https_alone_is_refused_before_anything_is_typed(opened: Opened) -> None:
     with pytest.raises(AuthsomeError, match="an https address only") as refused:
         opened(https_redirect=True).begin(REDIRECT)
@@ -165,6 +172,15 @@ def test_an_application_whose_secret_is_over_registers_itself_anew(
     assert login.returned(quirky.agree(_asked(login).url)).access_token
     assert login.client
     assert login.client.client_id.startswith("registered-")
+
+
+def test_a_secret_that_comes_unasked_is_shown(quirky: Server, opened: Opened) -> None:
+    said = {"client_id": CLIENT_ID, "client_secret": CLIENT.client_secret, "client_secret_expires_at": 0}
+    quirky.fail("/register", Fault(201, json.dumps(said).encode()))
+    login = opened("dcr_pkce", None, registration_endpoint=f"{quirky.url}/register")
+    quirky.quirks.auth_methods = ("client_secret_post",)
+    assert login.returned(quirky.agree(_asked(login).url)).access_token
+    assert login.client == Client(CLIENT_ID, CLIENT.client_secret, REDIRECT)
 
 
 @pytest.mark.parametrize(

@@ -491,7 +491,7 @@ def test_a_server_that_calls_itself_otherwise_is_not_believed(way: Ways, oidc: C
 def test_a_token_for_one_resource_is_asked_for_by_its_address(way: Ways, visitor: Visitor, oidc: Certified) -> None:
     resource = f"{oidc.issuer}/mcp"
     there = way(by="issuer", resource=resource, issuer=None, supports_dcr=True)
-    login = there.login("dcr_pkce", Client(""), ("read",))
+    login = there.login("dcr_pkce", Client(""), ("openid", "read"))
     request = there.sent(login)
     assert parse_qs(urlsplit(request.url).query)["resource"] == [resource]
     tokens = login.returned(visitor.agrees(request.url))

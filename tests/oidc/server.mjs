@@ -190,7 +190,8 @@ async function api(ctx) {
   const [, value] = /^Bearer (.+)$/i.exec(ctx.get('authorization')) || [];
   let octets = 0;
   for await (const piece of ctx.req) octets += piece.length;
-  const token = value && (await held(value));
+  let token = value && (await held(value));
+  if (ctx.path === '/mcp' && token?.aud !== `${issuer}/mcp`) token = undefined; // RFC 8707: one for somebody else
   ctx.status = token ? 200 : 401;
   apiCalls.push({ method: ctx.method, path: ctx.path, status: ctx.status, octets });
   if (token) {
@@ -252,9 +253,6 @@ const provider = new Provider(issuer, {
       async getResourceServerInfo(ctx, resource) {
         if (resource !== `${issuer}/mcp`) throw new errors.InvalidTarget();
         return { scope: 'read write', accessTokenFormat: 'opaque', accessTokenTTL: settings.access };
-      },
-      async useGrantedResource() {
-        return true;
       },
     },
     revocation: { enabled: true },

@@ -301,6 +301,14 @@ def test_a_token_that_nothing_can_renew_is_refused_by_the_api_and_nobody_else(
     assert (_shown(stage), desk.asked) == ([OLD], 0)
 
 
+def test_where_it_has_ended_the_agent_is_told_who_can_mend_that(stage: Stage, desk: Desk, protocol: str) -> None:
+    desk.begin(LIFE, Tokens(ACCESS, None, LIFE))
+    answer = stage.ask(protocol)
+    assert (answer.status, answer.error) == (403, "login_needed")
+    assert json.loads(answer.body)["hint"] == "authsome login acme --force"
+    assert (stage.origin.arrived, desk.asked) == ([], 0)
+
+
 def test_where_the_provider_says_no_every_request_is_told_so_until_somebody_logs_in(
     stage: Stage, desk: Desk, protocol: str
 ) -> None:
@@ -484,3 +492,22 @@ def test_a_run_that_ends_waits_for_tokens_that_are_under_way(stage: Stage, desk:
     threading.Timer(0.3, desk.held.set).start()
     stage.proxy.stop()
     assert desk.entry().fields["refresh_token"] == "CANARY-refresh-1"
+
+
+def test_tokens_that_have_long_been_replaced_are_no_longer_looked_for_and_the_last_ones_are(
+    stage: Stage, desk: Desk
+) -> None:
+    desk.begin()
+    shown: list[bytes] = []
+    for number in range(1, 61):
+        desk.steps = [Tokens(f"CANARY-access-{number}", f"CANARY-refresh-{number}", LIFE)]
+        stage.origin.script = _refusing(*shown[-1:], OLD)
+        stage.ask()
+        shown.append(_shown(stage)[-1])
+    assert desk.asked == 60
+    said = "".join(f"CANARY-access-{number} CANARY-refresh-{number} " for number in range(30, 61))
+    stage.origin.script = lambda _: Reply((said.encode(),))
+    assert stage.ask().status == 200  # without a canary in it
+    stage.origin.script = lambda _: Reply((ACCESS.encode(),))
+    with stage.open() as connection:
+        assert connection.ask(headers=HELD).body == ACCESS.encode()

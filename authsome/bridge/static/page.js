@@ -79,7 +79,6 @@ function show(answer, line) {
   // Not on a button that decides: who has pressed Enter once may press it twice.
   reach(next);
   tell(document.getElementById((first || line || replaced[0]).id));
-  watch();
 }
 
 function reach(line) {
@@ -102,21 +101,38 @@ function tell(line) {
 
 // What happens elsewhere shows by itself: in a line that waits for it, and in no other, where somebody may be typing.
 let watching = 0;
+let looking = null;
+let sent = 0;
 
 function watch() {
   clearTimeout(watching);
-  if (sheet.isConnected && sheet.querySelector(WAITS)) watching = setTimeout(look, 2000);
+  if (!sent && sheet.isConnected && sheet.querySelector(WAITS)) watching = setTimeout(look, 2000);
 }
 
 async function look() {
+  clearTimeout(watching);
+  if (sent || !sheet.isConnected || !sheet.querySelector(WAITS)) return;
+  looking = new AbortController();
   try {
-    const response = await fetch(sheet.getAttribute("action"));
+    const response = await fetch(sheet.getAttribute("action"), { signal: looking.signal });
     const answer = new DOMParser().parseFromString(await response.text(), "text/html");
     if (response.ok) renew(answer);
     else document.getElementById("content").replaceChildren(...answer.body.childNodes);
-  } catch {
-    lose();
+  } catch (error) {
+    if (error.name !== "AbortError") lose("This page has ended. The terminal says what became of it.");
   }
+  watch();
+}
+
+// While something is sent, what it answers counts: it may be the last thing that there is to see.
+function holds() {
+  sent += 1;
+  clearTimeout(watching);
+  if (looking) looking.abort();
+}
+
+function frees() {
+  sent -= 1;
   watch();
 }
 
@@ -134,10 +150,10 @@ function renew(answer) {
   }
 }
 
-function lose() {
+function lose(words) {
   const lost = document.createElement("p");
   lost.setAttribute("role", "alert");
-  lost.textContent = "authsome does not answer any more. The terminal says why.";
+  lost.textContent = words;
   document.getElementById("content").replaceChildren(lost);
 }
 
@@ -149,23 +165,25 @@ async function send(button) {
   busy.setAttribute("aria-busy", "true");
   button.disabled = true;
   say("Checking");
+  holds();
   try {
     const response = await fetch(sheet.getAttribute("action"), { method: "POST", body: data, redirect: "follow" });
     const answer = new DOMParser().parseFromString(await response.text(), "text/html");
     if (response.ok) show(answer, line);
     else document.getElementById("content").replaceChildren(...answer.body.childNodes);
   } catch {
-    lose();
+    lose("authsome does not answer any more. The terminal says why.");
   } finally {
     busy.removeAttribute("aria-busy");
     button.disabled = false;
+    frees();
   }
 }
 
 if (sheet) {
   unfold(sheet);
   watch();
-  document.addEventListener("visibilitychange", () => document.hidden || !sheet.querySelector(WAITS) || look());
+  document.addEventListener("visibilitychange", look);
   // Back from the provider by the browser's own button: what the page was before is not what it is now.
   window.addEventListener("pageshow", (event) => event.persisted && location.reload());
   sheet.addEventListener("submit", (event) => {
