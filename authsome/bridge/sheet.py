@@ -270,7 +270,7 @@ def check_hosts(question: Question, answer: Answer) -> None:
         raise Doubt(
             HOSTS,
             f"You have not agreed that it is sent to {named}.",
-            hint="this is new since you last gave a key",
+            hint=f"this is new since you last {'gave a key' if question.flow is None else 'logged in'}",
             offer=f"Send it to {named} too",
         )
 

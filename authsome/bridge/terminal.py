@@ -197,8 +197,8 @@ class Terminal:
             given[each.name] = _setting(question, each, settings)
             hosts = question.whither(given) if question.whither else hosts
             settings[each.name] = given[each.name]
-        what = "It" if question.flow is None else "What comes of it"
-        self._say(f"{what} will be sent to: {', '.join(hosts)}")
+        what = "It will be sent to" if question.flow is None else "Agents' requests get the token at"
+        self._say(f"{what}: {', '.join(hosts)}")
         if question.new_hosts:
             self._confirm(question)
 
@@ -215,7 +215,7 @@ class Terminal:
     def _confirm(self, question: Question) -> None:
         """Have hosts that nobody agreed to agreed to, in a word and not in passing."""
         self._say(f"NEW since you last agreed: {', '.join(question.new_hosts)}")
-        if not agreed("Send keys there too?"):
+        if not agreed(f"Send {'keys' if question.flow is None else 'tokens'} there too?"):
             raise AuthsomeError(
                 f"the new hosts of {question.provider} were not agreed to",
                 hint=f"look at them with `authsome inspect {question.provider}`; nothing was stored",

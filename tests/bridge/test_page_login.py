@@ -341,6 +341,7 @@ def test_an_application_is_asked_for_with_its_callback_address() -> None:
         "Log in with Epsilon",
     ]
     assert "Logins are needed" in shown
+    assert "requests get the token at <code>api.acme.example</code> and nowhere else." in lines[0]
 
 
 @pytest.mark.parametrize(

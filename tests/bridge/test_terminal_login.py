@@ -73,7 +73,7 @@ class AtTerminal(Person):
 def test_the_browser_comes_back_while_an_address_is_waited_for(tmp_path: Path) -> None:
     person = AtTerminal(tmp_path)
     assert person.screen.startswith(
-        "What comes of it will be sent to: api.acme.example\nLog in with Acme in a browser:\n"
+        "Agents' requests get the token at: api.acme.example\nLog in with Acme in a browser:\n"
     )
     assert not person.echoes
     for path, status in (
