@@ -92,6 +92,8 @@ class Authorization:
         """What is asked for: what was named, what the manifest says or the usual, and what is held already."""
         usual = self._oauth.asks.scopes
         named = self._ways.scopes or self._wanted.scopes
+        if self.flow == "app_installation":  # all that it is installed for, unless less is named
+            return tuple(dict.fromkeys(named))
         wanted = (*named, *(each for each in usual if each in KEPT_BY_DEFAULT)) if named else usual
         had = self._before.grant.scopes if self._before and self._before.grant else ()
         return tuple(dict.fromkeys((*wanted, *had)))
@@ -176,7 +178,9 @@ class Authorization:
         self._oauth = _oauth_of(self._settled)
         own = {name: text for name, text in answer.fields.items() if name not in given}
         held = None if self._ways.anew else self._held
-        client = asked.client_given(self._oauth, self.flow, self._told(own), held, self._ways.environ)
+        client = asked.client_given(
+            self._oauth, self.flow, self._told(own), held, self._ways.environ, page=self._provider.docs
+        )
         self._extra = {**given, **(client.more if self.flow in asked.SIGNED else {})}
         self._login = Login(
             self._oauth,

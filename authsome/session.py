@@ -779,9 +779,10 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
         intake = intake._replace(ways=replace(intake.ways, anew=True))
     login = _login(wanted, before, vault, intake)
     if login.flow in BY_PERSON:
+        other = f", or another --flow: {', '.join(login.flows)}" if login.flows else ""
         raise AuthsomeError(
             f"a person agrees to the login with {wanted.provider.display_name}, which no input can replace",
-            hint=f"authsome login {wanted.provider.name}, or another --flow: {', '.join(login.flows)}",
+            hint=f"authsome login {wanted.provider.name}{other}",
             code=ExitCode.USAGE,
         )
     if whole := asked.key_file(login.asked, given):
