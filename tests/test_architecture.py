@@ -31,7 +31,7 @@ ORDER = (
     ),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
-    *("bridge", "authorization", "session", "renewal", "rules", "fake", "why", "trial"),
+    *("bridge", "session", "renewal", "rules", "fake", "why", "trial"),
     *(
         "proxy",
         "outside",

@@ -28,7 +28,7 @@ from authsome.vault import Entry, Vault
 
 if TYPE_CHECKING:
     from authsome.oauth.login import Login
-    from authsome.session import Ways
+    from authsome.session.intake import Ways
 
 KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
 """Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
