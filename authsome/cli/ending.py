@@ -7,7 +7,6 @@ cannot.
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsome.cli.stations import again, outside_of, renewing
@@ -120,15 +119,15 @@ def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry
     oauth, grant, outside = provider.oauth, entry.grant, outside_of(provider)
     if oauth is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
+    if strange := sorted(oauth.token_hosts - set(grant.hosts)):
+        words = f"would get the tokens at {', '.join(strange)}, which nobody agreed to"
+        raise _cannot(settings, provider, entry, words)
     asks = oauth.asks
-    if not (asks.revocation or asks.revocation_url):
+    if not asks.revocation:
         from authsome.oauth.discovery import known
 
-        # What the definition leaves out is found where the rest is, whether a login needs it or not.
-        asks = known(replace(oauth, asks=replace(asks, token_url=None)), outside)[0]
-    if not (asks.revocation or asks.revocation_url):
-        raise _cannot(settings, provider, entry, "has no way to end a token")
-    client = client_of(vault, provider, os.environ)
+        asks, _ = known(oauth, outside, "revocation_url")
+    client = client_of(vault, provider, os.environ, grant.client_id)
     if client is None:
         words = "ends tokens for the application only that they were given to, which is not known here any more"
         raise _cannot(settings, provider, entry, words)

@@ -69,7 +69,9 @@ def login(
     scopes: _Scopes = None,
     check: _Check = None,
 ) -> None:
-    """Store a credential: a key, or tokens to which you agree at the provider.
+    """Store a credential.
+
+    A key that you paste, or tokens that you agree to at the provider (OAuth).
 
     With `--shared` all members of the project's vault have it.
 
@@ -241,4 +243,6 @@ def logout(
     else:
         data(f"Logged out of {provider} ({connection}).\n")
     until = grant.end(time.time()) if isinstance(grant, Grant) else None
-    talk(settings, screen.logged_out(provider, until, tokens=bool(grant)))
+    # Of tokens that do not open without a word it is not known how they were come by.
+    flow = grant.flow if isinstance(grant, Grant) else "pkce" if grant else None
+    talk(settings, screen.logged_out(provider, until, flow))

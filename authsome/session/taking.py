@@ -206,7 +206,8 @@ def replaced(vault: Vault, provider: Provider, connection: str, shared: bool | N
     from a credential of their own.
     """
     key = provider.name, connection
-    entry = vault.place(shared=shared).read(*key)
+    folder = vault.place(shared=shared)
+    entry = folder.read(*key) if folder.holds(*key) else None
     with suppress(AuthsomeError):
         return entry or vault.read(*key)
     return None

@@ -18,7 +18,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider, check_name
 from authsome.vault import preset
 from authsome.vault.age import Identity
-from authsome.vault.entry import Entry, Grant, Holding, holding
+from authsome.vault.entry import RENEWED_ALONE, Entry, Grant, Holding, holding
 from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
@@ -27,6 +27,7 @@ from authsome.vault.profiles import listed, used
 
 __all__ = [
     "PROJECT_FOLDER",
+    "RENEWED_ALONE",
     "Entry",
     "Folder",
     "Given",
