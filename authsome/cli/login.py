@@ -71,9 +71,8 @@ def login(
 ) -> None:
     """Store a credential.
 
-    A key that you paste, or tokens that you agree to at the provider (OAuth).
-
-    With `--shared` all members of the project's vault have it.
+    A key that you paste, or tokens that you agree to at the provider (OAuth). With `--shared` all members of the
+    project's vault have the key; tokens are personal.
 
     Example: authsome login openai
     """
@@ -89,10 +88,8 @@ def login(
     asked = wanted(browser=browser, terminal=terminal)
     way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
-    # Tokens are personal, wherever keys go.
     before = session.replaced(vault, declared.provider, connection, shared)
-    tokens = session.by_tokens(declared.provider, before, taking)
-    place = False if tokens and not shared else shared
+    place = False if session.by_tokens(declared.provider, before, taking) and not shared else shared
     folder = vault.place(shared=place)
     if folder.holds(provider, connection) and not (force or scopes):
         raise _connected(provider, connection, again(settings, shared=shared))
