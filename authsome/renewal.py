@@ -6,7 +6,6 @@ set back, and an answer without an end, make nobody ask without need. Refuses to
 to a host that nobody agreed to for it, to ask again after a no, and to write over a login that came in between.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,6 @@ from types import MappingProxyType
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared, full_name, login_command
 from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
-from authsome.oauth.asked import SIGNED, environ_client
 from authsome.oauth.kept import ACCESS, FORMER, REFRESH, client_from, kept, refused
 from authsome.provider import CLIENT, OAuth, Provider
 from authsome.vault import Entry, Grant, Vault, holding
@@ -62,6 +60,8 @@ def client_of(
     """
     if provider.oauth is None:
         return None
+    from authsome.oauth.asked import environ_client  # noqa: PLC0415  a run that renews nothing has no use for it
+
     found = (environ_client(provider.oauth, environ), _stored(vault, provider, provider.oauth))
     return next((each for each in found if each and client_id in (None, each.client_id)), None)
 
@@ -97,6 +97,12 @@ class LoggedOutError(DeniedError):
     """There is no such connection any more, and nothing of it is to be used."""
 
 
+def _jitter() -> float:
+    import random  # noqa: PLC0415  few tokens are asked for twice
+
+    return random.random()  # noqa: S311  no secret hangs on it
+
+
 class Renewal:
     """Renews the connections of a vault. May be used by several threads.
 
@@ -115,7 +121,7 @@ class Renewal:
         environ: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _jitter,
     ) -> None:
         self._vault, self._talk, self._environ = vault, talk, environ
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
@@ -209,6 +215,8 @@ class Renewal:
         return provider, grant
 
     def _client(self, declared: Declared, provider: Provider, grant: Grant) -> Client:
+        from authsome.oauth.asked import SIGNED  # noqa: PLC0415  as above
+
         if grant.flow in SIGNED:  # their key is the connection's own
             return Client(grant.client_id or "")
         with self._opening:
@@ -283,6 +291,8 @@ class Renewal:
         """
         now, message = self._clock(), _refusal(provider, declared, error)
         self._failures[declared.held_as] = _Failure(entry.generation, now, None, message, error=error)
+        from authsome.oauth.asked import environ_client  # noqa: PLC0415  as above
+
         named = provider.oauth and environ_client(provider.oauth, self._environ)
         if client != named or error not in _OF_THE_APPLICATION:
             fields, grant = refused(entry, error)
