@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.provider import PLACEHOLDER, Field, Provider, mentions
 
-CUT, FOREIGN = "cut", "foreign"
-"""What a person may decide: to cut what was pasted along, to store what looks like another provider's key."""
+CUT, FOREIGN, TWIN, REFUSED = "cut", "foreign", "twin", "refused"
+"""What a person may decide: to cut what was pasted along, to store what looks like another provider's key, to hold one
+key twice, to store what its provider refuses."""
 
 LONGEST = 8192
 """Characters. Servers take lines of a head up to 8 KiB; and a pattern may need the square of it in steps."""

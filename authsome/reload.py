@@ -15,8 +15,8 @@ from pathlib import Path
 
 from authsome import manifest, rules, session
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.manifest import Allowed, Project, full_name
-from authsome.plan import Step
+from authsome.manifest import Allowed, Declared, Project, full_name
+from authsome.plan import State, Step
 from authsome.provider import Catalogue, Placement, matches
 from authsome.rules import Change, Rule, Rules
 from authsome.session import Session
@@ -161,7 +161,7 @@ class Reload:
         try:
             position = session.survey(self._origin.vault.again(), declared)
             position.check()
-            live = session.in_place(position, running=True)
+            live = self._as_started(session.in_place(position, running=True), declared)
         except (AuthsomeError, OSError) as error:
             trouble.append(f"{_words(error)}; the credentials before still hold")
         else:
@@ -172,6 +172,19 @@ class Reload:
             return self._session.only({each.key for each in self._origin.project.connections if each.held_as in held})
         except (AuthsomeError, OSError):
             return self._session
+
+    def _as_started(self, live: Session, declared: Iterable[Declared]) -> Session:
+        """Return the credentials that are of the kind that they were when the run began.
+
+        A key goes elsewhere into requests than a token does, and rules never become wider.
+        """
+        started = self._origin.session
+        same = {
+            each.key
+            for each in declared
+            if not started.holds(each) or (started.grant(each) is None) == (live.grant(each) is None)
+        }
+        return live.only(same)
 
     def _report(self, done: Iterable[str], trouble: tuple[str, ...], waiting: tuple[str, ...], *, loud: bool) -> None:
         for line in trouble:
@@ -254,13 +267,21 @@ def _ended(before: Session, after: Session, effective: Rules) -> Iterator[str]:
             yield f"{rule.name} gets no new tokens any more (`{rule.login} --force`)"
 
 
+def _lost(step: Step | None) -> str:
+    """Return why a connection is, and what mends it."""
+    if step is None:
+        return "not held"
+    if step.state is State.IN_PLACE:
+        return "a key has taken the place of tokens, or tokens that of a key: it counts from the next run on"
+    return f"{step.state}; `{step.command}`"
+
+
 def _changes(before: Rules, after: Rules, steps: Mapping[tuple[str, str], Step]) -> Iterator[str]:
     """Yield what differs between two cuts of the same rules."""
     for one, two in zip(before.rules, after.rules, strict=True):
         step = steps.get((two.provider, two.connection))
         if two.change is Change.LOST and one.change is not Change.LOST:
-            mend = f"; `{step.command}`" if step else ""
-            yield f"{two.name} is refused from now on ({step.state if step else 'not held'}{mend})"
+            yield f"{two.name} is refused from now on ({_lost(step)})"
         elif one.change is Change.LOST and two.change is not Change.LOST:
             yield f"{two.name} is back"
         if gone := sorted(map(str, two.dropped - one.dropped)):

@@ -6,7 +6,6 @@ set back, and an answer without an end, make nobody ask without need. Refuses to
 to a host that nobody agreed to for it, to ask again after a no, and to write over a login that came in between.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -16,7 +15,6 @@ from types import MappingProxyType
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared, full_name, login_command
 from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
-from authsome.oauth.asked import SIGNED, environ_client
 from authsome.oauth.kept import ACCESS, FORMER, REFRESH, client_from, kept, refused
 from authsome.provider import CLIENT, OAuth, Provider
 from authsome.vault import Entry, Grant, Vault, holding
@@ -62,6 +60,8 @@ def client_of(
     """
     if provider.oauth is None:
         return None
+    from authsome.oauth.asked import environ_client  # noqa: PLC0415  a run that renews nothing has no use for it
+
     found = (environ_client(provider.oauth, environ), _stored(vault, provider, provider.oauth))
     return next((each for each in found if each and client_id in (None, each.client_id)), None)
 
@@ -97,6 +97,12 @@ class LoggedOutError(DeniedError):
     """There is no such connection any more, and nothing of it is to be used."""
 
 
+def _jitter() -> float:
+    import random  # noqa: PLC0415  few tokens are asked for twice
+
+    return random.random()  # noqa: S311  no secret hangs on it
+
+
 class Renewal:
     """Renews the connections of a vault. May be used by several threads.
 
@@ -115,7 +121,7 @@ class Renewal:
         environ: Mapping[str, str] = MappingProxyType({}),
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _jitter,
     ) -> None:
         self._vault, self._talk, self._environ = vault, talk, environ
         self._clock, self._sleep, self._jitter = clock, sleep, jitter
@@ -123,13 +129,14 @@ class Renewal:
         self._failures: dict[_Key, _Failure] = {}
         self._unwritten: dict[_Key, tuple[int, Mapping[str, str], Grant]] = {}
 
-    def fresh(self, declared: Declared, seen: str | None = None) -> Entry:
+    def fresh(self, declared: Declared, seen: str | None = None, *, worked: str | None = None) -> Entry:
         """Return a connection's entry with tokens that are good for a while, after asking for them where need be.
 
         If none are to be had, it is the one with the old ones as long as those hold.
 
         Args:
             seen: The access token that an API has refused: one that is renewed whatever the clock says.
+            worked: One that an API was content with: those before it are of no use any more.
 
         Raises `DeniedError` if somebody has to log in, `UnavailableError` if it may work later.
         """
@@ -137,7 +144,7 @@ class Renewal:
         if not self._wanted(entry, seen):
             return entry
         try:
-            return self._renewed(declared, entry, seen)
+            return self._renewed(declared, entry, seen, worked)
         except LoggedOutError:
             raise
         except AuthsomeError:
@@ -158,7 +165,7 @@ class Renewal:
             return False
         return due(entry.grant, self._clock()) if seen is None else entry.fields.get(ACCESS) == seen
 
-    def _renewed(self, declared: Declared, entry: Entry, seen: str | None) -> Entry:
+    def _renewed(self, declared: Declared, entry: Entry, seen: str | None, worked: str | None) -> Entry:
         _, grant = self._check(declared, entry)
         spare = seen is None and holds(grant, self._clock())
         with self._vault.own.turn(*declared.held_as, _SHORT_TURN_SECONDS if spare else _TURN_SECONDS):
@@ -173,7 +180,7 @@ class Renewal:
                 # NOTE: a token that rotates is lost with an answer that cannot be kept.
                 self._vault.own.check_room(entry)
             try:
-                tokens, used = self._tokens(provider, client, grant, entry)
+                tokens, used = self._tokens(provider, client, grant, entry, worked)
             except DeniedError as error:
                 raise self._give_up(declared, provider, client, entry, error.error) from None
             except AuthsomeError as error:  # also what is wrong with the definition, or with this machine
@@ -208,6 +215,8 @@ class Renewal:
         return provider, grant
 
     def _client(self, declared: Declared, provider: Provider, grant: Grant) -> Client:
+        from authsome.oauth.asked import SIGNED  # noqa: PLC0415  as above
+
         if grant.flow in SIGNED:  # their key is the connection's own
             return Client(grant.client_id or "")
         with self._opening:
@@ -218,14 +227,20 @@ class Renewal:
             )
         return found
 
-    def _tokens(self, provider: Provider, client: Client, grant: Grant, entry: Entry) -> tuple[Tokens, dict[str, str]]:
-        """Return new tokens, and the fields that have brought them."""
+    def _tokens(
+        self, provider: Provider, client: Client, grant: Grant, entry: Entry, worked: str | None
+    ) -> tuple[Tokens, dict[str, str]]:
+        """Return new tokens, and the fields that have brought them.
+
+        NOTE: a former token is shown only while the newest may never have been any good: to a provider, one that comes
+        back after it was replaced is a stolen one (RFC 9700, 4.14.2).
+        """
         former = entry.fields.get(FORMER)
         used = {name: text for name, text in entry.fields.items() if name != FORMER}
         try:
             return self._patiently(provider, client, grant, used), used
         except DeniedError as error:
-            if former is None or grant.proven or error.error in _NOT_OF_THE_TOKEN:
+            if former is None or entry.fields.get(ACCESS) == worked or error.error in _NOT_OF_THE_TOKEN:
                 raise
             denied = error
         used = {**used, REFRESH: former}
@@ -276,6 +291,8 @@ class Renewal:
         """
         now, message = self._clock(), _refusal(provider, declared, error)
         self._failures[declared.held_as] = _Failure(entry.generation, now, None, message, error=error)
+        from authsome.oauth.asked import environ_client  # noqa: PLC0415  as above
+
         named = provider.oauth and environ_client(provider.oauth, self._environ)
         if client != named or error not in _OF_THE_APPLICATION:
             fields, grant = refused(entry, error)

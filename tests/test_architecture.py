@@ -31,7 +31,7 @@ ORDER = (
     ),
     *("lint", "search", "sketch"),
     *("pasted", "envfile", "found", "committed", "evidence", "outline", "plan", "oauth"),
-    *("bridge", "authorization", "session", "renewal", "rules", "fake", "why", "trial"),
+    *("bridge", "session", "renewal", "rules", "fake", "why", "trial"),
     *(
         "proxy",
         "outside",
@@ -79,7 +79,7 @@ OWNERS = {
     "jinja2": {"bridge.web"},
     "werkzeug": {"bridge.awaited", "bridge.guard", "bridge.page", "bridge.server", "bridge.web"},
 }
-WEB = ("mitmproxy", "httpx", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
+WEB = ("mitmproxy", "httpx", "httpcore", "authlib", "joserfc", "rich", "asyncio", "ssl", "werkzeug", "jinja2")
 """What a command that sends nothing has no use for."""
 WORDS_NOT_USED = ("manager", "service", "layer", "context", "helper", "utils", "handler")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from authsome import session
+from authsome import pasted, session
 from authsome.bridge import Answer, Nobody, Outcome, Question, Take, Taken
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.manifest import Declared
@@ -144,7 +144,7 @@ def test_an_application_of_the_environment_is_not_asked_for_and_kept_for_what_re
 
 def test_what_replaces_a_connection_may_leave_the_application_as_it_is_or_give_another(world: World) -> None:
     world.log_in()
-    kept = world.log_in(Person(world.server, {}), anew=True)
+    kept = world.log_in(Person(world.server, {"client_id": CLIENT_ID}), anew=True)
     first, second = kept.questions[0].blanks
     assert (first.default, first.masked, second.default, second.optional) == (CLIENT_ID, False, None, True)
     with pytest.raises(DeniedError, match="invalid_client"):
@@ -211,7 +211,8 @@ def test_a_key_can_be_left_for_tokens_and_tokens_for_a_new_login(world: World) -
     key = replace(tokens, auth_type="api_key", flow="api_key", fields=(Field("api_key", None, None, ("ACME_KEY",)),))
     session.store(world.vault, key, "default", f"{CANARY}-key", world.intake())
     world.provider = key
-    assert world.log_in().questions[0].flow is None  # a key, without a word
+    with pytest.raises(AuthsomeError, match="API key is empty"):  # without a word, it is the key that is asked for
+        world.log_in()
     world.log_in(flow="device_code")
     assert world.entry.grant is not None
     assert world.entry.grant.flow == "device_code"
@@ -235,7 +236,7 @@ def test_tokens_that_the_api_refuses_are_stored_only_if_the_person_says_so(world
     with pytest.raises(Doubt):
         session.collect(world.vault, [Declared(world.provider)], Person(world.server), taking)
     assert world.vault.names() == []
-    person = Person(world.server, accepts=frozenset({session.REFUSED}))
+    person = Person(world.server, accepts=frozenset({pasted.REFUSED}))
     session.collect(world.vault, [Declared(world.provider)], person, taking)
     assert world.vault.names() == [("acme", "default")]
     assert world.server.calls["/token"] == 2  # the code of the second login was spent once

@@ -205,6 +205,17 @@ def _said(form: RevocationDefinition | None) -> dict[str, Any] | None:
     return {key: value for key, value in asdict(form).items() if value} if form else None
 
 
+def test_github_takes_each_kind_of_its_tokens_as_a_key() -> None:
+    pattern = CATALOGUE.get("github").key.pattern
+    assert pattern
+    letters = "CANARY0123456789abcdefghijklmnopqrstuv"
+    installation = f"ghs_1234567_eyJhbGciOiJSUzI1NiJ9.{letters * 12}.{letters}-_{letters}"
+    for good in (f"ghp_{letters}", f"gho_{letters}", f"ghs_{letters}", f"github_pat_{letters}", installation):
+        assert pattern.fullmatch(good), good
+    for bad in ("ghs_", f"ghp_{letters}.x", f"ghs {letters}", f"x{installation}", f"{installation} "):
+        assert not pattern.fullmatch(bad), bad
+
+
 def test_every_definition_with_oauth_has_an_expectation() -> None:
     assert {name for name, each in DEFINITIONS.items() if each.oauth} == set(TOKENS)
 

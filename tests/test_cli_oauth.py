@@ -13,9 +13,8 @@ from jsonschema import Draft7Validator
 
 from authsome.oauth.kept import client_fields
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Host, Provider
-from authsome.vault import Grant, Vault
-from authsome.vault.age import Identity
-from canary import sings
+from authsome.vault import Grant, Identity, Vault
+from canary import GITHUB_TOKEN, sings
 from conftest import CommandLine, Done
 from quirks import CLIENT, Fault, Issued, Server
 from schemas import FOLDER
@@ -77,9 +76,7 @@ class Acme:
             fields["refresh_token"] = issued.refresh_token
         known: dict[str, Any] = {"flow": "pkce", "scopes": ("read", "write"), "asked": ("read", "write")} | more
         ends = None if left is None else now + left
-        grant = Grant(
-            hosts=(self.server.host,), issued_at=min(now, ends or now) - HOUR, expires_at=ends, proven=True, **known
-        )
+        grant = Grant(hosts=(self.server.host,), issued_at=min(now, ends or now) - HOUR, expires_at=ends, **known)
         self.vault.write(self.provider, connection, fields, now, grant=grant)
         application = replace(self.provider, hosts=(Host.parse(self.server.host),), fields=())
         self.vault.own.write(application, APPLICATION, client_fields(CLIENT), now)
@@ -448,6 +445,26 @@ def test_remove_asks_nobody_and_forgets_the_application_with_the_last_connection
     assert not acme.server.calls
 
 
+def test_a_shared_key_that_is_revoked_leaves_tokens_of_one_s_own_alone(acme: Acme) -> None:
+    acme.line.declare("version: 1\nproviders: {github: }\n")
+    acme.line.login("github", GITHUB_TOKEN, "--shared")
+    provider = Catalogue(acme.line.home).get("github").filled({})
+    grant = Grant("device_code", ("api.github.com", "github.com"), ("repo",), ("repo",), time.time())
+    acme.vault.write(provider.with_tokens, "default", {"access_token": "gho_CANARY"}, time.time(), grant=grant)
+    done = acme("revoke", "github", "--shared")
+    assert (done.code, done.out) == (0, "Removed github (default).\n"), done
+    assert acme.vault.own.holds("github", "default")
+
+
+def test_a_logout_runs_no_program_to_say_until_when_a_token_holds(acme: Acme) -> None:
+    acme.hold()
+    (acme.line.home / "identity.txt").rename(acme.line.root / "outside-identity.txt")
+    acme.line.env["AUTHSOME_IDENTITY_COMMAND"] = "touch asked; false"
+    done = acme("logout", "acme")
+    assert (done.code, "the access token is valid there, and what renews it" in done.err) == (0, True), done
+    assert not (acme.line.project / "asked").exists()
+
+
 def test_an_application_that_a_logout_has_left_can_be_removed(acme: Acme) -> None:
     acme.hold()
     acme("logout", "acme")
@@ -465,6 +482,62 @@ def test_list_names_no_application_and_nothing_says_that_there_is_no_oauth(acme:
         ("acme", "default", "connected")
     ]
     assert acme("list", "--available").err == ""
+
+
+def test_a_provider_of_tokens_is_found_in_the_code_and_declared(acme: Acme) -> None:
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["ACME_TOKEN"]\n')
+    done = acme("init", "--yes")
+    assert (done.code, "it declares acme." in done.out) == (0, True), done
+    assert acme("check", "--drift").code == 0
+    (acme.line.project / "app.py").write_text('import os\n\nos.environ["LINKEDIN_ACCESS_TOKEN"]\n')
+    assert acme("check", "--drift").code == 3
+
+
+def test_a_token_that_lies_around_is_no_key_to_import(acme: Acme) -> None:
+    (acme.line.project / ".env").write_text("ACME_TOKEN=CANARY-0123456789abcdef\n")
+    done = acme("import", ".env", "--yes")
+    assert "Acme logs in with OAuth: authsome login acme" in done.out + done.err, done
+    assert acme.fields() is None
+    (acme.line.project / ".env").unlink()
+
+
+# The application in the vault, which is no connection.
+
+
+def test_a_vault_with_an_application_is_sound_and_comes_back_from_a_backup(acme: Acme) -> None:
+    acme.hold()
+    assert acme("vault", "verify").code == 0
+    key = json.loads(acme("identity", "show", "--json").out)["public_key"]
+    saved = acme("vault", "export", "--to", "b.age", "--recipient", key)
+    assert saved.code == 0, saved
+    before = acme.fields()
+    acme.line.home.rename(acme.line.root / "outside")
+    restored = acme("vault", "import", "b.age", "--identity", str(acme.line.root / "outside" / "identity.txt"))
+    assert restored.code == 0, restored
+    assert (acme.fields(), acme.holds_application()) == (before, True)
+
+
+def test_what_a_removed_member_could_read_names_a_command_for_the_application_too(acme: Acme) -> None:
+    acme.hold()
+    assert acme("recipients", "add", str(Identity.generate("a test").recipient), "--name", "bob").code == 0
+    assert acme("recipients", "remove", "bob", "--yes").code == 0
+    rows = json.loads(acme("list", "--exposed", "--json").out)["connections"]
+    assert [(row["name"], row["command"]) for row in rows] == [
+        ("acme/default", "authsome login acme --force"),
+        ("acme/oauth-client", "authsome login acme --force"),
+    ]
+    assert acme("vault", "verify").code == 0
+    assert acme("get", "acme", "--field", "status").out == "connected\n"
+
+
+@pytest.mark.parametrize("command", ["get", "logout", "login", "export", "set-default"])
+def test_no_command_takes_an_application_for_a_connection(acme: Acme, command: str) -> None:
+    acme.hold()
+    named = ["oauth-client"] if command == "set-default" else ["--connection", "oauth-client"]
+    done = acme(command, "acme", *named)
+    assert (done.code, done.out) == (2, "")
+    assert "`oauth-client` is no connection" in done.err
+    assert acme.holds_application()
 
 
 # Definitions that nobody has agreed to.
@@ -514,53 +587,3 @@ def test_tokens_are_ended_at_hosts_that_somebody_has_agreed_to(acme: Acme) -> No
     assert "which nobody agreed to" in done.err
     assert _ended(acme, issued) == (False, False)
     assert acme.vault.own.holds("acme", "default")
-
-
-# The application, which is an entry of the vault and no connection.
-
-
-def test_a_vault_that_holds_an_application_is_sound(acme: Acme) -> None:
-    acme.hold()
-    done = acme("vault", "verify")
-    assert (done.code, "is not named as" in done.out) == (0, False), done
-
-
-def test_a_backup_brings_back_tokens_and_the_application(acme: Acme) -> None:
-    issued = acme.hold()
-    identity = acme.line.root / "offline.txt"
-    offline = Identity.generate("offline")
-    identity.write_text(offline.file_text())
-    identity.chmod(0o600)
-    kept = acme.line.root / "backup.age"
-    assert acme("vault", "export", "--to", str(kept), "--recipient", str(offline.recipient)).code == 0
-    acme.line.env["AUTHSOME_HOME"] = str(acme.line.root / "other")
-    done = acme("vault", "import", str(kept), "--identity", str(identity))
-    assert done.code == 0, done
-    brought = Vault(acme.line.root / "other", "default", {"HOME": str(acme.line.root)})
-    entry, application = brought.read("acme", "default"), brought.own.read("acme", APPLICATION)
-    assert entry
-    assert application
-    assert (entry.fields["refresh_token"], application.fields["client_id"]) == (issued.refresh_token, CLIENT.client_id)
-
-
-def test_an_application_that_a_removed_member_knows_is_given_anew_by_a_login(acme: Acme) -> None:
-    acme.hold()
-    bob = str(Identity.generate("bob").recipient)
-    assert acme("recipients", "add", bob, "--name", "bob").code == 0
-    assert acme("recipients", "remove", bob, "--yes").code == 0
-    rows = answer(acme("list", "--exposed", "--json"), "exposed")["connections"]
-    assert [(each["name"], each["command"]) for each in rows] == [
-        ("acme/default", "authsome login acme --force"),
-        ("acme/oauth-client", "authsome login acme --force"),
-    ]
-    assert acme.holds_application()
-
-
-@pytest.mark.parametrize("command", ["get", "logout", "login", "export", "set-default"])
-def test_no_command_takes_an_application_for_a_connection(acme: Acme, command: str) -> None:
-    acme.hold()
-    named = ["oauth-client"] if command == "set-default" else ["--connection", "oauth-client"]
-    done = acme(command, "acme", *named)
-    assert (done.code, done.out) == (2, "")
-    assert "`oauth-client` is no connection" in done.err
-    assert acme.holds_application()

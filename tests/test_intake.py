@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from authsome import session
+from authsome import pasted, session
 from authsome.bridge import Answer, Blank, Outcome, Question, Take, Taken
 from authsome.errors import AuthsomeError, Doubt, ExitCode
 from authsome.manifest import undeclared
@@ -145,8 +145,8 @@ def test_a_key_that_is_held_already_is_a_question(tmp_path: Path, openai: Provid
     session.store(_vault(tmp_path), openai, "team", OPENAI_KEY)
     with pytest.raises(Doubt, match=r"This is the key of openai/team\.") as caught:
         session.collect(_vault(tmp_path), [undeclared(openai)], Asked([_key(OPENAI_KEY)]), Intake())
-    assert caught.value.word == session.TWIN
-    asked = Asked([_key(OPENAI_KEY, session.TWIN)])
+    assert caught.value.word == pasted.TWIN
+    asked = Asked([_key(OPENAI_KEY, pasted.TWIN)])
     session.collect(_vault(tmp_path), [undeclared(openai)], asked, Intake())
     assert asked.outcomes == [Outcome("stored, not checked")]
 
@@ -172,7 +172,7 @@ def test_what_the_provider_refuses_is_stored_only_if_the_person_wants_it(tmp_pat
         session.collect(_vault(tmp_path), [undeclared(openai)], Asked([_key(OPENAI_KEY)]), taking)
     assert caught.value.code is ExitCode.REFUSED
     assert not (tmp_path / "home").exists()
-    session.collect(_vault(tmp_path), [undeclared(openai)], Asked([_key(OPENAI_KEY, session.REFUSED)]), taking)
+    session.collect(_vault(tmp_path), [undeclared(openai)], Asked([_key(OPENAI_KEY, pasted.REFUSED)]), taking)
     assert _vault(tmp_path).read("openai", "default")
     with pytest.raises(AuthsomeError, match="refuses this key"):
         session.store(_vault(tmp_path), openai, "team", OPENAI_KEY, taking)

@@ -122,8 +122,9 @@ def test_what_cannot_be_an_application_is_refused_without_being_repeated(
     tokens: Tokens, fields: dict[str, str], message: str
 ) -> None:
     with pytest.raises(AuthsomeError) as caught:
-        client_given(tokens.of("google"), "pkce", fields, None, {})
+        client_given(tokens.of("google"), "pkce", fields, None, {}, page="https://docs.example")
     assert (caught.value.message, caught.value.code) == (message, ExitCode.USAGE)
+    assert caught.value.hint == "It is shown where the application was made. See https://docs.example"
     assert "CANARY" not in f"{caught.value.message}{caught.value.hint}"
 
 

@@ -503,14 +503,15 @@ def test_the_hosts_that_get_the_applications_secret_are_said() -> None:
     assert not [text for text in said if "a login asks for access_token" in text]
 
 
-def test_a_definition_with_oauth_alone_is_refused_at_login_before_anybody_is_asked(authsome: CommandLine) -> None:
-    said = (
-        "Error: Dropbox logs in with OAuth, which this version cannot do yet\n"
-        "Hint: define a provider of your own for a personal token: authsome inspect dropbox\n"
+def test_a_consent_is_not_piped_in_and_not_waited_for(authsome: CommandLine) -> None:
+    piped = authsome("login", "dropbox", "--stdin", given="CANARY-token")
+    assert (piped.code, piped.out) == (2, "")
+    assert piped.err == (
+        "Error: a person agrees to the login with Dropbox, which no input can replace\nHint: authsome login dropbox\n"
     )
-    for done in (authsome("login", "dropbox", "--stdin", given="CANARY-token"), authsome("login", "dropbox")):
-        assert (done.code, done.out) == (8, "")
-        assert done.err.endswith(said)
+    alone = authsome("login", "dropbox")
+    assert (alone.code, alone.out) == (3, "")
+    assert alone.err.startswith("Error: nobody to ask for dropbox")
     assert not (authsome.home / "profiles" / "default" / "connections" / "dropbox").exists()
 
 

@@ -18,7 +18,8 @@ from authsome.oauth import DeniedError, Tokens
 from authsome.provider import Catalogue
 from authsome.renewal import Renewal
 from authsome.rules import Rules
-from authsome.vault import Vault
+from authsome.vault import Grant, Vault
+from canary import GITHUB_TOKEN
 from conftest import CommandLine
 from running import Run, running, until
 
@@ -284,6 +285,35 @@ def test_tokens_that_are_renewed_are_not_talked_of_and_a_login_and_a_refusal_are
     tokens.hold(vault, acme, now, Tokens("CANARY-access-login", "CANARY-refresh-login", 3600.0))
     following.look()
     assert told == ["authsome: reloaded: acme rotated"]
+
+
+def test_tokens_in_the_place_of_a_key_are_for_the_next_run(tmp_path: Path) -> None:
+    (tmp_path / "authsome.yaml").write_text("version: 1\nproviders: {github: }\n")
+    home = tmp_path / "home"
+    project = manifest.load(tmp_path / "authsome.yaml", Catalogue(home))
+    vault, now = Vault(home, "default", {}), time.time()
+    github = project.connections[0].provider
+    session.store(vault, github, "default", GITHUB_TOKEN)
+    live = session.in_place(session.survey(vault, project.connections))
+    swapped: list[tuple[Rules, session.Session]] = []
+    said: list[str] = []
+    origin = reload.Origin(
+        tmp_path, None, {}, live.settled(project), vault, rules.of_project(project, live.holds), live
+    )
+    following = reload.Reload(origin, lambda *new: swapped.append(new), tell=said.append, warn=said.append)
+    following.look()
+    assert (swapped[-1][0].rules[0].held, said) == (True, [])
+    assert github.oauth
+    grant = Grant("device_code", tuple(github.oauth.token_hosts), ("repo",), ("repo",), now)
+    vault.write(github.with_tokens, "default", {"access_token": "gho_CANARY"}, now, grant=grant)
+    following.look()
+    made, held = swapped[-1]
+    assert (made.rules[0].held, held.holds(project.connections[0])) == (False, False)
+    assert "github is refused from now on (a key has taken the place of tokens, or tokens that of a key: " in said[0]
+    vault.write(github, "default", {"api_key": GITHUB_TOKEN}, now)
+    following.look()
+    assert swapped[-1][0].rules[0].held
+    assert said[-1] == "authsome: reloaded: github is back"
 
 
 def _followed(folder: Path) -> tuple[list[Rules], list[str]]:

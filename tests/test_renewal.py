@@ -151,7 +151,6 @@ def test_new_tokens_are_on_disk_before_anybody_has_them(vault: Vault, acme: Decl
         before, fields={}, grant=None, generation=0, updated_at=""
     )
     assert _grant(entry).expires_at == clock.now + LIFE
-    assert not _grant(entry).proven
     assert not any(sings(each.encode()) for each in (repr(entry), repr(_grant(entry))))
 
 
@@ -177,7 +176,6 @@ def test_a_refresh_token_that_stays_is_kept_and_the_one_before_it_goes_once_it_h
         clock.now += LIFE
         entry = _renewal(vault, clock, told).fresh(acme)
         assert {name: text for name, text in entry.fields.items() if name != "access_token"} == fields
-        assert _grant(entry).proven is ("former_refresh_token" not in fields)
     assert told.asked == [REFRESH, "CANARY-refresh-1", "CANARY-refresh-1"]
 
 
@@ -346,6 +344,18 @@ def test_where_a_new_token_is_refused_that_has_never_worked_the_one_before_it_is
         "former_refresh_token": REFRESH,
     }
     assert told.asked == [REFRESH, "CANARY-refresh-1", REFRESH]
+
+
+def test_one_that_an_api_was_content_with_has_no_token_before_it(vault: Vault, acme: Declared, clock: Clock) -> None:
+    """To a provider, a token that comes back after it was replaced is a stolen one."""
+    told = Told(NEW, NO)
+    renewal = _renewal(vault, clock, told)
+    clock.now += LIFE
+    entry = renewal.fresh(acme)
+    clock.now += LIFE
+    with pytest.raises(DeniedError, match="invalid_grant"):
+        renewal.fresh(acme, worked=entry.fields["access_token"])
+    assert told.asked == [REFRESH, "CANARY-refresh-1"]
 
 
 def test_the_one_before_is_tried_once_and_not_for_what_is_no_fault_of_the_token(

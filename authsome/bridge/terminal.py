@@ -187,7 +187,8 @@ class Terminal:
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
         if question.scopes:
-            self._say(f"The manifest asks for the scopes: {', '.join(question.scopes)}")
+            who = "It" if question.flow else "The manifest"
+            self._say(f"{who} asks for the scopes: {', '.join(question.scopes)}")
         if question.flow is not None:
             self._say_application(question)
         elif question.keys_url:

@@ -199,8 +199,8 @@ def _renew(start: _Start) -> "Renew | None":
     made = renewal(start.vault.again())  # for other threads
     declared = {each.key: each for each in start.project.connections}
 
-    def renew(key: tuple[str, str], seen: str | None) -> "Session":
-        return of_entry(declared[key], made.fresh(declared[key], seen))
+    def renew(key: tuple[str, str], seen: str | None, worked: str | None) -> "Session":
+        return of_entry(declared[key], made.fresh(declared[key], seen, worked=worked))
 
     return renew
 

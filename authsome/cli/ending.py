@@ -7,13 +7,11 @@ cannot.
 import os
 import time
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from authsome.cli.stations import again, outside_of, renewing
 from authsome.cli.voice import Settings
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import oauth_hosts as hosts
 
 if TYPE_CHECKING:
     from authsome.provider import Catalogue, OAuthDefinition, Provider
@@ -35,21 +33,21 @@ def defined(catalogue: "Catalogue", provider: str) -> "Provider | None":
 def glance(vault: "Vault", provider: "Provider | None", connection: str, *, shared: bool) -> "Grant | bool | None":
     """Return what is known of a connection's tokens, None for a key.
 
-    Where only a person could open it: whether it is tokens, as far as the definition tells.
+    Where it does not open without a word: whether it is tokens, as far as the definition tells.
     """
     if shared or provider is None or provider.oauth is None:
         return None
     with suppress(AuthsomeError):
-        if entry := vault.again().own.read(provider.name, connection):
+        if entry := vault.silent().own.read(provider.name, connection):
             return entry.grant
     return provider.auth_type == "oauth2"
 
 
 def check_known(settings: Settings, vault: "Vault", provider: str, names: "list[str]") -> None:
     """Raise (exit code 8) if there are tokens among connections of which no definition says how they are ended."""
-    folder, entry = vault.again().own, None
+    folder, entry = vault.silent().own, None
     for name in names:
-        with suppress(AuthsomeError):  # what only a person could open is forgotten as a key is
+        with suppress(AuthsomeError):  # what does not open without a word is forgotten as a key is
             entry = folder.read(provider, name)
         if entry and entry.grant:
             raise AuthsomeError(
@@ -69,10 +67,6 @@ def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
         raise _cannot(settings, provider, entry, words)
     if not (asks.revocation or asks.revocation_url or asks.issuer or asks.resource):
         raise _cannot(settings, provider, entry, "has no way to end a token")
-    # NOTE: a definition may name other addresses by now; what is ended is sent there whole.
-    if strange := sorted(hosts(asks) - set(grant.hosts)):
-        words = f"would be sent what it is to end at {', '.join(strange)}, which nobody agreed to"
-        raise _cannot(settings, provider, entry, words)
 
 
 def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry") -> "Ended":
@@ -91,7 +85,6 @@ def end(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry"
         # NOTE: whoever renews them meanwhile would come back with tokens that nobody has ended.
         with vault.own.turn(entry.provider, entry.connection, _TURN_SECONDS):
             entry = vault.own.read(entry.provider, entry.connection) or entry
-            check(settings, provider, entry)
             _ask(settings, vault, entry.of(provider), entry)
             vault.own.delete(entry.provider, entry.connection)
     except (DeniedError, UnavailableError) as error:
@@ -126,14 +119,14 @@ def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry
     oauth, grant, outside = provider.oauth, entry.grant, outside_of(provider)
     if oauth is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
+    if strange := sorted(oauth.token_hosts - set(grant.hosts)):
+        words = f"would get the tokens at {', '.join(strange)}, which nobody agreed to"
+        raise _cannot(settings, provider, entry, words)
     asks = oauth.asks
-    if not (asks.revocation or asks.revocation_url):
+    if not asks.revocation:
         from authsome.oauth.discovery import known
 
-        # What the definition leaves out is found where the rest is, whether a login needs it or not.
-        asks = known(replace(oauth, asks=replace(asks, token_url=None)), outside)[0]
-    if not (asks.revocation or asks.revocation_url):
-        raise _cannot(settings, provider, entry, "has no way to end a token")
+        asks, _ = known(oauth, outside, "revocation_url")
     client = client_of(vault, provider, os.environ, grant.client_id)
     if client is None:
         words = "ends tokens for the application only that they were given to, which is not known here any more"

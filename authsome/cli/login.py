@@ -69,9 +69,10 @@ def login(
     scopes: _Scopes = None,
     check: _Check = None,
 ) -> None:
-    """Store a credential: a key, or tokens to which you agree at the provider.
+    """Store a credential.
 
-    With `--shared` all members of the project's vault have it.
+    A key that you paste, or tokens that you agree to at the provider (OAuth). With `--shared` all members of the
+    project's vault have the key; tokens are personal.
 
     Example: authsome login openai
     """
@@ -87,10 +88,8 @@ def login(
     asked = wanted(browser=browser, terminal=terminal)
     way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
-    # Tokens are personal, wherever keys go.
     before = session.replaced(vault, declared.provider, connection, shared)
-    tokens = session.by_tokens(declared.provider, before, taking)
-    place = False if tokens and not shared else shared
+    place = False if session.by_tokens(declared.provider, before, taking) and not shared else shared
     folder = vault.place(shared=place)
     if folder.holds(provider, connection) and not (force or scopes):
         raise _connected(provider, connection, again(settings, shared=shared))
@@ -242,4 +241,6 @@ def logout(
     else:
         data(f"Logged out of {provider} ({connection}).\n")
     until = grant.end(time.time()) if isinstance(grant, Grant) else None
-    talk(settings, screen.logged_out(provider, until, tokens=bool(grant)))
+    # Of tokens that do not open without a word it is not known how they were come by.
+    flow = grant.flow if isinstance(grant, Grant) else "pkce" if grant else None
+    talk(settings, screen.logged_out(provider, until, flow))

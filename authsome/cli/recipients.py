@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from authsome.cli.frame import Argument, Option, Settings, command, data, group, talk
 from authsome.cli.stations import again, agrees, confirm, given, home, open_project, open_vault, sealed, show_catalogue
 from authsome.errors import AuthsomeError, ExitCode, clean
-from authsome.provider import CLIENT, DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -320,6 +319,7 @@ def _exposed_rows(
     settings: Settings, catalogue: "Catalogue", exposed: "Mapping[str, Exposure]", *, shared: bool
 ) -> "Sequence[Mapping[str, Any]]":
     from authsome.manifest import login_command
+    from authsome.provider import CLIENT, DEFAULT_CONNECTION
 
     rows = []
     for name, each in exposed.items():
@@ -328,7 +328,8 @@ def _exposed_rows(
             keys_url = catalogue.get(provider).keys_url
         except AuthsomeError:  # a definition that is no longer there hides no exposure
             keys_url = None
-        account = DEFAULT_CONNECTION if connection == CLIENT else connection  # who logs in gives the application anew
+        # The application is asked for with any of its provider's connections.
+        account = DEFAULT_CONNECTION if connection == CLIENT else connection
         login = login_command(provider, account) + " --force" + again(settings, shared=shared or None)
         rows.append(
             {

@@ -65,7 +65,8 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
     if len(going) > 1 and not yes:
         confirm(settings, vault.profile, f"Forget {len(going)} connections of {provider}: {', '.join(going)}?", same)
     tokens = [name for name in going if glance(vault, known, name, shared=shared)]
-    ending = _to_end(settings, vault, provider, known, going) if doing == "revoke" else {}
+    # Tokens are personal: in a project's folder there are none.
+    ending = _to_end(settings, vault, provider, known, going) if doing == "revoke" and folder.own else {}
     gone, ended = [], {}
     for name in going:
         if name in ending:
@@ -73,7 +74,7 @@ def _go(settings: Settings, doing: str, provider: str, connection: str | None, *
         if folder.delete(provider, name) or name in ended:
             gone.append(name)
     left = _holds(vault, provider)
-    application = left is None and folder.delete(provider, CLIENT)
+    application = left is None and vault.own.delete(provider, CLIENT)
     forget_choice(settings, vault, provider, tuple(gone))
     own = _own_definition(catalogue, provider)
     page = known.keys_url if known else None
@@ -111,7 +112,7 @@ def _going(
     if holder is None:
         if connection is not None:
             raise not_connected(settings, vault, provider, connection)
-        if doing == "remove" and folder.holds(provider, CLIENT):
+        if doing == "remove" and vault.own.holds(provider, CLIENT):
             return []
         show_catalogue(settings).find(provider)
         raise AuthsomeError(

@@ -6,7 +6,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 import os
 import shlex
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from threading import Timer
 from typing import TYPE_CHECKING
@@ -288,14 +288,14 @@ def ways(
 
 def renewing(settings: Settings, vault: "Vault") -> "Renew":
     """Return what brings tokens up to date; says so if that takes longer than a moment."""
-    made = renewal(vault)
+    opened = cache(renewal)  # one for all, and none where nothing is due
 
     def renew(declared: "Declared") -> "Entry":
         late = Timer(_PATIENCE, talk, (settings, f"Asking {declared.provider.display_name} for new tokens …"))
         late.daemon = True
         late.start()
         try:
-            return made.fresh(declared)
+            return opened(vault).fresh(declared)
         finally:
             late.cancel()
 

@@ -68,7 +68,7 @@ def _signing(oauth: OAuth, flow: str, page: str | None) -> Iterator[Field]:
         yield Field(_KEY_FILE, None, hint, (), "Service account key (JSON)")
         if oauth.asks.jwt_bearer and oauth.asks.jwt_bearer.subject:
             hint = _hint("It is the address of somebody for whom the account may act; it may stay empty.", page)
-            yield Field("subject", _VISIBLE, hint, (), "Acts for", secret=False, optional=True)
+            yield Field("subject", _VISIBLE, hint, (), "Account to act for", secret=False, optional=True)
         return
     hint = _hint("It is on the application's page, under About: a number or a client ID.", page)
     yield Field("app_id", _APPLICATION, hint, (), "App ID", secret=False)
@@ -140,16 +140,23 @@ def key_file(wanted: Iterable[Field], given: str) -> Mapping[str, str]:
 
 
 def client_given(
-    oauth: OAuth, flow: str, fields: Mapping[str, str], held: Client | None, environ: Mapping[str, str]
+    oauth: OAuth,
+    flow: str,
+    fields: Mapping[str, str],
+    held: Client | None,
+    environ: Mapping[str, str],
+    *,
+    page: str | None = None,
 ) -> Client:
     """Return the application to log in with; for a flow that is signed, its `more` is what the connection has to keep.
 
     Args:
         fields: What was given for `asked_for`; what it did not ask for does not count.
+        page: As there, for the hint of an error.
 
     Raises (exit code 2) with what is wrong with it; says nothing of what was given.
     """
-    wanted = asked_for(oauth, flow, held, environ)
+    wanted = asked_for(oauth, flow, held, environ, page=page)
     given = {each.name: text for each in wanted if (text := _checked(each, fields.get(each.name, "")))}
     if flow in SIGNED:
         return _signer(oauth, flow, given)

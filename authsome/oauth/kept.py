@@ -50,16 +50,9 @@ def kept(
         asked=tuple(dict.fromkeys(asked)),
         issued_at=now,
         expires_at=None if tokens.expires_in is None else now + tokens.expires_in,
-        proven=FORMER not in fields,
         client_id=before.grant.client_id if before and before.grant else None,
     )
     return fields, grant
-
-
-def proven(entry: Entry) -> tuple[dict[str, str], Grant | None]:
-    """Return the fields and the grant of tokens that have worked: those before are no longer needed."""
-    fields = {name: text for name, text in entry.fields.items() if name != FORMER}
-    return fields, entry.grant and replace(entry.grant, proven=True)
 
 
 def refused(entry: Entry, error: str) -> tuple[dict[str, str], Grant | None]:

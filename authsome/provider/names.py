@@ -44,6 +44,11 @@ CLIENT = "oauth-client"
 """The name under which a profile keeps the application with which it logs in to a provider; no connection's."""
 
 
+def check_entry(name: str, what: str) -> str:
+    """Return what `check_name` does, and the name of the application beside those of connections."""
+    return name if name == CLIENT and what == "connection" else check_name(name, what)
+
+
 def check_name(name: str, what: str) -> str:
     """Return a provider, connection or profile name that is safe as a file name everywhere, or raise (exit code 2)."""
     if name == CLIENT and what == "connection":

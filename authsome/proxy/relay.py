@@ -419,6 +419,8 @@ class Turn:
         if answer.status == _UNAUTHORIZED and await self._has_other_token():
             await self._run_dry(wire)
             raise _RenewedError
+        if answer.status < _FAILED and self._shown is not None and self._gate.renewing is not None:
+            self._gate.renewing.worked(self._shown.key, self._shown.token)
         seen = self._expect(answer)
         await self._begin(seen, bodiless=exchange.bodiless)
         while data := await wire.read(call.flush):

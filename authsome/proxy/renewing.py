@@ -41,9 +41,9 @@ pace an hour's tokens are still among those that answers are searched for (see `
 
 type Key = tuple[str, str]
 
-type Renew = Callable[[Key, str | None], Session]
-"""Returns a session of one connection, with new tokens if they were due or the access token is this one; takes its time
-and raises `AuthsomeError`. Called in a thread."""
+type Renew = Callable[[Key, str | None, str | None], Session]
+"""Returns a session of one connection, with new tokens if they were due or the access token is the second argument; the
+third is one with which an API was content. Takes its time and raises `AuthsomeError`. Called in a thread."""
 
 
 class Renewing:
@@ -66,6 +66,7 @@ class Renewing:
         self._not_before: dict[Key, float] = {}
         self._pointless: dict[Key, tuple[str, float]] = {}
         self._counted: dict[Key, dict[str, float]] = {}
+        self._worked: dict[Key, str] = {}
         self.room = Room(ROOM)
 
     def token(self, session: Session, key: Key) -> str | None:
@@ -129,6 +130,10 @@ class Renewing:
         session = self._live().session
         return session.holding(*key) is not None and self.token(session, key) != seen
 
+    def worked(self, key: Key, token: str) -> None:
+        """Take note that an API is content with a token."""
+        self._worked[key] = token
+
     def was_pointless(self, key: Key, seen: str) -> None:
         """Take note that an API refuses a new token as well."""
         self._pointless[key] = seen, self._clock() + _POINTLESS_SECONDS
@@ -169,7 +174,7 @@ class Renewing:
     def _work(self, key: Key, seen: str | None, made: asyncio.Future[None]) -> None:
         failed: BaseException | None = None
         try:
-            self._take(self._renew(key, seen))
+            self._take(self._renew(key, seen, self._worked.get(key)))
         except BaseException as error:  # noqa: BLE001  whatever it was, those who wait are told
             failed = error
         with suppress(RuntimeError):  # the run has ended meanwhile

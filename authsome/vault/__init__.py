@@ -18,7 +18,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Provider, check_name
 from authsome.vault import preset
 from authsome.vault.age import Identity
-from authsome.vault.entry import Entry, Grant, Holding, holding
+from authsome.vault.entry import RENEWED_ALONE, Entry, Grant, Holding, holding
 from authsome.vault.files import TamperedError
 from authsome.vault.folder import Access, Folder
 from authsome.vault.identity import Given, Search, find_home, find_identity
@@ -27,6 +27,7 @@ from authsome.vault.profiles import listed, used
 
 __all__ = [
     "PROJECT_FOLDER",
+    "RENEWED_ALONE",
     "Entry",
     "Folder",
     "Given",
@@ -91,15 +92,26 @@ class Vault:
 
         No program is run for it, and no file is read that a variable names: it may be a pipe, which gives itself once.
         """
-        environ = {name: text for name, text in self._access.environ.items() if name not in _NOT_SILENT}
-        silent = replace(self._access.given.unattended(), file=None)
         for name in listed(self.home):
             if name != self.profile:
                 with suppress(AuthsomeError):  # a folder that is no profile
-                    other = Vault(self.home, name, environ)
-                    other._access = replace(self._access, environ=environ, given=silent)
+                    silent = self._silent()
+                    other = Vault(self.home, name, silent.environ)
+                    other._access = silent
                     other.own = other.own.again(other._access)
                     yield other
+
+    def silent(self) -> "Vault":
+        """Return this vault as if new, for an identity that opens it without a word, as `others` has it."""
+        anew = Vault(self.home, self.profile, self._access.environ, project=self._project)
+        anew._access = self._silent()
+        anew.own = self.own.again(anew._access)
+        anew.shared = self.shared.again(anew._access) if self.shared else None
+        return anew
+
+    def _silent(self) -> Access:
+        environ = {name: text for name, text in self._access.environ.items() if name not in _NOT_SILENT}
+        return replace(self._access, environ=environ, given=replace(self._access.given.unattended(), file=None))
 
     @property
     def identity(self) -> Identity | None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from authsome.errors import AuthsomeError, clean
-from authsome.provider import CLIENT, check_name
+from authsome.provider import check_entry
 from authsome.vault.armor import FormError
 from authsome.vault.preset import FILE_NAME as PRESET
 
@@ -179,10 +179,8 @@ def _check_folder(path: str) -> None:
 
 def _check_names(path: str, match: re.Match[str], names: tuple[str, ...]) -> None:
     for name, what in zip(match.groups(), names, strict=True):
-        if (name, what) == (CLIENT, "connection"):  # the application that logs in
-            continue
         try:
-            check_name(name, what)
+            check_entry(name, what)
         except AuthsomeError:
             raise FormError(f"holds {_shown(path)}, which is not named as a {what} can be") from None
 

@@ -38,7 +38,6 @@ class Grant:
         asked: What was asked for: what was not granted then is not asked for again.
         issued_at: Seconds since 1970, by the clock of this machine.
         expires_at: The same; None if the provider has not said.
-        proven: Whether the newest tokens have worked; until then those before are kept.
         refused: The provider's word for why it gives no new ones; a person has to log in.
         client_id: Of the application that they were given to, no other one can renew them; None if there is none.
     """
@@ -49,7 +48,6 @@ class Grant:
     asked: tuple[str, ...]
     issued_at: float
     expires_at: float | None = None
-    proven: bool = False
     refused: str | None = None
     client_id: str | None = None
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from authsome.errors import AuthsomeError, ExitCode, file_errors
-from authsome.provider import CLIENT, DEFAULT_CONNECTION, Provider, check_name
+from authsome.provider import CLIENT, DEFAULT_CONNECTION, Provider, check_entry, check_name
 from authsome.vault import rekey
 from authsome.vault.age import Identity, encrypt
 from authsome.vault.armor import FormError, look
@@ -380,7 +380,7 @@ class Folder:
         return [self.path.parent, self.path, connections, *connections.glob("*/")]
 
     def _file(self, provider: str, connection: str) -> Path:
-        name = connection if connection == CLIENT else check_name(connection, "connection")
+        name = check_entry(connection, "connection")
         path = self.path / "connections" / check_name(provider, "provider") / f"{name}.age"
         refuse_links(path.parent)
         return path

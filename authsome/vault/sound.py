@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from authsome.errors import AuthsomeError
-from authsome.provider import CLIENT, check_name
+from authsome.provider import check_entry
 from authsome.vault import joining, preset
 from authsome.vault.age import check_recipient
 from authsome.vault.armor import FormError, conflicted, look
@@ -169,8 +169,7 @@ def _provider(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> I
             yield from _stranger(each)
             continue
         counted.files += 1
-        if each.name != _APPLICATION:
-            yield from _legal(Path(each.path), each.name.removesuffix(".age"), "connection")
+        yield from _legal(Path(each.path), each.name.removesuffix(".age"), "connection")
         yield from _modes(each, private=private)
         keep = f"; keep one side: git checkout --ours -- {each.path} (or --theirs)"
         stanzas, problem = _age_file(Path(each.path), keep)
@@ -178,10 +177,6 @@ def _provider(found: "os.DirEntry[str]", counted: _Count, *, private: bool) -> I
             yield problem
         elif stanzas != ("X25519",):
             yield Problem(Path(each.path), f"is for {', '.join(stanzas)}, not for the profile alone")
-
-
-_APPLICATION = f"{CLIENT}.age"
-"""The application that logs in to a provider, under a name that no connection can have."""
 
 
 def _entry_of_folder(found: "os.DirEntry[str]", what: str, *, private: bool) -> Iterator[Problem]:
@@ -195,7 +190,7 @@ def _entry_of_folder(found: "os.DirEntry[str]", what: str, *, private: bool) -> 
 
 def _legal(path: Path, name: str, what: str) -> Iterator[Problem]:
     try:
-        check_name(name, what)
+        check_entry(name, what)
     except AuthsomeError:
         yield Problem(path, f"is not named as a {what} can be")
 

@@ -486,7 +486,9 @@ def test_an_installation_is_piped_in_as_what_it_needs(line: CommandLine, signing
     assert done.code == 0, done.err
     assert line("get", "acme", "--field", "access_token", "--show-secret", reveals=True).out == f"{TOKEN}\n"
     assert json.loads(signing.origin.arrived[0].body) == {"permissions": {"contents": "read"}}
-    refused = line(*login, "--force", given=json.dumps(_installation(installation_id="4712")))
+    wrong = json.dumps(_installation(installation_id="4712"))
+    refused = line("login", "acme", "--flow", "app_installation", "--stdin", "--force", given=wrong)
+    assert signing.origin.arrived[-1].body == b""  # what was asked for before does not count: it was less
     assert (refused.code, refused.out) == (8, "")
     assert "is not installed there" in refused.err
     assert (

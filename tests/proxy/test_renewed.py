@@ -53,6 +53,7 @@ class Desk:
         self.held = threading.Event()
         self.held.set()
         self.renewal: Renewal | None = None
+        self.worked: str | None = None
 
     @property
     def provider(self) -> Provider:
@@ -76,11 +77,12 @@ class Desk:
         assert entry
         return entry
 
-    def renew(self, key: tuple[str, str], seen: str | None) -> Session:
+    def renew(self, key: tuple[str, str], seen: str | None, worked: str | None) -> Session:
         assert key == ("acme", "default")
         assert self.renewal
+        self.worked = worked
         declared = Declared(self.provider)
-        return of_entry(declared, self.renewal.fresh(declared, seen))
+        return of_entry(declared, self.renewal.fresh(declared, seen, worked=worked))
 
     def _talk(self, *_: object) -> Tokens:
         self.asked += 1
@@ -158,6 +160,16 @@ def test_requests_at_once_wait_for_one_renewal(stage: Stage, desk: Desk, protoco
         each.join()
     assert [each.status for each in answers] == [200] * 12
     assert desk.asked == 1
+
+
+def test_whoever_renews_is_told_which_token_has_worked(stage: Stage, desk: Desk, protocol: str) -> None:
+    desk.begin()
+    stage.origin.script = _refusing(OLD)
+    stage.ask(protocol)
+    assert desk.worked is None
+    stage.origin.script = _refusing(NEW)
+    stage.ask(protocol)
+    assert desk.worked == NEW.decode().removeprefix("Bearer ")
 
 
 def test_a_request_that_is_refused_for_its_token_is_sent_once_more_with_a_new_one(
@@ -273,7 +285,7 @@ class _Early(play.Stage):
         authority = Authority(frozenset({"localhost"}), datetime.datetime.now(datetime.UTC))
         outside = upstream.read({"SSL_CERT_FILE": str(roots)})
         rules = make([declared], lambda _: True)
-        proxy = Proxy(rules, live(), authority, outside, lambda _, seen: live(seen))
+        proxy = Proxy(rules, live(), authority, outside, lambda _, seen, __: live(seen))
         proxy.start(self.failed.append, self)
         self.url, self.trust = proxy.url, authority.pem
 

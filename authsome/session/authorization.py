@@ -28,7 +28,7 @@ from authsome.vault import Entry, Vault
 
 if TYPE_CHECKING:
     from authsome.oauth.login import Login
-    from authsome.session import Ways
+    from authsome.session.intake import Ways
 
 KEPT_BY_DEFAULT = frozenset({"offline_access", "offline.access", "offline", "refresh_token"})
 """Scopes without which nothing can be renewed (OpenID Connect Core, 11, and what others call it): where a provider's
@@ -94,6 +94,8 @@ class Authorization:
         """What is asked for: what was named, what the manifest says or the usual, and what is held already."""
         usual = self._oauth.asks.scopes
         named = self._ways.scopes or self._wanted.scopes
+        if self.flow == "app_installation":  # all that it is installed for, unless less is named
+            return tuple(dict.fromkeys(named))
         wanted = (*named, *(each for each in usual if each in KEPT_BY_DEFAULT)) if named else usual
         had = self._before.grant.scopes if self._before and self._before.grant else ()
         return tuple(dict.fromkeys((*wanted, *had)))
@@ -158,7 +160,7 @@ class Authorization:
 
     def take(self, answer: Answer) -> _Step:
         """Go one step: to the provider, or back from it with tokens, which are then to be stored."""
-        if self._tokens is not None and answer.accepted:
+        if self._tokens is not None and pasted.REFUSED in answer.accepted:
             return self._tokens
         if self._login is None or not (answer.polls or answer.returned):
             return self._begun(answer)
@@ -179,7 +181,8 @@ class Authorization:
         own = {name: text for name, text in answer.fields.items() if name not in given}
         held = self._held_there()
         told = self._told(own, held)
-        client = asked.client_given(self._oauth, self.flow, told, None if self._ways.anew else held, self._ways.environ)
+        kept_on = None if self._ways.anew else held
+        client = asked.client_given(self._oauth, self.flow, told, kept_on, self._ways.environ, page=self._provider.docs)
         self._extra = {**given, **(client.more if self.flow in asked.SIGNED else {})}
         self._login = Login(
             self._oauth,
@@ -217,7 +220,7 @@ class Authorization:
     def _told(self, own: Mapping[str, str], held: Client | None) -> dict[str, str]:
         """Return what was filled in for the flow: what was left as it is, as it was."""
         known = _said(held) if self._ways.anew and held else {}
-        return {name: known.get(name, "") if not text.strip() else text for name, text in own.items()}
+        return {**known, **{name: text for name, text in own.items() if text.strip()}}
 
     def _noted(self, made: _Step) -> _Step:
         if isinstance(made, Tokens):
@@ -241,13 +244,16 @@ class Authorization:
             if self._returned is not None:
                 said = dict(parse_qsl(urlsplit(self._returned).query))
                 derived |= self._settled.derived(said, redirect=True)
+            made = self._settled.filled({**self._settled.settings, **derived})
+            if made.is_open:
+                raise ValueError("the host is missing")  # noqa: TRY301  as what is in the answer, and not what it should be
         except ValueError as error:
             raise AuthsomeError(
                 f"{self._settled.display_name} did not say all that its tokens are used with: {error}",
                 hint="nothing was stored; start again",
                 code=ExitCode.REFUSED,
             ) from None
-        return self._settled.filled({**self._settled.settings, **derived})
+        return made
 
     def fields(self, tokens: Tokens) -> dict[str, str]:
         """Return what is shown to the provider to try the tokens; secret."""
