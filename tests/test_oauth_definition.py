@@ -278,6 +278,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         for key in ("authorization_parameters", "token_parameters")
         for name in ("state", "redirect_uri", "response_type", "code_challenge", "client_id", "scope", "grant_type")
     ),
+    *(
+        ({key: f"https://acme.example/a?audience=x&{name}=https://evil.example"}, f"`{name}` is a parameter of OAuth")
+        for key in ("authorization_url", "token_url", "refresh_url", "device_authorization_url")
+        for name in ("state", "redirect_uri", "code_challenge", "client_id", "scope")
+    ),
+    (
+        {"authorization_url": "https://acme.example/a?%72edirect_uri=https://evil.example"},
+        "`redirect_uri` is a parameter of OAuth",
+    ),
     ({"authorization_parameters": {"a b": "x"}}, "not the name of a parameter"),
     ({"authorization_parameters": {"a": "x\ny"}}, "holds what no parameter does"),
     ({"token_parameters": {"a": "{nothing}"}}, "is no setting"),

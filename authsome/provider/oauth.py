@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from authsome.provider.definition import (
     ClientDefinition,
@@ -174,7 +175,10 @@ def check(asks: OAuthDefinition, settings: Iterable[str], flow: Flow | None) -> 
         flow: The definition's own, None if that is no flow of OAuth.
     """
     sample = dict.fromkeys(settings, "x") | {_BASE: asks.base_url or "https://x.example"}
-    filled(asks, sample)
+    for name, url in endpoints(filled(asks, sample)).items():
+        if name != "revocation":  # a form of the provider's own
+            with at(name):
+                _check_query(url)
     _check_flows(asks, flow)
     _check_scopes(asks)
     _check_methods(asks.auth_methods)
@@ -255,6 +259,13 @@ def _check_revocation(form: RevocationDefinition) -> None:
         raise ValueError(f"`{{{strange[0]}}}` is neither a token nor of the application")
     if not used & set(TOKENS):
         raise ValueError("`revocation` names no token: a template takes it as in `{access_token}`")
+
+
+def _check_query(url: str) -> None:
+    """Refuse in an address what a definition may not add to it either: of two, a server takes the one it likes."""
+    for name, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True):
+        if name in OWN_PARAMETERS:
+            raise ValueError(f"`{name}` is a parameter of OAuth itself, which a login sets")
 
 
 def _check_parameters(given: Mapping[str, str], own: Collection[str]) -> None:
