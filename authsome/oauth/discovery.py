@@ -82,9 +82,11 @@ def known(oauth: OAuth, transport: httpx.BaseTransport, *needed: str) -> tuple[O
 
 
 def _allowed(asks: OAuthDefinition, oauth: OAuth) -> frozenset[str]:
-    """Return the hosts that a definition names; where a person agrees is one of them."""
-    named = (asks.authorization_url, asks.issuer)
-    return oauth.token_hosts | {_host(url) for url in named if url is not None}
+    """Return the hosts that a definition names for what is secret, as a person agrees to them.
+
+    NOTE: the page on which a person agrees is none of them: it gets neither codes nor tokens.
+    """
+    return oauth.token_hosts | ({_host(asks.issuer)} if asks.issuer is not None else set())
 
 
 def _of_resource(asks: OAuthDefinition, oauth: OAuth, transport: httpx.BaseTransport) -> str:

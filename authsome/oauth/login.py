@@ -6,7 +6,7 @@ take, before a person has typed anything.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from authsome.errors import AuthsomeError, ExitCode
@@ -35,7 +35,7 @@ class _Waiting:
     """
 
     shown: DeviceAuthorization
-    device_code: str
+    device_code: str = field(repr=False)
     until: float
     ask_at: float
 

@@ -89,6 +89,13 @@ def test_a_server_of_the_model_context_protocol_is_logged_in_to(quirky: Server) 
     assert quirky.seen[-1].form["resource"] == f"{quirky.url}/mcp"
 
 
+def test_what_is_secret_does_not_go_to_the_page_on_which_a_person_agrees(quirky: Server) -> None:
+    quirky.metadata = {"token_endpoint": "https://page.example/token"}
+    with pytest.raises(AuthsomeError, match="does not name page.example") as refused:
+        _known(quirky, authorization_url="https://page.example/agree")
+    assert refused.value.code is ExitCode.REFUSED
+
+
 @pytest.mark.parametrize(
     ("change", "words", "line"),
     [
