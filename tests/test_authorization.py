@@ -244,7 +244,7 @@ def test_tokens_that_the_api_refuses_are_stored_only_if_the_person_says_so(world
 
 def _open(provider: Provider, **derive: Any) -> Provider:
     """Return the provider with an address that each customer has of their own, and that it tells at the login."""
-    part = Part(pattern=re.compile(r"^(?:https://)?([a-z]+)\.acme\.example$"), **derive)
+    part = Part(**{"pattern": re.compile(r"^(?:https://)?([a-z]+)\.acme\.example$"), **derive})
     site = Field("site", re.compile("[a-z]+"), None, (), "site", secret=False, derive=part)
     (token, *_) = provider.fields
     assert provider.oauth is not None
@@ -280,6 +280,27 @@ def test_an_answer_that_leaves_a_host_out_stores_nothing(world: World) -> None:
     with pytest.raises(AuthsomeError, match="did not say"):
         world.log_in()
     assert world.vault.names() == []
+
+
+@pytest.mark.parametrize("form", ["{address}&site=north", "{query}&site=north"])
+def test_a_setting_that_comes_with_the_redirect_is_kept_whether_it_was_pasted_or_came_back(
+    world: World, form: str
+) -> None:
+    world.provider = _open(world.provider, source="site", of="redirect", pattern=re.compile("^([a-z]+)$"))
+    wanted, steps = Declared(world.provider), list[Taken]()
+
+    class Back(Person):
+        def ask(self, questions: Sequence[Question], take: Take) -> None:
+            (question,) = questions
+            step = take(question, Answer(self.fields, redirect_uri=REDIRECT))
+            assert isinstance(step, AuthorizationRequest)
+            address = self.server.agree(step.url)
+            said = form.format(address=address, query=address.partition("?")[2])
+            steps.append(take(question, Answer(returned=said)))
+
+    session.collect(world.vault, [wanted], Back(world.server), world.intake())
+    assert world.entry.hosts == ("north.acme.example",)
+    assert len(steps) == 1
 
 
 def test_a_program_logs_in_an_application_and_never_a_person(world: World) -> None:

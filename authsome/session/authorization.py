@@ -7,7 +7,7 @@ has, and that tokens are stored before they are used. Refuses to ask for what th
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from authsome import pasted
 from authsome.bridge import Answer, Blank, Question
@@ -242,7 +242,8 @@ class Authorization:
         try:
             derived = {**self._settled.derived(self._tokens.said, response=True)}
             if self._returned is not None:
-                said = dict(parse_qsl(urlsplit(self._returned).query))
+                _, _, query = self._returned.rpartition("?")  # of an address, or all of it
+                said = dict(parse_qsl(query.partition("#")[0]))
                 derived |= self._settled.derived(said, redirect=True)
             made = self._settled.filled({**self._settled.settings, **derived})
             if made.is_open:
