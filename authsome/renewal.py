@@ -8,14 +8,14 @@ to a host that nobody agreed to for it, to ask again after a no, and to write ov
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared, full_name, login_command
 from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
-from authsome.oauth.kept import ACCESS, FORMER, REFRESH, client_from, kept, refused
+from authsome.oauth.kept import ACCESS, FORMER, REFRESH, applications, kept, refused
 from authsome.provider import CLIENT, OAuth, Provider
 from authsome.vault import Entry, Grant, Vault, holding
 
@@ -62,14 +62,14 @@ def client_of(
         return None
     from authsome.oauth.asked import environ_client  # noqa: PLC0415  a run that renews nothing has no use for it
 
-    found = (environ_client(provider.oauth, environ), _stored(vault, provider, provider.oauth))
+    found = (environ_client(provider.oauth, environ), *_stored(vault, provider, provider.oauth))
     return next((each for each in found if each and client_id in (None, each.client_id)), None)
 
 
-def _stored(vault: Vault, provider: Provider, oauth: OAuth) -> Client | None:
-    entry = vault.own.read(provider.name, CLIENT)
-    # NOTE: a definition may name other addresses by now, and its secret was given for those before.
-    return client_from(entry.fields) if entry and oauth.token_hosts <= set(entry.hosts) else None
+def _stored(vault: Vault, provider: Provider, oauth: OAuth) -> Iterator[Client]:
+    # NOTE: a definition may name other addresses by now, and a secret was given for those before.
+    if entry := vault.own.read(provider.name, CLIENT):
+        yield from (each for each, hosts in applications(entry) if oauth.token_hosts <= hosts)
 
 
 @dataclass(frozen=True, slots=True)

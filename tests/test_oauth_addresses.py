@@ -12,8 +12,9 @@ from authsome import session
 from authsome.bridge import Answer, Outcome, Question, Take
 from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared
-from authsome.oauth import AuthorizationRequest
+from authsome.oauth import AuthorizationRequest, Client
 from authsome.provider import CLIENT as APPLICATION, Catalogue, Flow
+from authsome.renewal import client_of
 from authsome.session import Intake, Ways
 from authsome.vault import Vault
 from authsome.web import httpx
@@ -100,9 +101,22 @@ def test_another_application_is_kept_for_its_own_address_alone(world: World) -> 
     person = world.log_in("work", at="https://gitlab.acme.example", client_id="two", client_secret=OTHER)
     assert {"client_id", "client_secret"} <= set(person.asked)
     assert world.application() == ("gitlab.acme.example",)
-    again = world.log_in("more", client_id="one", client_secret=SECRET)
-    assert {"client_id", "client_secret"} <= set(again.asked)
+    again = world.log_in(host="gitlab.com")
+    assert again.asked == ["host"]  # that of this address is still known
     assert world.everybody.told(OTHER) == {"gitlab.acme.example"}
+    assert world.everybody.told(SECRET) == {"gitlab.com"}
+
+
+def test_tokens_of_several_addresses_are_each_renewed_by_their_own_application(world: World) -> None:
+    world.log_in(client_id="one", client_secret=SECRET)
+    world.log_in("work", at="https://gitlab.acme.example", client_id="two", client_secret=OTHER)
+    for connection, client_id, secret in (("default", "one", SECRET), ("work", "two", OTHER)):
+        entry = world.vault.read("gitlab", connection)
+        assert entry
+        assert entry.grant
+        provider = entry.of(Catalogue(None).get("gitlab"))
+        found = client_of(world.vault, provider, {}, entry.grant.client_id)
+        assert found == Client(client_id, secret)
 
 
 def test_what_is_left_as_it_is_in_a_login_with_force_is_not_shown_elsewhere(world: World) -> None:

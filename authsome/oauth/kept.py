@@ -4,6 +4,7 @@ Promises that what an answer leaves out is not lost: no new refresh token means 
 and the one before the newest stays until the newest tokens have worked. Pure: the time is an argument.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -79,6 +80,27 @@ def client_fields(client: Client) -> dict[str, str]:
     }
     more = {_MORE + name: text for name, text in client.more.items()}
     return {name: text for name, text in said.items() if text is not None} | more
+
+
+_OTHERS = "others"
+_MOST_OTHERS = 16
+
+
+def applications(entry: Entry) -> tuple[tuple[Client, frozenset[str]], ...]:
+    """Return the applications that were kept for a provider and the hosts that each was given for, the newest first.
+
+    There are several where each customer has an address of their own, or one has registered itself more than once:
+    tokens are renewed by the application alone that they were given to.
+    """
+    others = json.loads(entry.fields.get(_OTHERS, "[]"))
+    newest = client_from(entry.fields), frozenset(entry.hosts)
+    return (newest, *((client_from(fields), frozenset(hosts)) for fields, hosts in others))
+
+
+def applications_fields(client: Client, others: Iterable[tuple[Client, frozenset[str]]]) -> dict[str, str]:
+    """Return the newest application and those before it as the fields of an entry, secret."""
+    before = [(client_fields(each), sorted(hosts)) for each, hosts in others][:_MOST_OTHERS]
+    return client_fields(client) | ({_OTHERS: json.dumps(before)} if before else {})
 
 
 def client_from(fields: Mapping[str, str]) -> Client:

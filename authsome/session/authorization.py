@@ -81,13 +81,16 @@ class Authorization:
         """Return the application that the environment names, or the profile has kept."""
         if found := asked.environ_client(self._oauth, self._ways.environ):
             return found
-        entry = self._vault.own.read(self._provider.name, CLIENT) if self._vault.own.exists else None
         # NOTE: kept for the hosts that it was given for. A definition that names another one asks anew.
-        if entry is None or not _token_hosts(self._oauth) <= set(entry.hosts):
+        there = (pair for pair in self._applications() if _token_hosts(self._oauth) <= pair[1])
+        if (found_there := next(there, None)) is None:
             return None
-        client = kept.client_from(entry.fields)
-        self._kept_for = frozenset(entry.hosts)
+        client, self._kept_for = found_there
         return None if client.expires_at is not None and client.expires_at <= self._ways.clock() else client
+
+    def _applications(self) -> tuple[tuple[Client, frozenset[str]], ...]:
+        entry = self._vault.own.read(self._provider.name, CLIENT) if self._vault.own.exists else None
+        return kept.applications(entry) if entry else ()
 
     @property
     def scopes(self) -> tuple[str, ...]:
@@ -281,15 +284,19 @@ class Authorization:
     def _keep_application(self, client: Client, provider: Provider, now: float) -> None:
         if not client.client_id or self.flow in asked.SIGNED:
             return
-        hosts = tuple(Host.parse(name) for name in sorted(_token_hosts(_oauth_of(provider))))
-        before = self._vault.own.read(provider.name, CLIENT) if self._vault.own.exists else None
-        if before and kept.client_from(before.fields).client_id == client.client_id:  # known at several addresses
-            hosts = tuple(dict.fromkeys((*map(Host.parse, before.hosts), *hosts)))
-        of_application = replace(provider, hosts=hosts, fields=())
-        self._vault.own.write(of_application, CLIENT, kept.client_fields(client), now)
+        known = self._applications()
+        # One that is known already may be so at the addresses of several connections.
+        hosts = _token_hosts(_oauth_of(provider)).union(*(hosts for each, hosts in known if _is(each, client)))
+        others = [(each, hosts) for each, hosts in known if not _is(each, client)]
+        of_application = replace(provider, hosts=tuple(map(Host.parse, sorted(hosts))), fields=())
+        self._vault.own.write(of_application, CLIENT, kept.applications_fields(client, others), now)
 
 
 _OF_APPLICATION = frozenset({"invalid_client", "unauthorized_client"})  # RFC 6749, 5.2
+
+
+def _is(one: Client, other: Client) -> bool:
+    return one.client_id == other.client_id
 
 
 def _is_kept(provider: Provider, name: str) -> bool:
