@@ -5,7 +5,7 @@ before it leaves, and that a body which cannot be read is refused before its fir
 tells the engine, and knows nothing of it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from authsome.proxy import codings
 from authsome.proxy.message import Fields
@@ -17,14 +17,18 @@ _PARTIAL = 206  # RFC 9110, 15.3.7
 class Exchange:
     """What is known of one exchange while it lasts.
 
+    Args:
+        newest: Returns what to look for by now, where that becomes more: an answer may last longer than a token, and
+            say another request's.
+
     Attributes:
         sent: Octets of the request's body that went upstream.
         received: Octets of the answer's body that went to the child.
         bodiless: Whether its head says that there is none.
     """
 
-    def __init__(self, scrubber: Scrubber) -> None:
-        self.scrubber = scrubber
+    def __init__(self, scrubber: Scrubber, newest: Callable[[], Scrubber] | None = None) -> None:
+        self.scrubber, self._newest = scrubber, newest
         self.sent = self.received = 0
         self._plain = scrubber.stream()
         self._coded: codings.Transform | None = None
@@ -73,9 +77,16 @@ class Exchange:
 
         Raises `codings.CodingError` where a compressed body is damaged.
         """
+        self.renew()
         for piece in self._pieces(data):
             self.received += len(piece)
             yield piece
+
+    def renew(self) -> None:
+        """Look for what there is to look for by now."""
+        if self._newest is not None and (newest := self._newest()) is not self.scrubber:
+            self.scrubber = newest
+            self._plain.look_for(newest)
 
     def _pieces(self, data: bytes) -> Iterable[bytes]:
         if self.bodiless and data:

@@ -70,6 +70,10 @@ class Gate:
         scrubbed, scrubber = self._scrubbed
         return scrubber if live is scrubbed else self._prepare(live)
 
+    def newest(self) -> Scrubber:
+        """Return what to look for in answers now."""
+        return self.scrubber(self.live)
+
     def _prepare(self, live: Live) -> Scrubber:
         with self._preparing:
             # A key that was rotated away can still be said back: by a slow answer, or by a provider that remembers it.

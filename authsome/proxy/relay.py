@@ -295,7 +295,8 @@ class Turn:
             self._body = self._kept = Kept(self._call, renewing.room)
 
     async def _leave(self, live: "Live", decision: Inject | Pass) -> None:
-        self._exchange = Exchange(self._gate.scrubber(live) if decision.rule.scrub else _UNREAD)
+        scrubber = self._gate.scrubber(live)
+        self._exchange = Exchange(scrubber, self._gate.newest) if decision.rule.scrub else Exchange(_UNREAD)
         asked = _for_one_hop(self._call.asked, self._caller.target, self._exchange)
         if isinstance(decision, Inject):
             signs = any(place.sigv4 for place in decision.placements)
@@ -513,6 +514,8 @@ class Turn:
         frames = Frames(self._exchange.scrubber, asks=False)
         data = data or await far.read()
         while data:
+            self._exchange.renew()
+            frames.look_for(self._exchange.scrubber)
             seen = frames.feed(data)
             self._exchange.received += len(seen)
             near.write(seen)

@@ -194,6 +194,10 @@ class Stream:
         """Say nothing of what is held."""
         return "Stream()"
 
+    def look_for(self, scrubber: Scrubber) -> None:
+        """Look for other secrets from now on, among them those that were looked for."""
+        self._scrubber = scrubber
+
     def feed(self, data: bytes) -> bytes:
         """Return what can leave now: the very same object if nothing was found and nothing was held."""
         scrubber = self._scrubber

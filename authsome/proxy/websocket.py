@@ -30,6 +30,13 @@ class Frames:
         self._message: Stream | None = None
         self._text = _decoder()
 
+    def look_for(self, scrubber: Scrubber) -> None:
+        """Look for other secrets from now on, among them those that were looked for."""
+        if scrubber is not self._scrubber:
+            self._scrubber = scrubber
+            if self._message is not None:
+                self._message.look_for(scrubber)
+
     def feed(self, data: bytes) -> bytes:
         """Return what can leave now. What is no WebSocket is a `CodingError`."""
         try:

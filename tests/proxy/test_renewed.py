@@ -438,7 +438,7 @@ def test_a_stream_goes_on_while_its_token_is_renewed_and_what_it_says_is_still_s
     def pieces() -> Iterator[bytes]:
         yield b"data: first\n\n"
         if renewed.wait(5):
-            yield b"data: " + ACCESS.encode() + b"\n\n"
+            yield b"data: " + ACCESS.encode() + b" CANARY-access-1 CANARY-refresh-1\n\n"
 
     desk.begin()
     stage.origin.script = lambda arrived: Reply(pieces()) if arrived.path == b"/stream" else _refusing(OLD)(arrived)
