@@ -528,3 +528,22 @@ def test_what_a_removed_member_could_read_names_a_command_for_the_application_to
     ]
     assert acme("vault", "verify").code == 0
     assert acme("get", "acme", "--field", "status").out == "connected\n"
+
+
+def test_a_command_that_is_printed_asks_for_what_was_asked_for(acme: Acme) -> None:
+    """Another flow, other scopes or another account would be another login."""
+    acme.define(client_credentials={})
+    more = ("--connection", "ci", "--flow", "client_credentials", "--scopes", "read,admin", "--profile", "work")
+    said = "authsome login acme --connection ci --flow client_credentials --scopes read,admin --profile work"
+    nobody = acme.line("login", "acme", *more)
+    assert (nobody.code, f"Hint: {said} --stdin < FILE\n" in nobody.err) == (3, True)
+    nobody = acme.line("login", "acme", "--connection", "ci", "--flow", "pkce", "--force")
+    assert (
+        "Hint: run where a person can answer: authsome login acme --connection ci --flow pkce --force\n" in nobody.err
+    )
+    acme.hold()
+    held = acme.line("login", "acme", "--flow", "client_credentials")
+    assert (held.code, held.err.splitlines()[-1]) == (
+        2,
+        "Hint: to replace it: authsome login acme --flow client_credentials --force",
+    )

@@ -24,8 +24,11 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import DEFAULT_CONNECTION, SCOPE, check_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from authsome.manifest import Declared
     from authsome.provider import Flow
+    from authsome.session import Intake
     from authsome.vault import Folder, Vault
 
 _Shared = Annotated[
@@ -87,7 +90,10 @@ def login(
     declared = _at(find_declared(project, catalogue.get(provider), connection), base_url)
     vault = open_vault(settings, project)
     asked = wanted(browser=browser, terminal=terminal)
+    named = {"--base-url": base_url, "--flow": flow, "--scopes": scopes}
+    same = _same(settings, provider, connection, named, shared=shared)
     way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
+    way = replace(way, command=f"{same} --force" if force else same)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
     # Tokens are personal, wherever keys go.
     before = session.replaced(vault, declared.provider, connection, shared)
@@ -95,18 +101,23 @@ def login(
     place = False if tokens and not shared else shared
     folder = vault.place(shared=place)
     if folder.holds(provider, connection) and not (force or scopes):
-        raise _connected(provider, connection, again(settings, shared=shared))
+        raise _connected(provider, connection, same)
     if stdin:
-        verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
-        if check:
-            talk(settings, f"{declared.name}: {verdict.stored}")
+        _store(settings, vault, declared, taking, said=bool(check))
     else:
         session.collect(vault, [replace(declared, required=True)], human(settings, vault, asked, shared=place), taking)
-    _logged_in(settings, vault, folder, declared)
-    if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
-        talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
+    _logged_in(settings, vault, folder, declared, chosen=project.choices.get(provider))
     if stdin:
         _whither(settings, folder, declared)
+
+
+def _store(settings: Settings, vault: "Vault", declared: "Declared", taking: "Intake", *, said: bool) -> None:
+    """Store what is piped in; say what its provider said to it if that was asked."""
+    from authsome import session
+
+    verdict = session.store(vault, declared.provider, declared.connection, _read_stdin(), taking)
+    if said:
+        talk(settings, f"{declared.name}: {verdict.stored}")
 
 
 def _whither(settings: Settings, folder: "Folder", declared: "Declared") -> None:
@@ -158,18 +169,28 @@ def _at(declared: "Declared", address: str | None) -> "Declared":
         ) from None
 
 
-def _connected(provider: str, connection: str, options: str) -> AuthsomeError:
-    from authsome.manifest import login_command
-
+def _connected(provider: str, connection: str, same: str) -> AuthsomeError:
     return AuthsomeError(
-        f"{provider} ({connection}) is already connected",
-        hint=f"to replace it: {login_command(provider, connection)} --force{options}",
-        code=ExitCode.USAGE,
+        f"{provider} ({connection}) is already connected", hint=f"to replace it: {same} --force", code=ExitCode.USAGE
     )
 
 
-def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared") -> None:
-    """Say that a credential is stored, and for whom."""
+def _same(
+    settings: Settings, provider: str, connection: str, named: "Mapping[str, str | None]", *, shared: bool | None
+) -> str:
+    """Return the command that was typed, to be printed; without `--force` and without what answers its questions."""
+    import shlex
+
+    from authsome.manifest import login_command
+
+    options = "".join(f" {option} {shlex.quote(text)}" for option, text in named.items() if text)
+    return login_command(provider, connection) + options + again(settings, shared=shared)
+
+
+def _logged_in(
+    settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared", *, chosen: str | None
+) -> None:
+    """Say that a credential is stored, and for whom; `chosen` is what `set-default` has put in the default's place."""
     provider, connection = declared.key
     if settings.json:
         from authsome import screens
@@ -181,6 +202,8 @@ def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "
         talk(settings, f"All members of {folder.path} have it once it is checked in.")
         if vault.own.holds(provider, connection):
             talk(settings, "On this machine your own of the home still counts.")
+    if chosen and connection == DEFAULT_CONNECTION:
+        talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
 
 
 def _read_stdin() -> str:

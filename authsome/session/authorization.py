@@ -136,6 +136,7 @@ class Authorization:
                 for each in self.asked
             ),
             flow=self.flow,
+            command=self._ways.command,
             whither=self._whither,
         )
 

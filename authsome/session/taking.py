@@ -43,7 +43,9 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         provider = _as_before(each.provider, before).as_written
         asked[each.key] = provider, dict(_held(vault, provider, each.connection))
         question = _question(replace(each, provider=provider), before, asked[each.key][1])
-        questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
+        command = intake.ways.command if intake.ways else None
+        whither = partial(_hosts, asked[each.key][0], intake)
+        questions.append(replace(question, command=command, whither=whither))
 
     def take(question: Question, answer: Answer) -> Taken:
         if login := logins.get((question.provider, question.connection)):
