@@ -547,3 +547,17 @@ def test_a_command_that_is_printed_asks_for_what_was_asked_for(acme: Acme) -> No
         2,
         "Hint: to replace it: authsome login acme --flow client_credentials --force",
     )
+
+
+def test_scopes_are_not_passed_over_where_a_key_is_asked_for(acme: Acme) -> None:
+    """Else a key that is held would be replaced, and nobody would have asked for the scopes."""
+    acme.line("login", "github", "--stdin", given=GITHUB_TOKEN)
+    for more in ((), ("--stdin",)):
+        refused = acme.line("login", "github", "--scopes", "gist", *more, given="ghp_CANARY")
+        assert (refused.code, refused.out) == (2, "")
+        assert "GitHub is logged in to with a key here, and --scopes is about tokens" in refused.err
+        assert "name a flow, too: " in refused.err
+        assert "device_code" in refused.err
+    assert acme.line("get", "github", "--field", "generation").out == "1\n"
+    refused = acme.line("login", "openai", "--scopes", "all")
+    assert "choose what the key may do where you make it: https://platform.openai.com/" in refused.err

@@ -91,24 +91,20 @@ def login(
     vault = open_vault(settings, project)
     asked = wanted(browser=browser, terminal=terminal)
     named = {"--base-url": base_url, "--flow": flow, "--scopes": scopes}
-    same = _same(settings, provider, connection, named, shared=shared)
-    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
-    way = replace(way, command=f"{same} --force" if force else same)
+    same = _same(settings, declared.key, named, shared=shared, force=force)
+    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force, command=same)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
     # Tokens are personal, wherever keys go.
     before = session.replaced(vault, declared.provider, connection, shared)
     tokens = session.by_tokens(declared.provider, before, taking)
     place = False if tokens and not shared else shared
     folder = vault.place(shared=place)
-    if folder.holds(provider, connection) and not (force or scopes):
-        raise _connected(provider, connection, same)
+    _check_free(folder, declared, same, tokens=tokens, force=force, scopes=bool(scopes))
     if stdin:
         _store(settings, vault, declared, taking, said=bool(check))
     else:
         session.collect(vault, [replace(declared, required=True)], human(settings, vault, asked, shared=place), taking)
-    _logged_in(settings, vault, folder, declared, chosen=project.choices.get(provider))
-    if stdin:
-        _whither(settings, folder, declared)
+    _logged_in(settings, vault, folder, declared, chosen=project.choices.get(provider), unseen=stdin)
 
 
 def _store(settings: Settings, vault: "Vault", declared: "Declared", taking: "Intake", *, said: bool) -> None:
@@ -121,7 +117,7 @@ def _store(settings: Settings, vault: "Vault", declared: "Declared", taking: "In
 
 
 def _whither(settings: Settings, folder: "Folder", declared: "Declared") -> None:
-    """Say where a credential may be sent that nobody has seen a page or a prompt about."""
+    """Say where a credential may be sent."""
     entry = folder.read(*declared.key)
     talk(
         settings,
@@ -169,28 +165,52 @@ def _at(declared: "Declared", address: str | None) -> "Declared":
         ) from None
 
 
-def _connected(provider: str, connection: str, same: str) -> AuthsomeError:
+def _check_free(folder: "Folder", declared: "Declared", same: str, *, tokens: bool, force: bool, scopes: bool) -> None:
+    """Raise (exit code 2) if something is held that was not to be replaced, and for scopes of a key."""
+    if scopes and not tokens:
+        raise _unscoped(declared)
+    if folder.holds(*declared.key) and not (force or scopes):
+        provider, connection = declared.key
+        raise AuthsomeError(
+            f"{provider} ({connection}) is already connected",
+            hint=f"to replace it: {same} --force",
+            code=ExitCode.USAGE,
+        )
+
+
+def _unscoped(declared: "Declared") -> AuthsomeError:
+    """Return the error for scopes where a key is asked for: what a key may do is chosen where it is made."""
+    provider = declared.provider
+    flows = ", ".join(provider.oauth.asks.flows) if provider.oauth else None
+    page = provider.keys_url or provider.docs or "the provider's site"
     return AuthsomeError(
-        f"{provider} ({connection}) is already connected", hint=f"to replace it: {same} --force", code=ExitCode.USAGE
+        f"{provider.display_name} is logged in to with a key here, and --scopes is about tokens",
+        hint=f"name a flow, too: {flows}" if flows else f"choose what the key may do where you make it: {page}",
+        code=ExitCode.USAGE,
     )
 
 
 def _same(
-    settings: Settings, provider: str, connection: str, named: "Mapping[str, str | None]", *, shared: bool | None
+    settings: Settings, key: tuple[str, str], named: "Mapping[str, str | None]", *, shared: bool | None, force: bool
 ) -> str:
-    """Return the command that was typed, to be printed; without `--force` and without what answers its questions."""
+    """Return the command that was typed, to be printed; without what answers its questions."""
     import shlex
 
     from authsome.manifest import login_command
 
     options = "".join(f" {option} {shlex.quote(text)}" for option, text in named.items() if text)
-    return login_command(provider, connection) + options + again(settings, shared=shared)
+    return login_command(*key) + options + again(settings, shared=shared) + (" --force" if force else "")
 
 
 def _logged_in(
-    settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared", *, chosen: str | None
+    settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared", *, chosen: str | None, unseen: bool
 ) -> None:
-    """Say that a credential is stored, and for whom; `chosen` is what `set-default` has put in the default's place."""
+    """Say that a credential is stored, and for whom.
+
+    Args:
+        chosen: What `set-default` has put in the default's place.
+        unseen: Whether nobody has seen a page or a prompt that says where it goes.
+    """
     provider, connection = declared.key
     if settings.json:
         from authsome import screens
@@ -204,6 +224,8 @@ def _logged_in(
             talk(settings, "On this machine your own of the home still counts.")
     if chosen and connection == DEFAULT_CONNECTION:
         talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
+    if unseen:
+        _whither(settings, folder, declared)
 
 
 def _read_stdin() -> str:

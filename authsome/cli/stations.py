@@ -275,6 +275,7 @@ def ways(
     flow: "Flow | None" = None,
     scopes: tuple[str, ...] = (),
     anew: bool = False,
+    command: str | None = None,
 ) -> "Ways":
     """Return with what a login with OAuth is done; see `authorization.Ways`."""
     from authsome.session import Ways
@@ -283,7 +284,7 @@ def ways(
         around = replace(_around(settings, vault.profile), wanted=wanted)
         return around.answering() == "browser" or around.has_browser()
 
-    return Ways(outside_of, os.environ, flow, scopes, browser, anew)
+    return Ways(outside_of, os.environ, flow, scopes, browser, anew, command=command)
 
 
 def renewing(settings: Settings, vault: "Vault") -> "Renew":
