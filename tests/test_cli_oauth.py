@@ -561,3 +561,19 @@ def test_scopes_are_not_passed_over_where_a_key_is_asked_for(acme: Acme) -> None
     assert acme.line("get", "github", "--field", "generation").out == "1\n"
     refused = acme.line("login", "openai", "--scopes", "all")
     assert "choose what the key may do where you make it: https://platform.openai.com/" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [(LATER, "localhost"), (Fault(400, b'{"error": "invalid_scope"}'), "`invalid_scope`")]
+)
+def test_a_login_that_a_provider_does_not_finish_says_how_to_start_again(acme: Acme, fault: Fault, words: str) -> None:
+    acme.define(client_credentials={})
+    acme.server.fail("/token", fault, 9)
+    said = json.dumps({"client_id": CLIENT.client_id, "client_secret": "CANARY-secret"})
+    login = ("login", "acme", "--flow", "client_credentials")
+    done = acme.line(*login, "--stdin", given=said)
+    assert (done.code, words in done.err) == (8, True)
+    hint = "Hint: nothing was stored; to start again: authsome login acme --flow client_credentials"
+    assert done.err.splitlines()[-1] == f"{hint} --stdin < FILE"
+    acme.hold(connection="other")  # its application is known, and nobody need be asked
+    assert acme.line(*login, "--no-input").err.splitlines()[-1] == hint

@@ -48,7 +48,7 @@ class Question:
         hint: What a key looks like.
         held: Credentials that could be used again, by what they are called.
         flow: How tokens are come by, None where a key is asked for: `Take` may then send the person elsewhere.
-        command: What asks for it once more.
+        command: What was typed to be asked for it alone, None where more was.
         whither: Takes the settings so far, returns the hosts that they make; raises `AuthsomeError` if one is wrong.
     """
 
@@ -72,6 +72,11 @@ class Question:
     def name(self) -> str:
         """The connection as messages write it."""
         return full_name(self.provider, self.connection)
+
+    @property
+    def again(self) -> str:
+        """The command that asks for it once more."""
+        return self.command or login_command(self.provider, self.connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +135,11 @@ class Nobody:
         """Refuse."""
         del take
         first = questions[0]
-        command = first.command or login_command(first.provider, first.connection)
         raise AuthsomeError(
             f"nobody to ask for {first.name}: no terminal and no display, CI, --no-input or a profile that asks nobody",
-            hint=f"run where a person can answer: {command}"
+            hint=f"run where a person can answer: {first.again}"
             if any(question.flow in BY_PERSON for question in questions)
-            else f"{command} --stdin < FILE",
+            else f"{first.again} --stdin < FILE",
             code=ExitCode.MISSING,
         )
 

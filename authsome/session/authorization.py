@@ -210,8 +210,7 @@ class Authorization:
     def _explained(self, error: DeniedError) -> DeniedError:
         """Return the error of a stored application with how to replace it."""
         if error.error in _OF_APPLICATION and self._held is not None and not self._ways.anew:
-            account = "" if self._wanted.connection == "default" else f" --connection {self._wanted.connection}"
-            error.hint = f"to give another application: authsome login {self._provider.name}{account} --force"
+            error.hint = f"to give another application: {self.question().again} --force"
         return error
 
     @property
