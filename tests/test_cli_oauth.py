@@ -577,3 +577,10 @@ def test_a_login_that_a_provider_does_not_finish_says_how_to_start_again(acme: A
     assert done.err.splitlines()[-1] == f"{hint} --stdin < FILE"
     acme.hold(connection="other")  # its application is known, and nobody need be asked
     assert acme.line(*login, "--no-input").err.splitlines()[-1] == hint
+
+
+def test_a_way_back_that_a_provider_does_not_take_is_said_before_anything_is_asked(acme: Acme) -> None:
+    refused = acme.line("login", "slack", "--flow", "pkce")
+    assert (refused.code, refused.out) == (2, "")
+    assert "Slack sends people back to an https address only" in refused.err
+    assert refused.err.splitlines()[-1].startswith("Hint: make a token on its own page, which `authsome login slack`")

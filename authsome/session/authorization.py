@@ -69,6 +69,12 @@ class Authorization:
         had = before.grant if before else None
         usual = had.flow if had else self._provider.flow
         self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
+        if self._oauth.asks.https_redirect and self.flow in ("pkce", "dcr_pkce"):  # before anybody types anything
+            raise AuthsomeError(
+                f"{self._provider.display_name} sends people back to an https address only, and this machine has none",
+                hint=f"make a token on its own page, which `authsome login {self._provider.name}` asks for",
+                code=ExitCode.USAGE,
+            )
         self._held = self._application()
         self._login: Login | None = None
         self._settled: Provider = self._provider
