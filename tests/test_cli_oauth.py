@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -584,3 +585,18 @@ def test_a_way_back_that_a_provider_does_not_take_is_said_before_anything_is_ask
     assert (refused.code, refused.out) == (2, "")
     assert "Slack sends people back to an https address only" in refused.err
     assert refused.err.splitlines()[-1].startswith("Hint: make a token on its own page, which `authsome login slack`")
+
+
+def test_whoever_waits_for_a_provider_is_told(acme: Acme) -> None:
+    acme.define(client_credentials={})
+    acme.hold(connection="other")
+    login = ("login", "acme", "--flow", "client_credentials", "--no-input")
+    slow = acme.server.hold("/token")
+    threading.Timer(1.5, slow.go.set).start()
+    assert acme.line(*login).err == "Waiting for localhost …\n"
+    slow = acme.server.hold("/revoke")
+    threading.Timer(1.5, slow.go.set).start()
+    assert acme.line("revoke", "acme", "--connection", "other").err.startswith(
+        "Waiting for localhost …\nAcme has ended"
+    )
+    assert acme.line(*login, "--force").err.startswith("Error: nobody to ask")  # nothing was slow
