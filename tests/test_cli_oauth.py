@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -587,3 +588,74 @@ def test_tokens_are_ended_at_hosts_that_somebody_has_agreed_to(acme: Acme) -> No
     assert "which nobody agreed to" in done.err
     assert _ended(acme, issued) == (False, False)
     assert acme.vault.own.holds("acme", "default")
+
+
+def test_a_command_that_is_printed_asks_for_what_was_asked_for(acme: Acme) -> None:
+    """Another flow, other scopes or another account would be another login."""
+    acme.define(client_credentials={})
+    more = ("--connection", "ci", "--flow", "client_credentials", "--scopes", "read,admin", "--profile", "work")
+    said = "authsome login acme --connection ci --flow client_credentials --scopes read,admin --profile work"
+    nobody = acme.line("login", "acme", *more)
+    assert (nobody.code, f"Hint: {said} --stdin < FILE\n" in nobody.err) == (3, True)
+    nobody = acme.line("login", "acme", "--connection", "ci", "--flow", "pkce", "--force")
+    assert (
+        "Hint: run where a person can answer: authsome login acme --connection ci --flow pkce --force\n" in nobody.err
+    )
+    acme.hold()
+    held = acme.line("login", "acme", "--flow", "client_credentials")
+    assert (held.code, held.err.splitlines()[-1]) == (
+        2,
+        "Hint: to replace it: authsome login acme --flow client_credentials --force",
+    )
+
+
+def test_scopes_are_not_passed_over_where_a_key_is_asked_for(acme: Acme) -> None:
+    """Else a key that is held would be replaced, and nobody would have asked for the scopes."""
+    acme.line("login", "github", "--stdin", given=GITHUB_TOKEN)
+    for more in ((), ("--stdin",)):
+        refused = acme.line("login", "github", "--scopes", "gist", *more, given="ghp_CANARY")
+        assert (refused.code, refused.out) == (2, "")
+        assert "GitHub is logged in to with a key here, and --scopes is about tokens" in refused.err
+        assert "name a flow, too: " in refused.err
+        assert "device_code" in refused.err
+    assert acme.line("get", "github", "--field", "generation").out == "1\n"
+    refused = acme.line("login", "openai", "--scopes", "all")
+    assert "choose what the key may do where you make it: https://platform.openai.com/" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"), [(LATER, "localhost"), (Fault(400, b'{"error": "invalid_scope"}'), "`invalid_scope`")]
+)
+def test_a_login_that_a_provider_does_not_finish_says_how_to_start_again(acme: Acme, fault: Fault, words: str) -> None:
+    acme.define(client_credentials={})
+    acme.server.fail("/token", fault, 9)
+    said = json.dumps({"client_id": CLIENT.client_id, "client_secret": "CANARY-secret"})
+    login = ("login", "acme", "--flow", "client_credentials")
+    done = acme.line(*login, "--stdin", given=said)
+    assert (done.code, words in done.err) == (8, True)
+    hint = "Hint: nothing was stored; to start again: authsome login acme --flow client_credentials"
+    assert done.err.splitlines()[-1] == f"{hint} --stdin < FILE"
+    acme.hold(connection="other")  # its application is known, and nobody need be asked
+    assert acme.line(*login, "--no-input").err.splitlines()[-1] == hint
+
+
+def test_a_way_back_that_a_provider_does_not_take_is_said_before_anything_is_asked(acme: Acme) -> None:
+    refused = acme.line("login", "slack", "--flow", "pkce")
+    assert (refused.code, refused.out) == (2, "")
+    assert "Slack sends people back to an https address only" in refused.err
+    assert refused.err.splitlines()[-1].startswith("Hint: make a token on its own page, which `authsome login slack`")
+
+
+def test_whoever_waits_for_a_provider_is_told(acme: Acme) -> None:
+    acme.define(client_credentials={})
+    acme.hold(connection="other")
+    login = ("login", "acme", "--flow", "client_credentials", "--no-input")
+    slow = acme.server.hold("/token")
+    threading.Timer(1.5, slow.go.set).start()
+    assert acme.line(*login).err == "Waiting for localhost …\n"
+    slow = acme.server.hold("/revoke")
+    threading.Timer(1.5, slow.go.set).start()
+    assert acme.line("revoke", "acme", "--connection", "other").err.startswith(
+        "Waiting for localhost …\nAcme has ended"
+    )
+    assert acme.line(*login, "--force").err.startswith("Error: nobody to ask")  # nothing was slow

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from authsome.errors import AuthsomeError, ExitCode, clean
-from authsome.manifest import full_name
+from authsome.manifest import full_name, login_command
 from authsome.oauth import BY_PERSON, AuthorizationRequest, DeviceAuthorization
 
 ATTEMPTS = 3
@@ -48,6 +48,7 @@ class Question:
         hint: What a key looks like.
         held: Credentials that could be used again, by what they are called.
         flow: How tokens are come by, None where a key is asked for: `Take` may then send the person elsewhere.
+        command: What was typed to be asked for it alone, None where more was.
         whither: Takes the settings so far, returns the hosts that they make; raises `AuthsomeError` if one is wrong.
     """
 
@@ -64,12 +65,18 @@ class Question:
     blanks: tuple[Blank, ...] = (Blank("api_key"),)
     held: tuple[str, ...] = ()
     flow: str | None = None
+    command: str | None = None
     whither: Callable[[Mapping[str, str]], tuple[str, ...]] | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> str:
         """The connection as messages write it."""
         return full_name(self.provider, self.connection)
+
+    @property
+    def again(self) -> str:
+        """The command that asks for it once more."""
+        return self.command or login_command(self.provider, self.connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +134,12 @@ class Nobody:
     def ask(self, questions: Sequence[Question], take: Take) -> None:
         """Refuse."""
         del take
-        named = next(question.provider for question in questions)
+        first = questions[0]
         raise AuthsomeError(
-            f"nobody to ask for {named}: no terminal and no display, CI, --no-input or a profile that asks nobody",
-            hint=f"run where a person can answer: authsome login {named}"
+            f"nobody to ask for {first.name}: no terminal and no display, CI, --no-input or a profile that asks nobody",
+            hint=f"run where a person can answer: {first.again}"
             if any(question.flow in BY_PERSON for question in questions)
-            else f"authsome login {named} --stdin < FILE",
+            else f"{first.again} --stdin < FILE",
             code=ExitCode.MISSING,
         )
 

@@ -71,18 +71,19 @@ class Terminal:
             try:
                 self._settle(login.question, settings)
             except AuthsomeError as error:
-                self._again(error, last=last)
+                self._again(login.question, error, last=last)
                 continue
             answer = Answer(settings | _secrets(login.question), redirect_uri=login.redirect_uri)
             try:
                 return self._finished(login, self._decided(login, answer))
             except AuthsomeError as error:
-                self._again(error, last=last)
+                self._again(login.question, error, last=last)
         raise AssertionError("unreachable")
 
-    def _again(self, error: AuthsomeError, *, last: bool) -> None:
+    def _again(self, question: Question, error: AuthsomeError, *, last: bool) -> None:
         """Explain what was wrong with an answer; raise what another answer would not mend."""
         if last or not (isinstance(error, Doubt) or error.code is ExitCode.USAGE):
+            error.hint = error.hint or f"nothing was stored; to start again: {question.again}"
             raise error
         self._explain(error)
 

@@ -116,7 +116,7 @@ def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry
     from authsome.oauth.conversation import Conversation
     from authsome.renewal import client_of
 
-    oauth, grant, outside = provider.oauth, entry.grant, outside_of(provider)
+    oauth, grant, outside = provider.oauth, entry.grant, outside_of(settings, provider)
     if oauth is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
     if strange := sorted(oauth.token_hosts - set(grant.hosts)):

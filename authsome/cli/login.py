@@ -24,8 +24,11 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import DEFAULT_CONNECTION, SCOPE, check_name
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from authsome.manifest import Declared
     from authsome.provider import Flow
+    from authsome.session import Intake
     from authsome.vault import Folder, Vault
 
 _Shared = Annotated[
@@ -86,28 +89,33 @@ def login(
     declared = _at(find_declared(project, catalogue.get(provider), connection), base_url)
     vault = open_vault(settings, project)
     asked = wanted(browser=browser, terminal=terminal)
-    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force)
+    named = {"--base-url": base_url, "--flow": flow, "--scopes": scopes}
+    same = _same(settings, declared.key, named, shared=shared, force=force)
+    way = ways(settings, vault, asked, flow=_flow(flow), scopes=_listed(scopes), anew=force, command=same)
     taking = intake(settings, check=not stdin if check is None else check, shared=shared, ways=way)
     before = session.replaced(vault, declared.provider, connection, shared)
-    place = False if session.by_tokens(declared.provider, before, taking) and not shared else shared
+    tokens = session.by_tokens(declared.provider, before, taking)
+    place = False if tokens and not shared else shared
     folder = vault.place(shared=place)
-    if folder.holds(provider, connection) and not (force or scopes):
-        raise _connected(provider, connection, again(settings, shared=shared))
+    _check_free(folder, declared, same, tokens=tokens, force=force, scopes=bool(scopes))
     if stdin:
-        verdict = session.store(vault, declared.provider, connection, _read_stdin(), taking)
-        if check:
-            talk(settings, f"{declared.name}: {verdict.stored}")
+        _store(settings, vault, declared, taking, said=bool(check))
     else:
         session.collect(vault, [replace(declared, required=True)], human(settings, vault, asked, shared=place), taking)
-    _logged_in(settings, vault, folder, declared)
-    if connection == DEFAULT_CONNECTION and (chosen := project.choices.get(provider)):
-        talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
-    if stdin:
-        _whither(settings, folder, declared)
+    _logged_in(settings, vault, folder, declared, chosen=project.choices.get(provider), unseen=stdin)
+
+
+def _store(settings: Settings, vault: "Vault", declared: "Declared", taking: "Intake", *, said: bool) -> None:
+    """Store what is piped in; say what its provider said to it if that was asked."""
+    from authsome import session
+
+    verdict = session.store(vault, declared.provider, declared.connection, _read_stdin(), taking)
+    if said:
+        talk(settings, f"{declared.name}: {verdict.stored}")
 
 
 def _whither(settings: Settings, folder: "Folder", declared: "Declared") -> None:
-    """Say where a credential may be sent that nobody has seen a page or a prompt about."""
+    """Say where a credential may be sent."""
     entry = folder.read(*declared.key)
     talk(
         settings,
@@ -155,18 +163,52 @@ def _at(declared: "Declared", address: str | None) -> "Declared":
         ) from None
 
 
-def _connected(provider: str, connection: str, options: str) -> AuthsomeError:
-    from authsome.manifest import login_command
+def _check_free(folder: "Folder", declared: "Declared", same: str, *, tokens: bool, force: bool, scopes: bool) -> None:
+    """Raise (exit code 2) if something is held that was not to be replaced, and for scopes of a key."""
+    if scopes and not tokens:
+        raise _unscoped(declared)
+    if folder.holds(*declared.key) and not (force or scopes):
+        provider, connection = declared.key
+        raise AuthsomeError(
+            f"{provider} ({connection}) is already connected",
+            hint=f"to replace it: {same} --force",
+            code=ExitCode.USAGE,
+        )
 
+
+def _unscoped(declared: "Declared") -> AuthsomeError:
+    """Return the error for scopes where a key is asked for: what a key may do is chosen where it is made."""
+    provider = declared.provider
+    flows = ", ".join(provider.oauth.asks.flows) if provider.oauth else None
+    page = provider.keys_url or provider.docs or "the provider's site"
     return AuthsomeError(
-        f"{provider} ({connection}) is already connected",
-        hint=f"to replace it: {login_command(provider, connection)} --force{options}",
+        f"{provider.display_name} is logged in to with a key here, and --scopes is about tokens",
+        hint=f"name a flow, too: {flows}" if flows else f"choose what the key may do where you make it: {page}",
         code=ExitCode.USAGE,
     )
 
 
-def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared") -> None:
-    """Say that a credential is stored, and for whom."""
+def _same(
+    settings: Settings, key: tuple[str, str], named: "Mapping[str, str | None]", *, shared: bool | None, force: bool
+) -> str:
+    """Return the command that was typed, to be printed; without what answers its questions."""
+    import shlex
+
+    from authsome.manifest import login_command
+
+    options = "".join(f" {option} {shlex.quote(text)}" for option, text in named.items() if text)
+    return login_command(*key) + options + again(settings, shared=shared) + (" --force" if force else "")
+
+
+def _logged_in(
+    settings: Settings, vault: "Vault", folder: "Folder", declared: "Declared", *, chosen: str | None, unseen: bool
+) -> None:
+    """Say that a credential is stored, and for whom.
+
+    Args:
+        chosen: What `set-default` has put in the default's place.
+        unseen: Whether nobody has seen a page or a prompt that says where it goes.
+    """
     provider, connection = declared.key
     if settings.json:
         from authsome import screens
@@ -178,6 +220,10 @@ def _logged_in(settings: Settings, vault: "Vault", folder: "Folder", declared: "
         talk(settings, f"All members of {folder.path} have it once it is checked in.")
         if vault.own.holds(provider, connection):
             talk(settings, "On this machine your own of the home still counts.")
+    if chosen and connection == DEFAULT_CONNECTION:
+        talk(settings, f"{provider}/{chosen} is used all the same: authsome set-default {provider} default")
+    if unseen:
+        _whither(settings, folder, declared)
 
 
 def _read_stdin() -> str:

@@ -5,6 +5,7 @@ Every command is a prefix of `run`: `list` stops at the vault's names, `check` a
 
 import os
 import shlex
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.provider import Catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import httpx
 
@@ -253,7 +254,8 @@ def intake(
     from authsome.session import Intake
 
     known = open_catalogue(settings).usable
-    return Intake(known, _probe, shared, ways) if check else Intake(known, shared=shared, ways=ways)
+    probe = partial(_probe, settings)
+    return Intake(known, probe, shared, ways) if check else Intake(known, shared=shared, ways=ways)
 
 
 def reconciling(settings: Settings, vault: "Vault", asked: str | None = None, *, early: bool = False) -> "Intake":
@@ -275,6 +277,7 @@ def ways(
     flow: "Flow | None" = None,
     scopes: tuple[str, ...] = (),
     anew: bool = False,
+    command: str | None = None,
 ) -> "Ways":
     """Return with what a login with OAuth is done; see `authorization.Ways`."""
     from authsome.session import Ways
@@ -283,7 +286,7 @@ def ways(
         around = replace(_around(settings, vault.profile), wanted=wanted)
         return around.answering() == "browser" or around.has_browser()
 
-    return Ways(outside_of, os.environ, flow, scopes, browser, anew)
+    return Ways(partial(outside_of, settings), os.environ, flow, scopes, browser, anew, command=command)
 
 
 def renewing(settings: Settings, vault: "Vault") -> "Renew":
@@ -291,15 +294,22 @@ def renewing(settings: Settings, vault: "Vault") -> "Renew":
     opened = cache(renewal)  # one for all, and none where nothing is due
 
     def renew(declared: "Declared") -> "Entry":
-        late = Timer(_PATIENCE, talk, (settings, f"Asking {declared.provider.display_name} for new tokens …"))
-        late.daemon = True
-        late.start()
-        try:
+        with _saying(settings, f"Asking {declared.provider.display_name} for new tokens …"):
             return opened(vault).fresh(declared)
-        finally:
-            late.cancel()
 
     return renew
+
+
+@contextmanager
+def _saying(settings: Settings, words: str) -> "Iterator[None]":
+    """Say something if a block takes longer than a moment."""
+    late = Timer(_PATIENCE, talk, (settings, words))
+    late.daemon = True
+    late.start()
+    try:
+        yield
+    finally:
+        late.cancel()
 
 
 _PATIENCE = 1.0
@@ -318,22 +328,29 @@ def _talk(provider: "Provider", client: "Client", grant: "Grant", fields: "Mappi
 
     if provider.oauth is None:
         raise AuthsomeError(f"{provider.display_name} no longer logs in with OAuth")
-    return renew(provider.oauth, client, grant, fields, outside_of(provider))
+    return renew(provider.oauth, client, grant, fields, _transport(provider))
 
 
-def outside_of(provider: "Provider") -> "httpx.BaseTransport":
-    """Return how requests reach the hosts of a provider."""
+def outside_of(settings: Settings, provider: "Provider") -> "httpx.BaseTransport":
+    """Return how requests reach the hosts of a provider; says so if one takes longer than a moment."""
+    from authsome.outside.patient import Patient
+
+    return Patient(_transport(provider), lambda host: talk(settings, f"Waiting for {host} …"), _PATIENCE)
+
+
+def _transport(provider: "Provider") -> "httpx.BaseTransport":
     from authsome import outside
     from authsome.proxy import upstream
 
     return outside.transport(provider, upstream.read(os.environ))
 
 
-def _probe(provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":
+def _probe(settings: Settings, provider: "Provider", fields: "Mapping[str, str]") -> "Verdict":
     from authsome import probe
     from authsome.proxy import upstream
 
-    return probe.ask(provider, fields, upstream.read(os.environ))
+    with _saying(settings, f"Asking {provider.display_name} whether it takes this …"):
+        return probe.ask(provider, fields, upstream.read(os.environ))
 
 
 def sealed(doing: str) -> None:

@@ -70,6 +70,12 @@ class Authorization:
         usual = had.flow if had else self._provider.flow
         self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
         self._kept_for: frozenset[str] | None = None
+        if self._oauth.asks.https_redirect and self.flow in ("pkce", "dcr_pkce"):  # before anybody types anything
+            raise AuthsomeError(
+                f"{self._provider.display_name} sends people back to an https address only, and this machine has none",
+                hint=f"make a token on its own page, which `authsome login {self._provider.name}` asks for",
+                code=ExitCode.USAGE,
+            )
         self._held = self._application()
         self._login: Login | None = None
         self._settled: Provider = self._provider
@@ -141,6 +147,7 @@ class Authorization:
                 for each in self.asked
             ),
             flow=self.flow,
+            command=self._ways.command,
             whither=self._whither,
         )
 
@@ -233,8 +240,7 @@ class Authorization:
     def _explained(self, error: DeniedError) -> DeniedError:
         """Return the error of a stored application with how to replace it."""
         if error.error in _OF_APPLICATION and self._held is not None and not self._ways.anew:
-            account = "" if self._wanted.connection == "default" else f" --connection {self._wanted.connection}"
-            error.hint = f"to give another application: authsome login {self._provider.name}{account} --force"
+            error.hint = f"to give another application: {self.question().again} --force"
         return error
 
     @property

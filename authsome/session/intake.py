@@ -60,6 +60,7 @@ class Ways:
         anew: Whether the application may be replaced, too.
         clock: Seconds since 1970.
         token: Makes a secret of so many random octets, as text for a URL.
+        command: With which the same is typed once more, None where more than a login was typed.
     """
 
     transport: "Callable[[Provider], httpx.BaseTransport]"
@@ -70,6 +71,7 @@ class Ways:
     anew: bool = False
     clock: Callable[[], float] = time.time
     token: Callable[[int], str] = _random
+    command: str | None = None
 
 
 class Intake(NamedTuple):

@@ -43,7 +43,9 @@ def collect(vault: Vault, wanted: Iterable[Declared], human: "Human", intake: In
         provider = _as_before(each.provider, before).as_written
         asked[each.key] = provider, dict(_held(vault, provider, each.connection))
         question = _question(replace(each, provider=provider), before, asked[each.key][1])
-        questions.append(replace(question, whither=partial(_hosts, asked[each.key][0], intake)))
+        command = intake.ways.command if intake.ways else None
+        whither = partial(_hosts, asked[each.key][0], intake)
+        questions.append(replace(question, command=command, whither=whither))
 
     def take(question: Question, answer: Answer) -> Taken:
         if login := logins.get((question.provider, question.connection)):
@@ -65,8 +67,9 @@ def _got_alone(login: "Authorization", human: "Human", intake: Intake) -> bool:
 
     try:
         _authorized(login, Answer(), intake)
-    except AuthsomeError:
+    except AuthsomeError as error:
         if isinstance(human, Nobody):
+            error.hint = error.hint or f"nothing was stored; to start again: {login.question().again}"
             raise
         return False
     return True
@@ -320,7 +323,7 @@ def store(vault: Vault, provider: Provider, connection: str, given: str, intake:
 def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: str, intake: Intake) -> Verdict:
     """Log in with what a program gave: an application's secret or a key to sign with, never a person's consent."""
     from authsome.bridge import Answer  # noqa: PLC0415  as in `_ask`
-    from authsome.oauth import BY_PERSON, Tokens, asked  # noqa: PLC0415  the same
+    from authsome.oauth import BY_PERSON, DeniedError, Tokens, UnavailableError, asked  # noqa: PLC0415  the same
 
     if intake.ways is not None:  # what is given replaces what is held
         intake = intake._replace(ways=replace(intake.ways, anew=True))
@@ -337,7 +340,11 @@ def _stored_tokens(wanted: Declared, before: Entry | None, vault: Vault, given: 
     else:
         several = _several(replace(wanted.provider, fields=login.asked), given)
         answer = Answer({each.name: text for each, text in several})
-    made = login.take(answer)
+    try:
+        made = login.take(answer)
+    except (DeniedError, UnavailableError) as error:
+        error.hint = error.hint or f"nothing was stored; to start again: {login.question().again} --stdin < FILE"
+        raise
     if not isinstance(made, Tokens):
         raise AssertionError(login.flow)  # noqa: TRY004  no mistake of the caller's: see `BY_PERSON`
     return _tried(login, made, answer, intake)
