@@ -131,3 +131,9 @@ def test_an_application_registers_itself_at_each_address(world: World) -> None:
     world.log_in(registered="", host="gitlab.acme.example")
     assert world.everybody.told("registered-at-gitlab.com") == {"gitlab.com"}
     assert world.everybody.told("registered-at-gitlab.acme.example") == {"gitlab.acme.example"}
+
+
+def test_the_application_of_the_usual_address_is_asked_for_once(world: World) -> None:
+    world.log_in(host="gitlab.com", client_id="ours", client_secret=SECRET)
+    assert world.log_in("second", at="https://gitlab.com").asked == []
+    assert world.log_in("third").asked == ["host"]

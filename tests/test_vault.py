@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings, strategies as st
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.provider import Catalogue, Provider
-from authsome.vault import Entry, Identity, Vault, files, find_identity, holding
+from authsome.oauth.kept import applications
+from authsome.provider import CLIENT, Catalogue, Provider
+from authsome.vault import Entry, Grant, Identity, Vault, files, find_identity, holding
 from beside import all_end, beside
 from canary import OPENAI_KEY, OTHER_OPENAI_KEY, sings
 from disks import fill, small_disk
@@ -192,6 +193,29 @@ def test_a_vault_of_format_1_opens_for_ever(tmp_path: Path) -> None:
     assert entry
     assert entry.fields == FIELDS
     assert (entry.generation, entry.hosts) == (2, ("api.openai.com",))
+
+
+def test_tokens_and_their_application_in_format_1_open_for_ever(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(GOLDEN / "vault-1-tokens", home)
+    (home / "identity.txt").chmod(0o600)
+    vault = Vault(home, "default", {})
+    assert vault.names() == [("linkedin", "default")]
+    entry, application = vault.read("linkedin", "default"), vault.own.read("linkedin", CLIENT)
+    assert entry
+    assert sorted(entry.fields) == ["access_token", "former_refresh_token", "refresh_token"]
+    assert entry.grant == Grant(
+        flow="pkce",
+        hosts=("www.linkedin.com",),
+        scopes=("openid", "profile"),
+        asked=("openid", "profile", "email"),
+        issued_at=1795300000.0,
+        expires_at=1800484000.0,
+        client_id="golden-app",
+    )
+    assert application
+    ((client, hosts),) = applications(application)
+    assert (client.client_id, hosts) == ("golden-app", {"www.linkedin.com"})
 
 
 # Attacks on the files.

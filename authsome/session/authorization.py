@@ -65,7 +65,7 @@ class Authorization:
             )
         self._wanted, self._before, self._vault, self._ways, self._known = wanted, before, vault, ways, known
         self._provider = wanted.provider.with_tokens
-        self._oauth = _oauth_of(self._provider)
+        self._oauth = _oauth_of(self._provider.filled({}))  # with the addresses that there are if nobody says otherwise
         had = before.grant if before else None
         usual = had.flow if had else self._provider.flow
         self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
