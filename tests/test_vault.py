@@ -215,7 +215,7 @@ def test_tokens_and_their_application_in_format_1_open_for_ever(tmp_path: Path) 
     )
     assert application
     ((client, hosts),) = applications(application)
-    assert (client.client_id, hosts) == ("golden-app", {"www.linkedin.com"})
+    assert (client.client_id, set(hosts)) == ("golden-app", {"www.linkedin.com"})
 
 
 # Attacks on the files.
