@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -600,3 +601,22 @@ def test_whoever_waits_for_a_provider_is_told(acme: Acme) -> None:
         "Waiting for localhost …\nAcme has ended"
     )
     assert acme.line(*login, "--force").err.startswith("Error: nobody to ask")  # nothing was slow
+
+
+def test_a_connection_that_was_refused_is_left_out_in_so_many_words(acme: Acme) -> None:
+    """Without a manifest all that is held is optional."""
+    acme.hold(left=-60.0, refused="invalid_grant")
+    said = "acme is left out: Acme gives no new token: invalid_grant; authsome login acme --force\n"
+    ask = (
+        "import sys, urllib.request as web\ntry: web.urlopen(sys.argv[1])\nexcept web.HTTPError as no: print(no.read())"
+    )
+    done = acme.line("run", "--", sys.executable, "-c", ask, f"{acme.server.url}/api/me")
+    assert (done.code, done.err.startswith(said)) == (0, True)
+    assert '"reason": "acme could not be used: Acme gives no new token: invalid_grant"' in done.out
+    assert '"hint": "authsome login acme --force"' in done.out
+    exported = acme.line("export")
+    assert (exported.code, exported.out, exported.err) == (
+        0,
+        "",
+        f"{said}Nothing is connected that could be exported.\n",
+    )
