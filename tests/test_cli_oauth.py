@@ -620,3 +620,29 @@ def test_a_connection_that_was_refused_is_left_out_in_so_many_words(acme: Acme) 
         "",
         f"{said}Nothing is connected that could be exported.\n",
     )
+
+
+def test_a_run_whose_token_cannot_be_renewed_now_says_which(acme: Acme) -> None:
+    acme.hold(left=-60.0)
+    _declare(acme)
+    acme.server.fail("/token", LATER, 9)
+    done = acme.line("run", "--", "true")
+    assert done.code == 125
+    assert "Error: the token of acme has expired, and there is no new one: " in done.err
+    assert done.err.splitlines()[-1].startswith("Hint: try again in a while")
+
+
+def test_a_flow_that_a_provider_does_not_have_is_refused_with_a_whole_command(acme: Acme) -> None:
+    refused = acme.line("login", "acme", "--connection", "ci", "--flow", "jwt_bearer")
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: Acme has no flow `jwt_bearer`: there is pkce\nHint: authsome login acme --connection ci --flow pkce\n",
+    )
+
+
+def test_a_token_from_elsewhere_is_no_key_of_a_provider_that_has_none(acme: Acme) -> None:
+    refused = acme.line("login", "acme", "--flow", "api_key", "--stdin", given="CANARY-token-0123456789")
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: Acme takes no key, it logs in with OAuth\nHint: authsome login acme\n",
+    )

@@ -82,6 +82,8 @@ def _renewed_or_left_out(position: Position, intake: Intake) -> Position:
     for each in position.declared:
         if (error := failed.get(each.key)) and each.key in left:
             if each.required:
+                error.message = f"the token of {each.name} has expired, and there is no new one: {error.message}"
+                error.hint = error.hint or "try again in a while; to see how it stands: authsome check"
                 raise error
             intake.talk(f"{each.name} is left out: {error.message}")
     return position
