@@ -646,3 +646,9 @@ def test_a_token_from_elsewhere_is_no_key_of_a_provider_that_has_none(acme: Acme
         2,
         "Error: Acme takes no key, it logs in with OAuth\nHint: authsome login acme\n",
     )
+
+
+def test_a_logout_does_not_call_an_expired_token_valid(acme: Acme) -> None:
+    acme.hold(left=-60.0)
+    said = acme.line("logout", "acme").err
+    assert "the access token has expired, and what renews it is valid until it is ended. " in said
