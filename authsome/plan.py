@@ -58,6 +58,11 @@ class Step:
     lacking: tuple[str, ...] = ()
 
     @property
+    def key(self) -> tuple[str, str]:
+        """Provider and connection, as the manifest knows them."""
+        return self.provider, self.connection
+
+    @property
     def held_as(self) -> tuple[str, str]:
         """Provider and connection, as the vault knows them."""
         return self.provider, self.source or self.connection
@@ -76,6 +81,11 @@ class Step:
     def usable(self) -> bool:
         """Whether a run has the connection without asking anybody; an optional one with what was granted."""
         return self.state in (State.IN_PLACE, State.EXPIRED) or (self.state is State.NARROWER and not self.required)
+
+    @property
+    def left_out(self) -> bool:
+        """Whether a run starts without what is held of it."""
+        return not self.required and self.needs_person and not self.usable
 
     @property
     def command(self) -> str:

@@ -161,11 +161,12 @@ class Reload:
         try:
             position = session.survey(self._origin.vault.again(), declared)
             position.check()
-            live = self._as_started(session.in_place(position, running=True), declared)
+            steps = {step.key: step for step in position.plan.steps}
+            live = self._as_started(session.in_place(position, running=True), declared, steps)
         except (AuthsomeError, OSError) as error:
             trouble.append(f"{_words(error)}; the credentials before still hold")
         else:
-            self._steps = {(step.provider, step.connection): step for step in position.plan.steps}
+            self._steps = steps
             return live
         try:
             held = set(self._origin.vault.names())
@@ -173,16 +174,23 @@ class Reload:
         except (AuthsomeError, OSError):
             return self._session
 
-    def _as_started(self, live: Session, declared: Iterable[Declared]) -> Session:
+    def _as_started(
+        self, live: Session, declared: Iterable[Declared], steps: Mapping[tuple[str, str], Step]
+    ) -> Session:
         """Return the credentials that are of the kind that they were when the run began.
 
-        A key goes elsewhere into requests than a token does, and rules never become wider.
+        A key goes elsewhere into requests than a token does, and rules never become wider. Tokens with which a run
+        would go on are no news where it was started without them.
         """
         started = self._origin.session
         same = {
             each.key
             for each in declared
-            if not started.holds(each) or (started.grant(each) is None) == (live.grant(each) is None)
+            if (
+                (started.grant(each) is None) == (live.grant(each) is None)
+                if started.holds(each)
+                else steps[each.key].usable
+            )
         }
         return live.only(same)
 

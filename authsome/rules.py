@@ -63,6 +63,7 @@ class Rule:
         change: Why `held` is not what it was, or could be.
         source: The connection of the vault that fills it, where that has another name.
         stand_ins: What its child holds instead of its secrets, where that is not the ordinary placeholder.
+        unfit: Why what is held of it could not be used when the run started, and the command that mends it.
     """
 
     provider: str
@@ -78,6 +79,7 @@ class Rule:
     change: Change | None = None
     source: str | None = None
     stand_ins: frozenset[str] = frozenset()
+    unfit: tuple[str, str] | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -253,6 +255,10 @@ class Rules:
             f"`{host}` belongs to no declared provider and `egress.default` is `deny`",
             f"to reach it, add `{host}` to `egress.allow` in authsome.yaml",
         )
+
+    def told(self, unfit: Mapping[tuple[str, str], tuple[str, str]]) -> "Rules":
+        """Return the rules with why connections cannot be used, and the commands that mend it, by what they are."""
+        return replace(self, rules=tuple(replace(each, unfit=unfit.get(each.key)) for each in self.rules))
 
     def refuses_plain(self, host: Host) -> Refusal | None:
         """Return why a host may not be reached over `http://`, or None if it may: a declared one on no port at all."""
@@ -485,6 +491,9 @@ def _not_held(rule: Rule) -> Refusal | None:
             f"{rule.login} --force",
             rule.name,
         )
+    if rule.unfit:
+        reason, command = rule.unfit
+        return Refusal("not_connected", f"{rule.name} could not be used: {reason}", command, rule.name)
     return Refusal(
         "not_connected",
         f"{rule.name} is declared as optional and was not logged in when this run started",

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -659,3 +660,54 @@ def test_whoever_waits_for_a_provider_is_told(acme: Acme) -> None:
         "Waiting for localhost …\nAcme has ended"
     )
     assert acme.line(*login, "--force").err.startswith("Error: nobody to ask")  # nothing was slow
+
+
+def test_a_connection_that_was_refused_is_left_out_in_so_many_words(acme: Acme) -> None:
+    """Without a manifest all that is held is optional."""
+    acme.hold(left=-60.0, refused="invalid_grant")
+    said = "acme is left out: Acme gives no new token: invalid_grant; authsome login acme --force\n"
+    ask = (
+        "import sys, urllib.request as web\ntry: web.urlopen(sys.argv[1])\nexcept web.HTTPError as no: print(no.read())"
+    )
+    done = acme.line("run", "--", sys.executable, "-c", ask, f"{acme.server.url}/api/me")
+    assert (done.code, done.err.startswith(said)) == (0, True)
+    assert '"reason": "acme could not be used: Acme gives no new token: invalid_grant"' in done.out
+    assert '"hint": "authsome login acme --force"' in done.out
+    exported = acme.line("export")
+    assert (exported.code, exported.out, exported.err) == (
+        0,
+        "",
+        f"{said}Nothing is connected that could be exported.\n",
+    )
+
+
+def test_a_run_whose_token_cannot_be_renewed_now_says_which(acme: Acme) -> None:
+    acme.hold(left=-60.0)
+    _declare(acme)
+    acme.server.fail("/token", LATER, 9)
+    done = acme.line("run", "--", "true")
+    assert done.code == 125
+    assert "Error: the token of acme has expired, and there is no new one: " in done.err
+    assert done.err.splitlines()[-1].startswith("Hint: try again in a while")
+
+
+def test_a_flow_that_a_provider_does_not_have_is_refused_with_a_whole_command(acme: Acme) -> None:
+    refused = acme.line("login", "acme", "--connection", "ci", "--flow", "jwt_bearer")
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: Acme has no flow `jwt_bearer`: there is pkce\nHint: authsome login acme --connection ci --flow pkce\n",
+    )
+
+
+def test_a_token_from_elsewhere_is_no_key_of_a_provider_that_has_none(acme: Acme) -> None:
+    refused = acme.line("login", "acme", "--flow", "api_key", "--stdin", given="CANARY-token-0123456789")
+    assert (refused.code, refused.err) == (
+        2,
+        "Error: Acme takes no key, it logs in with OAuth\nHint: authsome login acme\n",
+    )
+
+
+def test_a_logout_does_not_call_an_expired_token_valid(acme: Acme) -> None:
+    acme.hold(left=-60.0)
+    said = acme.line("logout", "acme").err
+    assert "the access token has expired, and what renews it is valid until it is ended. " in said

@@ -123,6 +123,8 @@ class Terminal:
             link = ear.awaits(request)
             if self._show:
                 self._show(link)
+            else:
+                self._say("A browser on another machine ends with an error; its address counts.")
         with awaited.hidden(ear.bell if ear else None) as lines:
             try:
                 return self._first(lines, request, ear)
@@ -188,7 +190,7 @@ class Terminal:
         if question.why:
             self._say(f'The manifest says why: "{question.why}"')
         if question.scopes:
-            who = "It" if question.flow else "The manifest"
+            who = "The login" if question.flow else "The manifest"
             self._say(f"{who} asks for the scopes: {', '.join(question.scopes)}")
         if question.flow is not None:
             self._say_application(question)
@@ -208,7 +210,7 @@ class Terminal:
         """Say which application the person has to have, where one is asked for."""
         if any(blank.name == "client_id" for blank in question.blanks):
             where = f": {question.keys_url}" if question.keys_url else ""
-            self._say(f"It asks for an application of your own there, made once{where}")
+            self._say(f"{clean(question.display_name)} wants an application of your own, made there once{where}")
             if question.flow == "pkce":
                 self._say(f"Its callback address has to be: {returned.address(returned.PORT)}")
             elif question.flow == "device_code":

@@ -120,6 +120,9 @@ def _prepare(settings: Settings, asked: str | None) -> _Start:
     outside = upstream.read(os.environ)
     project = live.settled(project)
     made = rules.of_project(project, live.holds)
+    if not all(map(live.holds, project.connections)):
+        steps = position.again().plan.steps
+        made = made.told({each.key: (each.detail or each.state, each.command) for each in steps if each.left_out})
     return _Start(project, made, live, outside, os.environ, outside.roots, vault=position.vault)
 
 

@@ -90,7 +90,7 @@ def export(
 
 def _say_what_is_left_out(settings: Settings, values: Mapping[str, str], held: "list[Declared]") -> None:
     if not values:
-        talk(settings, "Nothing is connected, so nothing was exported.")
+        talk(settings, "Nothing is connected that could be exported.")
     for each in held:
         if not each.env:
             talk(settings, f"{each.name} has no variable and was left out; give it one in authsome.yaml (`env: …`).")

@@ -286,7 +286,9 @@ def logout(
         data(screens.as_json("logout", provider=provider, connection=connection, status="not connected"))
     else:
         data(f"Logged out of {provider} ({connection}).\n")
-    until = grant.end(time.time()) if isinstance(grant, Grant) else None
+    now = time.time()
+    until = grant.end(now) if isinstance(grant, Grant) else None
+    expired = isinstance(grant, Grant) and grant.has_ended(now)
     # Of tokens that do not open without a word it is not known how they were come by.
     flow = grant.flow if isinstance(grant, Grant) else "pkce" if grant else None
-    talk(settings, screen.logged_out(provider, until, flow))
+    talk(settings, screen.logged_out(provider, until, flow, expired=expired))

@@ -7,21 +7,31 @@ _WITH_A_BROWSER = ("pkce", "dcr_pkce")
 _WITH_A_PERSON = (*_WITH_A_BROWSER, "device_code")
 
 
-def choose(oauth: OAuth, default: str, wanted: str | None, *, browser: bool) -> Flow:
+def choose(
+    oauth: OAuth,
+    default: str,
+    wanted: str | None,
+    *,
+    browser: bool,
+    name: str = "the provider",
+    command: str = "authsome login …",
+) -> Flow:
     """Return the flow of a login; raise `AuthsomeError` (exit code 2) for one that the provider does not have.
 
     Args:
         default: The definition's own; one that is no flow of OAuth counts for nothing.
         wanted: What somebody has chosen.
         browser: Whether there is one on this machine: without it, a code for another device is easier on a person.
+        name: What the provider is called.
+        command: What logs in to it.
     """
     there = oauth.asks.flows
     if wanted is not None:
         found = next((flow for flow in there if flow == wanted), None)
         if found is None:
             raise AuthsomeError(
-                f"the provider has no flow `{clean(wanted)}`: there is {', '.join(there)}",
-                hint=did_you_mean(wanted, there, f"--flow {there[0]}"),
+                f"{name} has no flow `{clean(wanted)}`: there is {', '.join(there)}",
+                hint=did_you_mean(wanted, there, f"{command} --flow {there[0]}"),
                 code=ExitCode.USAGE,
             )
         return found

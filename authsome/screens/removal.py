@@ -123,23 +123,22 @@ def ended(one: Ended) -> str:
     return f"{told} Where nobody asks {one.provider} about each token, it is taken until {moment(one.expires_at)}."
 
 
-def logged_out(provider: str, until: float | None, flow: str | None) -> str:
+def logged_out(provider: str, until: float | None, flow: str | None, *, expired: bool = False) -> str:
     """Return what holds after a logout.
 
     Args:
         until: When the access token expires, in seconds since 1970, if that is known.
         flow: How the tokens were come by; None for a key.
+        expired: Whether that is over.
     """
     if flow is None:
         return "The key itself is still valid; to end it, delete it at the provider."
     known = f" until {moment(until)}" if until is not None else ""
+    holds = "the access token has expired" if expired else f"the access token is valid there{known}"
     if flow in RENEWED_ALONE:
         secret = "application's secret" if flow == "client_credentials" else "key that was signed with"
-        return (
-            f"The provider was not asked: the access token is valid there{known}, and whoever has the {secret} "
-            "gets new ones."
-        )
+        return f"The provider was not asked: {holds}, and whoever has the {secret} gets new ones."
     return (
-        f"The provider was not asked: the access token is valid there{known}, and what renews it until it is ended. "
+        f"The provider was not asked: {holds}, and what renews it {'is valid ' if expired else ''}until it is ended. "
         f"Before a logout, `authsome revoke {provider}` ends both."
     )

@@ -54,13 +54,21 @@ def reconcile(position: Position, human: "Callable[[], Human]", intake: Intake =
     position.check()
     position = _renewed_or_left_out(position, intake)
     if not position.plan.blocking:
-        return in_place(position)
+        return _live(position, intake)
     _ask(position, human(), intake)
     # A fresh look: what was offered may have been given, and what is still off its pattern was not.
     after = position.again()
     if after.plan.blocking:  # stored in the project, while the home's own still counts
         raise _lacking(after.plan, "missing or unusable after all", "look at them:\n  authsome check")
-    return in_place(after)
+    return _live(after, intake)
+
+
+def _live(position: Position, intake: Intake) -> Session:
+    """Return what is live, and say what is held and cannot be used."""
+    for step in position.plan.steps:
+        if step.left_out:
+            intake.talk(f"{step.name} is left out: {step.detail or step.state}; {step.command}")
+    return in_place(position)
 
 
 def _renewed_or_left_out(position: Position, intake: Intake) -> Position:
@@ -74,6 +82,8 @@ def _renewed_or_left_out(position: Position, intake: Intake) -> Position:
     for each in position.declared:
         if (error := failed.get(each.key)) and each.key in left:
             if each.required:
+                error.message = f"the token of {each.name} has expired, and there is no new one: {error.message}"
+                error.hint = error.hint or "try again in a while; to see how it stands: authsome check"
                 raise error
             intake.talk(f"{each.name} is left out: {error.message}")
     return position

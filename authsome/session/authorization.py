@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 from authsome import pasted
 from authsome.bridge import Answer, Blank, Question
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.manifest import Declared
+from authsome.manifest import Declared, login_command
 from authsome.oauth import (
     BY_PERSON,
     AuthorizationRequest,
@@ -68,7 +68,14 @@ class Authorization:
         self._oauth = _oauth_of(self._provider.filled({}))  # with the addresses that there are if nobody says otherwise
         had = before.grant if before else None
         usual = had.flow if had else self._provider.flow
-        self.flow = flows.choose(self._oauth, usual, ways.flow, browser=ways.browser())
+        self.flow = flows.choose(
+            self._oauth,
+            usual,
+            ways.flow,
+            browser=ways.browser(),
+            name=self._provider.display_name,
+            command=login_command(self._provider.name, wanted.connection),
+        )
         self._kept_for: frozenset[str] | None = None
         if self._oauth.asks.https_redirect and self.flow in ("pkce", "dcr_pkce"):  # before anybody types anything
             raise AuthsomeError(

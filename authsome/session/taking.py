@@ -76,8 +76,17 @@ def _got_alone(login: "Authorization", human: "Human", intake: Intake) -> bool:
 
 
 def by_tokens(provider: Provider, before: Entry | None, intake: Intake) -> bool:
-    """Whether a connection gets tokens: it can have nothing else, has had them, or was told to."""
+    """Whether a connection gets tokens: it can have nothing else, has had them, or was told to.
+
+    Raises (exit code 2) if a key was named where there is none.
+    """
     if intake.ways is not None and intake.ways.flow is not None:
+        if intake.ways.flow == "api_key" and provider.auth_type == "oauth2":
+            raise AuthsomeError(
+                f"{provider.display_name} takes no key, it logs in with OAuth",
+                hint=f"authsome login {provider.name}",
+                code=ExitCode.USAGE,
+            )
         return intake.ways.flow != "api_key"
     return provider.auth_type == "oauth2" or (before is not None and before.grant is not None)
 

@@ -96,9 +96,10 @@ def test_the_browser_comes_back_while_an_address_is_waited_for(tmp_path: Path) -
 @pytest.mark.parametrize("pads", [0, 9000])
 def test_the_address_is_pasted_however_long_it_is(tmp_path: Path, pads: int) -> None:
     person = AtTerminal(tmp_path, asks=True, sees="Acme Client id: ")
-    assert "made once: https://acme.example/apps\nIts callback address has to be: http://127.0.0.1:7998/callback\n" in (
-        person.screen
+    where = (
+        "made there once: https://acme.example/apps\nIts callback address has to be: http://127.0.0.1:7998/callback\n"
     )
+    assert where in person.screen
     person.types("mine\n")
     assert person.sees("Acme Client secret (input is hidden): ")
     person.types(f"{CLIENT_SECRET}\n")
