@@ -220,6 +220,13 @@ def test_a_key_can_be_left_for_tokens_and_tokens_for_a_new_login(world: World) -
     assert world.log_in().questions[0].flow == "device_code"
 
 
+def test_a_login_that_is_done_again_goes_the_way_that_it_went(world: World) -> None:
+    """The application of the first one may be known for no other."""
+    assert world.log_in(browser=lambda: False).questions[0].flow == "device_code"
+    world.log_in(connection="team", flow="pkce")
+    assert world.log_in(connection="team", browser=lambda: False).questions[0].flow == "pkce"
+
+
 def test_a_provider_without_tokens_says_so_when_a_flow_is_named(world: World) -> None:
     world.provider = replace(world.provider, oauth=None)
     with pytest.raises(AuthsomeError, match="has no login with OAuth") as refused:

@@ -72,7 +72,8 @@ class Authorization:
             self._oauth,
             usual,
             ways.flow,
-            browser=ways.browser(),
+            # A login that is done again goes the way that its application is known to go; it may know no other.
+            browser=had is not None or ways.browser(),
             name=self._provider.display_name,
             command=login_command(self._provider.name, wanted.connection),
         )
