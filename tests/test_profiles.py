@@ -336,7 +336,7 @@ def test_every_command_that_is_printed_is_about_the_profile_that_was_meant(team:
     for words in ("run --profile nobody -- true", "export --profile nobody", "export openai --profile nobody"):
         assert team(*words.split()).err.endswith(f"run where a person can answer:\n  {missing}")
     again = hint("login", "openai", "--stdin", "--shared", *at, given=OTHER_OPENAI_KEY)
-    assert again == ["login", "openai", "--force", "--profile", "work", "--shared"]
+    assert again == ["login", "openai", "--profile", "work", "--shared", "--force"]
     assert team(*again, "--stdin", given=OTHER_OPENAI_KEY).code == 0
     assert team("logout", "openai", *at).code == 0
     assert _key(team, *at) == OTHER_OPENAI_KEY
