@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 from authsome.errors import AuthsomeError
 from authsome.manifest import Declared, full_name, login_command
-from authsome.oauth import Client, DeniedError, Tokens, UnavailableError
+from authsome.oauth import OF_APPLICATION, SIGNED, Client, DeniedError, Tokens, UnavailableError
 from authsome.oauth.kept import ACCESS, FORMER, REFRESH, applications, kept, refused
 from authsome.provider import CLIENT, OAuth, Provider
 from authsome.vault import Entry, Grant, Vault, holding
@@ -28,10 +28,7 @@ _REST_SECONDS = 10.0  # after which one that failed may be asked again
 _LONGEST_REST = 3600.0
 _TURN_SECONDS, _SHORT_TURN_SECONDS = 120.0, 5.0  # for another process that asks; where the token is still good
 # RFC 6749, 5.2: what is said of the application or of the request, not of the token that was shown.
-_NOT_OF_THE_TOKEN = frozenset(
-    {"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"}
-)
-_OF_THE_APPLICATION = frozenset({"invalid_client", "unauthorized_client"})
+_NOT_OF_THE_TOKEN = OF_APPLICATION | {"invalid_request", "unsupported_grant_type", "invalid_scope"}
 
 type Talk = Callable[[Provider, Client, Grant, Mapping[str, str]], Tokens]
 """Asks a provider, filled with the connection's settings, for new tokens; the fields are secret."""
@@ -201,7 +198,7 @@ class Renewal:
             raise _denied(
                 NOTHING_TO_RENEW, f"the tokens of {declared.name} have ended, and cannot be renewed", declared
             )
-        if strange := sorted(provider.oauth.token_hosts - set(grant.hosts)):
+        if strange := grant.beyond(provider.oauth.token_hosts):
             raise _denied(
                 "hosts_changed",
                 f"what renews {declared.name} would go to {', '.join(strange)}, which nobody agreed to",
@@ -215,8 +212,6 @@ class Renewal:
         return provider, grant
 
     def _client(self, declared: Declared, provider: Provider, grant: Grant) -> Client:
-        from authsome.oauth.asked import SIGNED  # noqa: PLC0415  as above
-
         if grant.flow in SIGNED:  # their key is the connection's own
             return Client(grant.client_id or "")
         with self._opening:
@@ -294,7 +289,7 @@ class Renewal:
         from authsome.oauth.asked import environ_client  # noqa: PLC0415  as above
 
         named = provider.oauth and environ_client(provider.oauth, self._environ)
-        if client != named or error not in _OF_THE_APPLICATION:
+        if client != named or error not in OF_APPLICATION:
             fields, grant = refused(entry, error)
             with self._opening:
                 self._vault.own.renew(entry, fields, now, grant)

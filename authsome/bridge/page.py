@@ -17,6 +17,7 @@ from authsome.bridge.guard import NOTHING, Guard, Refused, came_back
 from authsome.bridge.sheet import Sheet
 from authsome.bridge.web import RETURNED_HEADERS, Answers
 from authsome.errors import AuthsomeError, ExitCode
+from authsome.oauth import REDIRECTED
 
 SECONDS = 600.0
 """How long the page waits for the next thing that is done on it."""
@@ -64,7 +65,7 @@ class Page:
         if self._port in (0, port):
             return Sheet(questions, returned.address(port))
         # An application's callback address is written down at the provider, so another port than that is none.
-        sent = any(question.flow in returned.REDIRECTED for question in questions)
+        sent = any(question.flow in REDIRECTED for question in questions)
         return Sheet(questions, taken_by=server.holder(self._port) if sent else "")
 
 

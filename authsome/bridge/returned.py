@@ -17,8 +17,6 @@ LONGEST = 16 << 10
 """Characters of a query; codes are mostly below 1 KiB, those that are signed objects below 4."""
 _MOST = 64
 """Parameters of a query; a redirect has up to ten."""
-REDIRECTED = ("pkce", "dcr_pkce")
-"""The flows that send a person back."""
 
 
 def address(port: int) -> str:

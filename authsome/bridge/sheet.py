@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from authsome.bridge import Answer, Blank, Outcome, Question, Taken, returned
 from authsome.bridge.device import Code
 from authsome.errors import AuthsomeError, Doubt
-from authsome.oauth import AuthorizationRequest, DeviceAuthorization, UnavailableError
+from authsome.oauth import REDIRECTED, AuthorizationRequest, DeviceAuthorization, UnavailableError
 
 HOSTS = "hosts"
 """The doubt about hosts that were not agreed to."""
@@ -75,7 +75,7 @@ class Line:
     @property
     def leaves(self) -> bool:
         """Whether its login leads away from the page, and back."""
-        return self.question.flow in returned.REDIRECTED
+        return self.question.flow in REDIRECTED
 
     @property
     def waits(self) -> bool:

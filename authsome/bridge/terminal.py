@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from authsome.bridge import ATTEMPTS, Answer, Blank, Outcome, Question, Take, Taken, agreed, returned, typed
 from authsome.bridge.device import Code
 from authsome.errors import AuthsomeError, Doubt, ExitCode, clean
-from authsome.oauth import AuthorizationRequest, DeviceAuthorization, UnavailableError
+from authsome.oauth import REDIRECTED, AuthorizationRequest, DeviceAuthorization, UnavailableError
 from authsome.provider import DEFAULT_CONNECTION
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Terminal:
     @contextmanager
     def _begun(self, question: Question, take: Take) -> "Iterator[_Login]":
         """Listen for a browser that comes back while a question is asked that sends one away."""
-        if question.flow not in returned.REDIRECTED:
+        if question.flow not in REDIRECTED:
             yield _Login(question, take)
             return
         from authsome.bridge.awaited import listening  # noqa: PLC0415  a key needs no web server

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from authsome.screens.removal import Ended
     from authsome.vault import Entry, Grant, Vault
 
-_SIGNED = frozenset({"jwt_bearer", "app_installation"})
 _TURN_SECONDS = 120.0
 
 
@@ -59,10 +58,12 @@ def check_known(settings: Settings, vault: "Vault", provider: str, names: "list[
 
 def check(settings: Settings, provider: "Provider", entry: "Entry") -> None:
     """Raise (exit code 8) unless the provider can be asked to end a connection's tokens."""
+    from authsome.oauth import SIGNED
+
     asks, grant = _asks(provider, entry), entry.grant
     if asks is None or grant is None:
         return
-    if grant.flow in _SIGNED:
+    if grant.flow in SIGNED:
         words = "gives new tokens to whoever has the key of this connection, and ends them after an hour at most"
         raise _cannot(settings, provider, entry, words)
     if not (asks.revocation or asks.revocation_url or asks.issuer or asks.resource):
@@ -119,7 +120,7 @@ def _ask(settings: Settings, vault: "Vault", provider: "Provider", entry: "Entry
     oauth, grant, outside = provider.oauth, entry.grant, outside_of(settings, provider)
     if oauth is None or grant is None:
         raise ValueError(f"{provider.name} has no tokens")
-    if strange := sorted(oauth.token_hosts - set(grant.hosts)):
+    if strange := grant.beyond(oauth.token_hosts):
         words = f"would get the tokens at {', '.join(strange)}, which nobody agreed to"
         raise _cannot(settings, provider, entry, words)
     asks = oauth.asks

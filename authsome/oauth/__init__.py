@@ -12,8 +12,18 @@ from dataclasses import dataclass, field
 
 from authsome.errors import AuthsomeError, ExitCode
 
-BY_PERSON = frozenset({"pkce", "dcr_pkce", "device_code"})
+REDIRECTED = frozenset({"pkce", "dcr_pkce"})
+"""The flows that send a person to the provider's page and back."""
+
+BY_PERSON = REDIRECTED | {"device_code"}
 """The flows in which a person agrees at the provider."""
+
+SIGNED = frozenset({"jwt_bearer", "app_installation"})
+"""The flows in which a key is signed with. What they ask for belongs to the connection, not to the provider: two
+service accounts are two connections."""
+
+OF_APPLICATION = frozenset({"invalid_client", "unauthorized_client"})
+"""What a provider says of the application, not of what it has shown (RFC 6749, 5.2)."""
 
 
 @dataclass(frozen=True, slots=True)

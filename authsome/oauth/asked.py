@@ -10,13 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.oauth import Client, keys
+from authsome.oauth import REDIRECTED, SIGNED, Client, keys
 from authsome.provider import Field, OAuth
 from authsome.provider.names import SLOT
-
-SIGNED = frozenset({"jwt_bearer", "app_installation"})
-"""The flows in which a key is signed with. What they ask for belongs to the connection, not to the provider: two
-service accounts are two connections."""
 
 _KEY_FILE = "service_account"
 _VISIBLE = re.compile(r"[!-~]{1,4096}")  # RFC 6749, A.1 and A.2, but for the space, which is a slip in copying
@@ -109,7 +105,7 @@ def _known(oauth: OAuth, flow: str, held: Client | None, environ: Mapping[str, s
     given = environ_client(oauth, environ)
     if given is None:
         # One that registered itself is known for its own redirect only.
-        own = held is not None and held.redirect_uri is not None and flow not in ("pkce", "dcr_pkce")
+        own = held is not None and held.redirect_uri is not None and flow not in REDIRECTED
         return None if own else held
     if held is not None and held.client_id == given.client_id:
         return replace(held, client_secret=given.client_secret or held.client_secret)

@@ -24,9 +24,16 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 import authsome
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
+from authsome.oauth import (
+    SIGNED,
+    AuthorizationRequest,
+    Client,
+    DeniedError,
+    DeviceAuthorization,
+    Tokens,
+    UnavailableError,
+)
 from authsome.oauth.answers import Answer, accepted, checked, refusal, seconds, tokens
-from authsome.oauth.asked import SIGNED
 from authsome.oauth.discovery import known
 from authsome.provider import LATER, SLOT, OAuth, OAuthDefinition, RevocationDefinition, endpoints
 from authsome.vault import Grant
@@ -317,7 +324,7 @@ def renew(
 
     Raises `DeniedError` where a person has to log in again, `UnavailableError` where it may work later.
     """
-    if strange := sorted(oauth.token_hosts - set(grant.hosts)):
+    if strange := grant.beyond(oauth.token_hosts):
         raise AuthsomeError(f"nobody has agreed that tokens are renewed at {strange[0]}", code=ExitCode.USAGE)
     if grant.flow in SIGNED:
         from authsome.oauth import assertion  # noqa: PLC0415  few connections sign anything

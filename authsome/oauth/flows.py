@@ -1,10 +1,8 @@
 """Which of a provider's ways to tokens a login takes. Pure."""
 
 from authsome.errors import AuthsomeError, ExitCode, clean, did_you_mean
+from authsome.oauth import BY_PERSON, REDIRECTED
 from authsome.provider import Flow, OAuth
-
-_WITH_A_BROWSER = ("pkce", "dcr_pkce")
-_WITH_A_PERSON = (*_WITH_A_BROWSER, "device_code")
 
 
 def choose(
@@ -35,7 +33,7 @@ def choose(
                 code=ExitCode.USAGE,
             )
         return found
-    best = min(there, key=lambda flow: flow not in _WITH_A_PERSON)
+    best = min(there, key=lambda flow: flow not in BY_PERSON)
     usual = next((each for each in there if each == default), best)
     led_back = browser and not oauth.asks.https_redirect
-    return "device_code" if usual in _WITH_A_BROWSER and not led_back and "device_code" in there else usual
+    return "device_code" if usual in REDIRECTED and not led_back and "device_code" in there else usual

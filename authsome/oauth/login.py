@@ -10,8 +10,16 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
 from authsome.errors import AuthsomeError, ExitCode
-from authsome.oauth import AuthorizationRequest, Client, DeniedError, DeviceAuthorization, Tokens, UnavailableError
-from authsome.oauth.asked import SIGNED
+from authsome.oauth import (
+    REDIRECTED,
+    SIGNED,
+    AuthorizationRequest,
+    Client,
+    DeniedError,
+    DeviceAuthorization,
+    Tokens,
+    UnavailableError,
+)
 from authsome.oauth.conversation import MOST_INTERVAL, Conversation
 from authsome.oauth.discovery import known
 from authsome.oauth.registration import register
@@ -83,7 +91,7 @@ class Login:
             redirect_uri: Where the provider can send a person back to; None if nobody would hear of it.
         """
         self._asked = self._waiting = None
-        if self._flow in ("pkce", "dcr_pkce"):
+        if self._flow in REDIRECTED:
             return self._sent_away(redirect_uri)
         if self._flow == "device_code":
             return self._elsewhere()

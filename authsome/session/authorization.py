@@ -15,6 +15,9 @@ from authsome.errors import AuthsomeError, ExitCode
 from authsome.manifest import Declared, login_command
 from authsome.oauth import (
     BY_PERSON,
+    OF_APPLICATION,
+    REDIRECTED,
+    SIGNED,
     AuthorizationRequest,
     Client,
     DeniedError,
@@ -78,7 +81,7 @@ class Authorization:
             command=login_command(self._provider.name, wanted.connection),
         )
         self._kept_for: frozenset[str] | None = None
-        if self._oauth.asks.https_redirect and self.flow in ("pkce", "dcr_pkce"):  # before anybody types anything
+        if self._oauth.asks.https_redirect and self.flow in REDIRECTED:  # before anybody types anything
             raise AuthsomeError(
                 f"{self._provider.display_name} sends people back to an https address only, and this machine has none",
                 hint=f"make a token on its own page, which `authsome login {self._provider.name}` asks for",
@@ -131,7 +134,7 @@ class Authorization:
     def asked(self) -> tuple[Field, ...]:
         """What has to be filled in: the provider's settings, then what the flow needs."""
         settings = tuple(each for each in self._provider.fields if each.asked and not each.secret)
-        if self.flow in asked.SIGNED or not (self._ways.anew and self._held):
+        if self.flow in SIGNED or not (self._ways.anew and self._held):
             return (*settings, *asked.asked_for(self._oauth, self.flow, self._held, self._ways.environ))
         # What is left as it is goes on being used.
         own = asked.asked_for(self._oauth, self.flow, None, self._ways.environ)
@@ -201,7 +204,7 @@ class Authorization:
         told = self._told(own, held)
         kept_on = None if self._ways.anew else held
         client = asked.client_given(self._oauth, self.flow, told, kept_on, self._ways.environ, page=self._provider.docs)
-        self._extra = {**given, **(client.more if self.flow in asked.SIGNED else {})}
+        self._extra = {**given, **(client.more if self.flow in SIGNED else {})}
         self._login = Login(
             self._oauth,
             self.flow,
@@ -226,12 +229,12 @@ class Authorization:
         strange = sorted(_token_hosts(self._oauth) - self._kept_for)
         if not strange:
             return self._held
-        if self.flow in asked.SIGNED or self.flow == "dcr_pkce" or self._ways.anew:
+        if self.flow in SIGNED or self.flow == "dcr_pkce" or self._ways.anew:
             return None
-        account = "" if self._wanted.connection == "default" else f" --connection {self._wanted.connection}"
+        again = login_command(self._provider.name, self._wanted.connection)
         raise AuthsomeError(
             f"the application that is kept for {self._provider.name} was not given for {', '.join(strange)}",
-            hint=f"authsome login {self._provider.name}{account} --force, and give the one that is known there",
+            hint=f"{again} --force, and give the one that is known there",
             code=ExitCode.USAGE,
         )
 
@@ -247,7 +250,7 @@ class Authorization:
 
     def _explained(self, error: DeniedError) -> DeniedError:
         """Return the error of a stored application with how to replace it."""
-        if error.error in _OF_APPLICATION and self._held is not None and not self._ways.anew:
+        if error.error in OF_APPLICATION and self._held is not None and not self._ways.anew:
             error.hint = f"to give another application: {self.question().again} --force"
         return error
 
@@ -296,7 +299,7 @@ class Authorization:
         self._vault.write(provider, self._wanted.connection, fields, now, grant=grant)
 
     def _keep_application(self, client: Client, provider: Provider, now: float) -> None:
-        if not client.client_id or self.flow in asked.SIGNED:
+        if not client.client_id or self.flow in SIGNED:
             return
         known = self._applications()
         # One that is known already may be so at the addresses of several connections.
@@ -304,9 +307,6 @@ class Authorization:
         others = [(each, hosts) for each, hosts in known if not _is(each, client)]
         of_application = replace(provider, hosts=tuple(map(Host.parse, sorted(hosts))), fields=())
         self._vault.own.write(of_application, CLIENT, kept.applications_fields(client, others), now)
-
-
-_OF_APPLICATION = frozenset({"invalid_client", "unauthorized_client"})  # RFC 6749, 5.2
 
 
 def _is(one: Client, other: Client) -> bool:

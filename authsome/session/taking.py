@@ -125,16 +125,22 @@ def _authorized(login: "Authorization", answer: "Answer", intake: Intake) -> "Ta
 def _tried(login: "Authorization", made: "Tokens", answer: "Answer", intake: Intake) -> Verdict:
     """Store what its provider takes, or what a person wants stored all the same."""
     verdict = intake.probe(login.settled, login.fields(made))
-    if verdict.good is False and pasted.REFUSED not in answer.accepted:
+    what, hint = "gave a token and refuses it", "it may have too few scopes, or be for another account"
+    _doubt_refused(login.settled, verdict, answer.accepted, what, hint)
+    login.store(made)
+    return verdict
+
+
+def _doubt_refused(provider: Provider, verdict: Verdict, accepted: Collection[str], what: str, hint: str) -> None:
+    """Raise if a provider refuses a credential that the person does not want stored all the same."""
+    if verdict.good is False and pasted.REFUSED not in accepted:
         raise Doubt(
             pasted.REFUSED,
-            f"{login.settled.display_name} gave a token and refuses it: {verdict.words}",
-            hint="it may have too few scopes, or be for another account",
+            f"{provider.display_name} {what}: {verdict.words}",
+            hint=hint,
             offer="Store it all the same",
             code=ExitCode.REFUSED,
         )
-    login.store(made)
-    return verdict
 
 
 def _hosts(provider: Provider, intake: Intake, given: Mapping[str, str]) -> tuple[str, ...]:
@@ -163,14 +169,8 @@ def _stored(
     """Store what its provider takes, or what a person wants stored all the same."""
     provider = provider.filled(fields)
     verdict = intake.probe(provider, fields)
-    if verdict.good is False and pasted.REFUSED not in accepted:
-        raise Doubt(
-            pasted.REFUSED,
-            f"{provider.display_name} refuses this key: {verdict.words}",
-            hint="make a new one there, or look whether all of it was copied",
-            offer="Store it all the same",
-            code=ExitCode.REFUSED,
-        )
+    hint = "make a new one there, or look whether all of it was copied"
+    _doubt_refused(provider, verdict, accepted, "refuses this key", hint)
     vault.write(provider, connection, fields, time.time(), shared=intake.shared)
     return verdict
 

@@ -6,7 +6,7 @@ does not say who wrote a file, so each entry carries its names and a MAC.
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from math import isfinite
@@ -50,6 +50,10 @@ class Grant:
     expires_at: float | None = None
     refused: str | None = None
     client_id: str | None = None
+
+    def beyond(self, hosts: Iterable[str]) -> list[str]:
+        """Return those of the hosts that nobody agreed to for what renews the tokens, sorted."""
+        return sorted(set(hosts) - set(self.hosts))
 
     def end(self, now: float) -> float | None:
         """Return when the access token expires, None if that is not said, or not to be believed.
@@ -158,7 +162,7 @@ def _beyond(entry: Entry, provider: Provider) -> tuple[str, ...]:
     beyond = provider.beyond(entry.hosts)
     if entry.grant is None or provider.oauth is None:
         return beyond
-    return tuple(sorted({*beyond, *(provider.oauth.token_hosts - set(entry.grant.hosts))}))
+    return tuple(sorted({*beyond, *entry.grant.beyond(provider.oauth.token_hosts)}))
 
 
 def render(entry: Entry, keys: Keyring, profile: str) -> bytes:
